@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+// The suffix of a test file says what it needs (see CONTRIBUTING.md); each kind is a project of its own,
+// so that `npm run check` can run the fast ones alone and a machine without Docker can run the rest.
+const kind = (name: string, include: string[], exclude: string[] = []) => ({
+  extends: true as const,
+  test: { name, include, exclude: ['node_modules/**', ...exclude] },
+});
+
+export default defineConfig({
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [
+      kind(
+        'fast',
+        ['tests/**/*.test.ts'],
+        ['tests/**/*.{nats,container,browser,sim,collector,redis,interop,e2e,chaos}.test.ts'],
+      ),
+      kind('sim', ['tests/**/*.sim.test.ts']),
+      kind('nats', ['tests/**/*.nats.test.ts']),
+      kind('collector', ['tests/**/*.collector.test.ts']),
+      kind('redis', ['tests/**/*.redis.test.ts']),
+      kind('interop', ['tests/**/*.interop.test.ts']),
+      kind('container', ['tests/**/*.container.test.ts']),
+      kind('browser', ['tests/**/*.browser.test.ts']),
+      kind('e2e', ['tests/**/*.e2e.test.ts']),
+      kind('chaos', ['tests/**/*.chaos.test.ts']),
+    ],
+  },
+});
