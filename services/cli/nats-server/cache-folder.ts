@@ -1,0 +1,70 @@
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+import type { CacheFolder } from './source.ts';
+import { compareVersions, parseVersion } from './version.ts';
+
+const binaryName = 'nats-server';
+
+/** `$TRIVET_CACHE_DIR`, else `$XDG_CACHE_HOME/trivet`, else `~/.cache/trivet`; in it the folder `nats-server`. */
+export function cachePath(env: NodeJS.ProcessEnv): string {
+  const own = env['TRIVET_CACHE_DIR'];
+  if (own !== undefined && own !== '') return join(own, 'nats-server');
+  const shared = env['XDG_CACHE_HOME'];
+  const root = shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache');
+  return join(root, 'trivet', 'nats-server');
+}
+
+export function openCacheFolder(path: string): CacheFolder {
+  return {
+    path,
+    list: () => listVersions(path),
+    withWorkFolder: async (fill) => {
+      await mkdir(path, { recursive: true });
+      // Inside the cache, so that the final rename stays on one file system and is atomic.
+      const folder = await mkdtemp(join(path, '.work-'));
+      try {
+        return await fill(folder);
+      } finally {
+        await removeTree(folder);
+      }
+    },
+    install: (binary, version) => install(path, binary, version),
+  };
+}
+
+/** Newest first. */
+async function listVersions(path: string): Promise<readonly { version: string; path: string }[]> {
+  const names = await readdir(path).catch(() => []);
+  return names
+    .flatMap((name) => {
+      const version = parseVersion(name);
+      const binary = join(path, name, binaryName);
+      return version !== undefined && existsSync(binary) ? [{ version, name, binary }] : [];
+    })
+    .sort((left, right) => compareVersions(right.version, left.version))
+    .map(({ name, binary }) => ({ version: name, path: binary }));
+}
+
+async function install(path: string, binary: string, version: string): Promise<string> {
+  const folder = join(path, version);
+  await mkdir(folder, { recursive: true });
+  const target = join(folder, binaryName);
+  const staged = join(folder, `.${binaryName}-${process.pid}`);
+  await copyFile(binary, staged);
+  await chmod(staged, 0o755);
+  await rename(staged, target);
+  return target;
+}
+
+// Go makes its module cache read-only; removing it needs the right to write to its folders first.
+async function removeTree(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(async () => {
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      if (entry.isDirectory()) await chmod(join(entry.parentPath, entry.name), 0o755);
+    }
+    await rm(folder, { recursive: true, force: true });
+  });
+}
