@@ -1,0 +1,65 @@
+import { decode, encode, encodingOf, json, type Encoding } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, isErrorCode, refuse } from '#shared/protocol/errors.ts';
+import { type Msg, type Nats, headersOf } from '#shared/runtime/nats.ts';
+
+export interface RequestOptions {
+  /** How long to wait for the reply, in milliseconds. Default 10 s. */
+  readonly timeoutMs?: number;
+  readonly encoding?: Encoding;
+  readonly headers?: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * One request over NATS, and its reply decoded.
+ * A coded error of the other side, no answer in time (`timeout`), nobody there (`unavailable`) and a reply that cannot
+ * be read (`internal`) come back as refusals; never throws.
+ * @param body a value to encode; bytes are sent as they are
+ */
+export async function requestReply(
+  nats: Nats,
+  subject: string,
+  body: unknown,
+  options: RequestOptions = {},
+): Promise<Result<unknown>> {
+  const encoding = options.encoding ?? json;
+  const sent = body instanceof Uint8Array ? body : encode(body, encoding);
+  const headers = headersOf({
+    'Content-Type': encoding === json || body instanceof Uint8Array ? undefined : encoding,
+    ...options.headers,
+  });
+  let reply: Msg;
+  try {
+    reply = await nats.connection.request(subject, sent, {
+      timeout: options.timeoutMs ?? 10_000,
+      ...(headers === undefined ? {} : { headers }),
+    });
+  } catch (error) {
+    return unanswered(subject, error);
+  }
+  return readReply(reply);
+}
+
+/** The value of a reply, or the refusal that it carries. */
+export function readReply(reply: Msg): Result<unknown> {
+  const encoding = encodingOf(reply.headers?.get('Content-Type')) ?? json;
+  const decoded = decode(reply.data, encoding);
+  const failed = reply.headers?.get('Nats-Service-Error-Code');
+  if (failed === undefined || failed === '') {
+    return decoded.ok ? decoded : refuse('internal', `the reply cannot be read: ${decoded.error.message}`);
+  }
+  const body = decoded.ok ? (decoded.value as { error?: Refusal } | undefined) : undefined;
+  if (body?.error !== undefined && isErrorCode(body.error.code)) return { ok: false, error: body.error };
+  return refuse('internal', reply.headers?.get('Nats-Service-Error') ?? `error ${failed}`);
+}
+
+function unanswered(subject: string, error: unknown): Result<unknown> {
+  const name = error instanceof Error ? error.name : '';
+  const text = error instanceof Error ? error.message : String(error);
+  if (name === 'TimeoutError' || text.includes('timeout'))
+    return refuse('timeout', `no reply on ${subject} in time`);
+  if (name === 'NoRespondersError' || text.includes('no responders')) {
+    return refuse('unavailable', `nobody answers on ${subject}: is Trivet running on this NATS?`);
+  }
+  if (name === 'PermissionViolationError') return refuse('forbidden', text);
+  return refuse('unavailable', text);
+}

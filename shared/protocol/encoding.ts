@@ -1,0 +1,52 @@
+import { Packr } from 'msgpackr';
+import { type Result, accept, refuse } from './errors.ts';
+
+/** The two encodings of the wire. */
+export type Encoding = 'application/json' | 'application/msgpack';
+
+export const json: Encoding = 'application/json';
+export const msgpack: Encoding = 'application/msgpack';
+
+// No shared structures on the wire: every message is readable alone, by any MessagePack library.
+// `auto` (missing in the library's types): an integer beyond 2^53 becomes bigint, so that no value changes silently.
+const options = { useRecords: false, mapsAsObjects: true, int64AsType: 'auto' };
+const packr = new Packr(options as ConstructorParameters<typeof Packr>[0]);
+const textEncoder = new TextEncoder();
+// `fatal`: invalid UTF-8 is refused, never replaced by U+FFFD.
+const textDecoder = new TextDecoder('utf-8', { fatal: true });
+
+/** The encoding that a header names: JSON when there is none, undefined when it is one we do not speak. */
+export function encodingOf(contentType: string | undefined): Encoding | undefined {
+  if (contentType === undefined || contentType === '') return json;
+  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase();
+  if (mediaType === json || mediaType === msgpack) return mediaType;
+  return undefined;
+}
+
+/**
+ * Decodes a request's or reply's body.
+ * @returns the value, `undefined` for an empty body, or `invalid_request`; never throws; O(size)
+ */
+export function decode(body: Uint8Array, encoding: Encoding): Result<unknown> {
+  if (body.length === 0) return accept(undefined);
+  try {
+    if (encoding === msgpack) return accept(packr.unpack(body) as unknown);
+    return accept(JSON.parse(textDecoder.decode(body)) as unknown);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const name = encoding === msgpack ? 'MessagePack' : 'JSON';
+    return refuse('invalid_request', `the body is not ${name}: ${reason}`, { field: 'body' });
+  }
+}
+
+/** Encodes a value. A value that JSON cannot carry (bytes, big integers) becomes text: base64 and decimal digits. */
+export function encode(value: unknown, encoding: Encoding): Uint8Array {
+  if (encoding === msgpack) return packr.pack(value);
+  return textEncoder.encode(JSON.stringify(value, jsonReplacer));
+}
+
+function jsonReplacer(_key: string, value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  return value;
+}

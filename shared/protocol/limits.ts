@@ -1,0 +1,72 @@
+/** Every limit of the wire, with its unit and its reason. A limit that is not here does not exist. */
+
+/** Longest queue or namespace name, in characters: one NATS subject token that people can still read. */
+export const nameLengthMax = 64;
+
+/** Largest payload or cache value, in bytes: fits NATS's `max_payload` of 8 MB with its envelope, eight times over. */
+export const payloadBytesMax = 1_048_576;
+
+/** Largest reply, in bytes. Below `max_payload`, so that headers and the envelope still fit. */
+export const replyBytesMax = 7 * 1_048_576;
+
+/** Items in one batch request. A thousand items of a kibibyte make one message of a mebibyte. */
+export const batchItemsMax = 1_000;
+
+/** Items that one dequeue may ask for. */
+export const dequeueItemsMax = 1_000;
+
+/** Longest wait of one request, in milliseconds. Longer than most proxies allow would be of no use. */
+export const waitMsMax = 60_000;
+
+/** Longest lease, in milliseconds (a day). A worker that needs longer extends it. */
+export const leaseMsMax = 86_400_000;
+
+/** Shortest lease, in milliseconds. Below this the network's own delay would expire leases. */
+export const leaseMsMin = 100;
+
+/** Longest delay, time-out or expiry, in milliseconds (ten years): keeps sums of times exact integers. */
+export const delayMsMax = 315_360_000_000;
+
+/** Most attempts of one item. */
+export const attemptsMax = 1_000;
+
+/** Items on one page of a list. */
+export const pageItemsMax = 500;
+
+/** Longest idempotency key or group key, in characters. */
+export const keyLengthMax = 256;
+
+/** Longest cache key, in bytes of UTF-8. */
+export const cacheKeyBytesMax = 1_024;
+
+/** Longest error message that is kept, in characters; a longer one is refused, not cut. */
+export const errorMessageLengthMax = 8_192;
+
+/** Longest stack that is kept, in characters. */
+export const stackLengthMax = 32_768;
+
+/** Largest result of one item, in bytes of its encoding. */
+export const resultBytesMax = 262_144;
+
+/** Largest progress note, in bytes of its encoding: it is written again with every change of the item. */
+export const progressBytesMax = 8_192;
+
+/** User headers kept with one item: how many, and how long each may be, in characters. */
+export const headersMax = 32;
+export const headerLengthMax = 1_024;
+
+/** Tags of a cache entry or of a telemetry record. */
+export const tagsMax = 64;
+export const tagLengthMax = 256;
+
+/** Telemetry records in one message. */
+export const telemetryRecordsMax = 10_000;
+
+/** Longest name of a metric, event or operation, in characters (OpenTelemetry's own limit for instruments). */
+export const instrumentNameLengthMax = 255;
+
+/** Errors of attempts that one item remembers; older ones are dropped, the count stays. */
+export const attemptsKeptMax = 20;
+
+/** Transitions that one item remembers; the first one and the newest ones stay. */
+export const transitionsKeptMax = 100;

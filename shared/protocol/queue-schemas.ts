@@ -1,0 +1,248 @@
+import { type Static, type TSchema, Type } from 'typebox';
+import { Duration, ItemId, Key, Name, Strict, Time, Token, Word } from './fields.ts';
+import * as limits from './limits.ts';
+
+/** The four priorities, most urgent first; their index is their band. */
+export const priorities = ['critical', 'high', 'normal', 'low'] as const;
+export type QueuePriority = (typeof priorities)[number];
+export const QueuePriority = Word(priorities);
+
+export const states = [
+  'scheduled',
+  'blocked',
+  'pending',
+  'processing',
+  'retry',
+  'done',
+  'failed',
+  'cancelled',
+] as const;
+export type QueueStatus = (typeof states)[number];
+export const QueueStatus = Word(states);
+
+/** `exponential:1s:1h` (first delay, cap), `fixed:5s`. */
+export const Backoff = Type.String({
+  pattern: '^(exponential:[0-9]{1,9}(ms|s|m|h|d):[0-9]{1,9}(ms|s|m|h|d)|fixed:[0-9]{1,9}(ms|s|m|h|d))$',
+  'x-expected': '"exponential:<first>:<cap>" or "fixed:<delay>", such as "exponential:1s:1h" or "fixed:5s"',
+});
+
+export const UserHeaders = Type.Record(
+  Type.String({ minLength: 1, maxLength: 128 }),
+  Type.String({ maxLength: limits.headerLengthMax }),
+  { maxProperties: limits.headersMax, 'x-expected': 'an object of at most 32 strings' },
+);
+
+/** What an enqueued item may ask for besides its payload. */
+export const itemOptions = {
+  priority: Type.Optional(QueuePriority),
+  delay: Type.Optional(Duration),
+  runAt: Type.Optional(Time),
+  maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.attemptsMax })),
+  backoff: Type.Optional(Backoff),
+  timeout: Type.Optional(Duration),
+  expires: Type.Optional(Duration),
+  group: Type.Optional(Key),
+  key: Type.Optional(Key),
+  headers: Type.Optional(UserHeaders),
+};
+
+/** `payload` is any value; only its presence is checked here, its size by the broker. */
+export const EnqueueItem = Strict({ payload: Type.Unknown(), ...itemOptions });
+export type EnqueueItem = Static<typeof EnqueueItem>;
+
+/** The options of `enqueue` and of a plain publish, as its headers carry them. */
+export const EnqueueOptions = Strict(itemOptions);
+export type EnqueueOptions = Static<typeof EnqueueOptions>;
+
+/** The envelope alone: a fault in one item refuses that item only. */
+const batch = { items: Type.Array(Type.Unknown(), { minItems: 1, maxItems: limits.batchItemsMax }) };
+
+export const EnqueueMany = Strict(batch);
+
+export const Dequeue = Strict({
+  max: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.dequeueItemsMax })),
+  wait: Type.Optional(Duration),
+  lease: Type.Optional(Duration),
+  worker: Type.Optional(Key),
+});
+export type Dequeue = Static<typeof Dequeue>;
+
+export const Fetch = Strict({
+  max: Type.Integer({ minimum: 1, maximum: limits.dequeueItemsMax }),
+  lease: Type.Optional(Duration),
+});
+export type Fetch = Static<typeof Fetch>;
+
+const leased = { id: ItemId, token: Token };
+
+export const CompleteItem = Strict({ ...leased, result: Type.Optional(Type.Unknown()) });
+export type CompleteItem = Static<typeof CompleteItem>;
+
+export const Failure = Strict({
+  message: Type.String({ maxLength: limits.errorMessageLengthMax }),
+  type: Type.Optional(Type.String({ maxLength: limits.keyLengthMax })),
+  stack: Type.Optional(Type.String({ maxLength: limits.stackLengthMax })),
+});
+export type Failure = Static<typeof Failure>;
+
+export const FailItem = Strict({
+  ...leased,
+  error: Failure,
+  retry: Type.Optional(Type.Boolean()),
+  delay: Type.Optional(Duration),
+});
+export type FailItem = Static<typeof FailItem>;
+
+export const ExtendItem = Strict({
+  ...leased,
+  lease: Duration,
+  progress: Type.Optional(Type.Unknown()),
+});
+export type ExtendItem = Static<typeof ExtendItem>;
+
+export const ReleaseItem = Strict(leased);
+export type ReleaseItem = Static<typeof ReleaseItem>;
+
+/** `complete` and `fail` may fetch the next items in the same round trip. */
+export const finishFields = { fetch: Type.Optional(Fetch) };
+
+/** The envelope of a batch of `complete`, `fail`, `extend` or `release`. */
+export const BatchEnvelope = Strict({ ...batch, ...finishFields });
+export type BatchEnvelope = Static<typeof BatchEnvelope>;
+
+export const Get = Strict({ id: ItemId });
+export type Get = Static<typeof Get>;
+
+export const List = Strict({
+  state: Type.Optional(QueueStatus),
+  priority: Type.Optional(QueuePriority),
+  group: Type.Optional(Key),
+  q: Type.Optional(Type.String({ minLength: 1, maxLength: limits.keyLengthMax })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageItemsMax })),
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+});
+export type List = Static<typeof List>;
+
+export const Empty = Strict({});
+
+/**
+ * The operations of `trivet.queue.<queue>.<operation>` and the schema of each one's request. For operations on
+ * leased items it is the schema of the single form; the batch form is `BatchEnvelope` around the same items.
+ * `enqueue` is not here: its body is the payload, its options are headers (`EnqueueOptions`).
+ */
+export const queueRequests = {
+  'enqueue-many': EnqueueMany,
+  dequeue: Dequeue,
+  complete: Strict({ ...CompleteItem.properties, ...finishFields }),
+  fail: Strict({ ...FailItem.properties, ...finishFields }),
+  extend: ExtendItem,
+  release: ReleaseItem,
+  get: Get,
+  list: List,
+  stats: Empty,
+} as const satisfies Record<string, TSchema>;
+
+export type QueueOperation = 'enqueue' | keyof typeof queueRequests;
+
+export const isQueueOperation = (word: string): word is QueueOperation =>
+  word === 'enqueue' || Object.hasOwn(queueRequests, word);
+
+/** Which item schema a batch form holds. */
+export const batchItems = {
+  'enqueue-many': EnqueueItem,
+  complete: CompleteItem,
+  fail: FailItem,
+  extend: ExtendItem,
+  release: ReleaseItem,
+} as const satisfies Record<string, TSchema>;
+
+// Replies. They are schemas too, for OpenAPI, AsyncAPI and the clients' types.
+
+export const Enqueued = Type.Object({
+  id: ItemId,
+  queue: Name,
+  state: QueueStatus,
+  priority: QueuePriority,
+  duplicate: Type.Boolean(),
+});
+export type Enqueued = Static<typeof Enqueued>;
+
+export const LeasedItem = Type.Object({
+  id: ItemId,
+  queue: Name,
+  priority: QueuePriority,
+  state: Type.Literal('processing'),
+  attempt: Type.Integer(),
+  maxAttempts: Type.Integer(),
+  token: Token,
+  leaseExpiresAt: Type.String(),
+  enqueuedAt: Type.String(),
+  payload: Type.Optional(Type.Unknown()),
+  payloadBase64: Type.Optional(Type.String()),
+  contentType: Type.Optional(Type.String()),
+  headers: Type.Optional(UserHeaders),
+});
+export type LeasedItem = Static<typeof LeasedItem>;
+
+export const AttemptView = Type.Object({
+  attempt: Type.Integer(),
+  startedAt: Type.String(),
+  endedAt: Type.Optional(Type.String()),
+  error: Type.Optional(Failure),
+  worker: Type.Optional(Type.String()),
+});
+
+export const TransitionView = Type.Object({
+  at: Type.String(),
+  from: Type.Union([QueueStatus, Type.Null()]),
+  to: QueueStatus,
+  why: Type.String(),
+});
+
+export const QueueItem = Type.Object({
+  id: ItemId,
+  queue: Name,
+  state: QueueStatus,
+  priority: QueuePriority,
+  group: Type.Optional(Type.String()),
+  key: Type.Optional(Type.String()),
+  owner: Type.Optional(Type.String()),
+  attempt: Type.Integer(),
+  maxAttempts: Type.Integer(),
+  attempts: Type.Array(AttemptView),
+  enqueuedAt: Type.String(),
+  runAt: Type.Optional(Type.String()),
+  startedAt: Type.Optional(Type.String()),
+  finishedAt: Type.Optional(Type.String()),
+  progress: Type.Optional(Type.Unknown()),
+  result: Type.Optional(Type.Unknown()),
+  payload: Type.Optional(Type.Unknown()),
+  payloadBase64: Type.Optional(Type.String()),
+  contentType: Type.Optional(Type.String()),
+  headers: Type.Optional(UserHeaders),
+  transitions: Type.Array(TransitionView),
+});
+export type QueueItem = Static<typeof QueueItem>;
+
+const Rates = Type.Object({
+  enqueued: Type.Number(),
+  started: Type.Number(),
+  done: Type.Number(),
+  failed: Type.Number(),
+});
+const Percentiles = Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() });
+
+export const QueueStats = Type.Object({
+  queue: Name,
+  paused: Type.Boolean(),
+  counts: Type.Record(QueueStatus, Type.Integer()),
+  byPriority: Type.Record(QueuePriority, Type.Integer()),
+  bytes: Type.Integer(),
+  oldestPendingMs: Type.Number(),
+  leases: Type.Integer(),
+  rates: Type.Object({ '1m': Rates, '5m': Rates, '15m': Rates }),
+  waitMs: Percentiles,
+  runMs: Percentiles,
+  failuresByType: Type.Record(Type.String(), Type.Integer()),
+});
+export type QueueStats = Static<typeof QueueStats>;

@@ -1,0 +1,62 @@
+/**
+ * Every subject of Trivet, from one prefix. Public subjects are the contract of docs/protocol.md; internal ones
+ * are closed to all but the services (nats.conf).
+ */
+export function subjectsFor(prefix: string) {
+  return {
+    prefix,
+
+    /** A plain, durable publish: the body is the payload. Captured by the ingest stream. */
+    jobs: (queue: string) => `${prefix}.jobs.${queue}`,
+    jobsAll: `${prefix}.jobs.*`,
+    /** A request to one queue. */
+    queue: (queue: string, operation: string) => `${prefix}.queue.${queue}.${operation}`,
+    queueAll: `${prefix}.queue.*.*`,
+    queueStats: `${prefix}.queue.stats`,
+    queueList: `${prefix}.queue.list`,
+
+    cache: (namespace: string, operation: string) => `${prefix}.cache.${namespace}.${operation}`,
+    cacheAll: `${prefix}.cache.*.*`,
+    cacheStats: `${prefix}.cache.stats`,
+
+    telemetry: (kind: string) => `${prefix}.telemetry.${kind}`,
+    telemetryAll: `${prefix}.telemetry.*`,
+    otlp: (signal: 'metrics' | 'logs' | 'traces') => `${prefix}.otlp.v1.${signal}`,
+    otlpAll: `${prefix}.otlp.v1.*`,
+    telemetryQuery: (query: string) => `${prefix}.telemetry-query.${query}`,
+    telemetryQueryAll: `${prefix}.telemetry-query.*`,
+
+    queueEvents: (queue: string, state: string) => `${prefix}.events.queue.${queue}.${state}`,
+    cacheEvents: (namespace: string) => `${prefix}.events.cache.${namespace}`,
+
+    // Internal from here on.
+    /** The log of a partition, and the fence that says who may append to it. */
+    log: (partition: number) => `${prefix}.log.${partition}`,
+    fence: (partition: number) => `${prefix}.fence.${partition}`,
+    /** Where the owner of a partition listens during one epoch. */
+    owner: (partition: number, epoch: number) => `${prefix}.owner.${partition}.${epoch}`,
+    /** Where the ingest stream keeps plain publishes, by partition. */
+    ingest: (partition: number) => `${prefix}.ingest.${partition}.*`,
+    ingestTransform: (partitions: number) =>
+      `${prefix}.ingest.{{partition(${partitions},1)}}.{{wildcard(1)}}`,
+    /** Telemetry records that could not be accepted, with the reason. */
+    telemetryDead: `${prefix}.telemetry-dead`,
+  } as const;
+}
+
+export type Subjects = ReturnType<typeof subjectsFor>;
+
+/** Names of the JetStream streams and buckets: the prefix in capitals, so that two prefixes share one NATS. */
+export function streamsFor(prefix: string) {
+  const upper = prefix.toUpperCase().replaceAll('.', '_');
+  return {
+    log: (partition: number) => `${upper}_LOG_${partition}`,
+    ingest: `${upper}_INGEST`,
+    telemetry: `${upper}_TELEMETRY`,
+    telemetryDead: `${upper}_TELEMETRY_DEAD`,
+    /** KV bucket with the brokers' leases. */
+    leases: `${upper}_LEASES`,
+  } as const;
+}
+
+export type Streams = ReturnType<typeof streamsFor>;

@@ -1,0 +1,22 @@
+const rfc3339Expression = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$/;
+
+/** RFC 3339, as JSON Schema's pattern for times on input. */
+export const timePattern = rfc3339Expression.source;
+
+/** Latest time that is accepted (the year 2286): keeps sums of times and delays exact integers. */
+export const timeMsMax = 9_999_999_999_999;
+
+/**
+ * Epoch milliseconds of a time on the wire: RFC 3339 text or epoch milliseconds.
+ * @returns whole milliseconds, or undefined when `time` is neither; never throws; O(1)
+ */
+export function timeMs(time: string | number): number | undefined {
+  if (typeof time === 'number')
+    return Number.isFinite(time) && time >= 0 && time <= timeMsMax ? Math.floor(time) : undefined;
+  if (!rfc3339Expression.test(time)) return undefined;
+  const parsed = Date.parse(time.replace(' ', 'T'));
+  return Number.isNaN(parsed) || parsed < 0 || parsed > timeMsMax ? undefined : parsed;
+}
+
+/** RFC 3339 in UTC with milliseconds, as all replies carry times. */
+export const formatTime = (ms: number): string => new Date(ms).toISOString();

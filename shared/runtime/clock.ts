@@ -1,0 +1,29 @@
+/**
+ * The only way to the time. Services take a clock, so that the simulator can give them a virtual one.
+ */
+export interface Clock {
+  /** Wall time, epoch milliseconds: what is written down. May jump. */
+  nowMs(): number;
+  /** Monotonic milliseconds since some start: what durations are measured with. Never jumps back. */
+  monotonicMs(): number;
+  /** Calls `action` once after `delayMs`; the returned function cancels it. */
+  after(delayMs: number, action: () => void): () => void;
+}
+
+// setTimeout overflows to "at once" beyond 2^31 − 1 ms; a longer wait is cut and the caller asks again.
+const timerMsMax = 2_147_483_647;
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  after: (delayMs, action) => {
+    const timer = setTimeout(action, Math.min(Math.max(delayMs, 0), timerMsMax));
+    return () => clearTimeout(timer);
+  },
+};
+
+/** A promise of `clock.after`, for the edges. */
+export const sleep = (clock: Clock, delayMs: number): Promise<void> =>
+  new Promise((resolve) => {
+    clock.after(delayMs, resolve);
+  });

@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs';
+
+/**
+ * Configuration from the environment and a JSON file into one frozen object, or every fault at once, by name.
+ * The environment wins over the file, the file over the default.
+ */
+export interface Setting<T> {
+  /** The environment variable; the file uses the setting's own name. */
+  readonly env: string;
+  readonly about: string;
+  /** Left out where the setting must be given. */
+  readonly default?: T;
+  /** The value of `text`, or what it must be, as the rest of a sentence that begins "must be". */
+  readonly parse: (text: string) => { readonly value: T } | { readonly expected: string };
+}
+
+// eslint-style `any` is not allowed here; `never` makes the table accept settings of every type.
+export type SettingTable = Readonly<Record<string, Setting<never> | Setting<unknown>>>;
+
+export type ConfigOf<Table> = {
+  readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
+};
+
+type About<T> = { readonly env: string; readonly about: string; readonly default?: T };
+
+export const text = <T extends string | undefined = string>(setting: About<T>): Setting<T> => ({
+  ...setting,
+  parse: (given) => ({ value: given as T }),
+});
+
+export const word = <const W extends string>(
+  setting: About<W> & { readonly words: readonly W[] },
+): Setting<W> => ({
+  ...setting,
+  parse: (given) => {
+    const found = setting.words.find((one) => one === given);
+    return found === undefined ? { expected: `one of ${setting.words.join(', ')}` } : { value: found };
+  },
+});
+
+export const integer = (
+  setting: About<number> & { readonly min: number; readonly max: number },
+): Setting<number> => ({
+  ...setting,
+  parse: (given) => {
+    const value = /^-?[0-9]{1,15}$/.test(given) ? Number(given) : Number.NaN;
+    return value >= setting.min && value <= setting.max
+      ? { value }
+      : { expected: `a whole number from ${setting.min} to ${setting.max}` };
+  },
+});
+
+/** A TCP port; 0 is any free one. */
+export const port = (setting: About<number>): Setting<number> => integer({ ...setting, min: 0, max: 65_535 });
+
+export const prefix = (setting: About<string>): Setting<string> => ({
+  ...setting,
+  parse: (given) =>
+    /^[A-Za-z0-9_-]{1,32}$/.test(given)
+      ? { value: given }
+      : { expected: '1 to 32 characters of A-Z, a-z, 0-9, _ and -' },
+});
+
+export interface ConfigSources {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Path of a JSON object with settings by their names. */
+  readonly file?: string | undefined;
+}
+
+/**
+ * Reads every setting of the table.
+ * @returns the frozen configuration, or all faults as sentences that name setting and variable; never throws
+ */
+export function readConfig<Table extends SettingTable>(
+  table: Table,
+  sources: ConfigSources,
+): { readonly config: ConfigOf<Table> } | { readonly faults: readonly string[] } {
+  const faults: string[] = [];
+  const fromFile = readFile(sources.file, Object.keys(table), faults);
+  const config: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(table)) {
+    const given = sources.env[setting.env];
+    const inFile = fromFile[name];
+    const origin = given !== undefined && given !== '' ? setting.env : `${name} in ${sources.file}`;
+    const value = given !== undefined && given !== '' ? given : inFile;
+    if (value === undefined) {
+      if (Object.hasOwn(setting, 'default')) config[name] = setting.default;
+      else faults.push(`${setting.env} is missing: ${setting.about}`);
+      continue;
+    }
+    const parsed = setting.parse(value);
+    if ('value' in parsed) config[name] = parsed.value;
+    else faults.push(`${origin} must be ${parsed.expected}, not ${JSON.stringify(value)}`);
+  }
+  if (faults.length > 0) return { faults };
+  return { config: Object.freeze(config) as ConfigOf<Table> };
+}
+
+function readFile(
+  file: string | undefined,
+  known: readonly string[],
+  faults: string[],
+): Readonly<Record<string, string>> {
+  if (file === undefined) return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    faults.push(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    return {};
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    faults.push(`${file} must hold a JSON object`);
+    return {};
+  }
+  const values: Record<string, string> = {};
+  for (const [name, value] of Object.entries(parsed)) {
+    if (!known.includes(name)) faults.push(`${name} in ${file} is not a known setting`);
+    else if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+      values[name] = String(value);
+    else faults.push(`${name} in ${file} must be a string, a number or a boolean`);
+  }
+  return values;
+}
+
+/** The settings that every service has. */
+export const commonSettings = {
+  natsUrl: text({ env: 'NATS_URL', default: 'nats://127.0.0.1:4222', about: 'the NATS to live on' }),
+  natsUser: text<string | undefined>({
+    env: 'TRIVET_NATS_USER',
+    default: undefined,
+    about: 'the service user on that NATS',
+  }),
+  natsPassword: text<string | undefined>({
+    env: 'TRIVET_NATS_PASSWORD',
+    default: undefined,
+    about: 'its password',
+  }),
+  prefix: prefix({ env: 'TRIVET_PREFIX', default: 'trivet', about: 'the first token of every subject' }),
+  replicas: integer({
+    env: 'TRIVET_REPLICAS',
+    default: 1,
+    min: 1,
+    max: 5,
+    about: 'copies that NATS keeps of every stream (1 or 3 in practice)',
+  }),
+  logLevel: word({
+    env: 'TRIVET_LOG_LEVEL',
+    default: 'info',
+    words: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
+    about: 'the least severe log line that is written',
+  }),
+  otlpEndpoint: text<string | undefined>({
+    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+    default: undefined,
+    about: 'where OTLP goes (http/protobuf), such as http://127.0.0.1:4318',
+  }),
+} as const;
+
+/** A process's own settings: its name and its folder. */
+export const processSettings = (service: string) =>
+  ({
+    name: text({
+      env: 'TRIVET_NAME',
+      default: `${service}-1`,
+      about: 'name of this process, stable over restarts',
+    }),
+    data: text({ env: 'TRIVET_DATA', default: `.trivet/${service}-1`, about: 'folder of this process' }),
+  }) as const;

@@ -1,0 +1,45 @@
+import { mkdirSync } from 'node:fs';
+import { type Database, type RootDatabase, open } from 'lmdb';
+
+// The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding; values are bytes,
+// so that the codec of each table is our own and can carry a version.
+
+export type Table<K extends TableKey = TableKey> = Database<Buffer, K>;
+export type TableKey = number | string | (number | string)[];
+
+export interface Environment {
+  /** Opens (or makes) one named table. */
+  table<K extends TableKey>(name: string): Table<K>;
+  /** One atomic transaction: all of what `write` puts and removes, or nothing. Resolves once it is committed. */
+  transaction(write: () => void): Promise<void>;
+  /** Resolves once all that was committed has reached the disk. */
+  flushed(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface EnvironmentOptions {
+  readonly path: string;
+  /** Most bytes that the file may reach. Address space, not memory. */
+  readonly bytesMax?: number;
+}
+
+/** Opens the environment in `path`, making the folder. Throws when it cannot be opened or is damaged. */
+export function openEnvironment(options: EnvironmentOptions): Environment {
+  mkdirSync(options.path, { recursive: true });
+  const root: RootDatabase<Buffer, TableKey> = open<Buffer, TableKey>({
+    path: options.path,
+    mapSize: options.bytesMax ?? 64 * 1024 ** 3,
+    encoding: 'binary',
+    maxDbs: 32,
+  });
+  return {
+    table: <K extends TableKey>(name: string) => root.openDB<Buffer, K>({ name, encoding: 'binary' }),
+    transaction: async (write) => {
+      await root.batch(write);
+    },
+    flushed: async () => {
+      await root.flushed;
+    },
+    close: () => root.close(),
+  };
+}

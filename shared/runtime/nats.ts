@@ -1,0 +1,131 @@
+import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import {
+  type ConnectionOptions,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type Subscription,
+  connect,
+  headers,
+} from '@nats-io/transport-node';
+import type { Log } from './log.ts';
+
+// The only door to NATS: how a process connects, and nothing of what it says.
+
+export {
+  type ConsumerMessages,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+  type PubAck,
+  type StreamConfig,
+  AckPolicy,
+  DeliverPolicy,
+  DiscardPolicy,
+  JetStreamApiError,
+  RetentionPolicy,
+  StorageType,
+} from '@nats-io/jetstream';
+export { type KV, Kvm } from '@nats-io/kv';
+export {
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type Subscription,
+  createInbox,
+  headers,
+} from '@nats-io/transport-node';
+
+export interface NatsOptions {
+  readonly url: string;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly token?: string | undefined;
+  /** Shown by nats-server for this connection. */
+  readonly name: string;
+  /** The services' own inboxes; no other client may listen there (nats.conf). */
+  readonly inboxPrefix?: string | undefined;
+  readonly log?: Log | undefined;
+}
+
+/** The inbox prefix of the services. Closed to everybody else in nats.conf. */
+export const serviceInboxPrefix = '_INBOX_TRIVET';
+
+export interface Nats {
+  readonly connection: NatsConnection;
+  readonly js: JetStreamClient;
+  /** A manager of streams and consumers; asks the server, so JetStream must be on. */
+  manager(): Promise<JetStreamManager>;
+  readonly kvm: Kvm;
+}
+
+/**
+ * Connects, and reconnects for ever: a service without NATS waits, it does not end.
+ * Pings every 5 s and gives a connection up after two unanswered ones, so that a dead peer is noticed in 15 s and
+ * not in the library's default of 6 minutes.
+ */
+export async function connectNats(options: NatsOptions): Promise<Nats> {
+  const connection = await connect(connectionOptions(options));
+  if (options.log !== undefined) void logStatus(connection, options.log);
+  return {
+    connection,
+    js: jetstream(connection),
+    manager: () => jetstreamManager(connection),
+    kvm: new Kvm(connection),
+  };
+}
+
+function connectionOptions(options: NatsOptions): ConnectionOptions {
+  return {
+    servers: options.url.split(','),
+    name: options.name,
+    ...(options.user === undefined ? {} : { user: options.user }),
+    ...(options.password === undefined ? {} : { pass: options.password }),
+    ...(options.token === undefined ? {} : { token: options.token }),
+    ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 250,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    // A stack for every request costs more than the request.
+    noAsyncTraces: true,
+  };
+}
+
+async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
+  for await (const status of connection.status()) {
+    if (status.type === 'disconnect' || status.type === 'reconnect')
+      log.warn({ status: status.type }, `NATS ${status.type}`);
+    if (status.type === 'error') log.error({ err: status.error }, 'NATS error');
+  }
+}
+
+/** Called for each message; the library's own iteration would cost a promise for every one. */
+export function subscribe(
+  nats: Nats,
+  subject: string,
+  options: { readonly queue?: string },
+  onMessage: (message: Msg) => void,
+): Subscription {
+  return nats.connection.subscribe(subject, {
+    ...(options.queue === undefined ? {} : { queue: options.queue }),
+    callback: (error, message) => {
+      // An error here is a refused subscription: without it the service serves nothing, so it must be seen.
+      if (error !== null) throw error;
+      onMessage(message);
+    },
+  });
+}
+
+/** Headers from a plain object; undefined when it is empty, since a message without headers is cheaper. */
+export function headersOf(values: Readonly<Record<string, string | undefined>>): MsgHdrs | undefined {
+  let made: MsgHdrs | undefined;
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    made ??= headers();
+    made.set(name, value);
+  }
+  return made;
+}

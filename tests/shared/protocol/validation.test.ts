@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decode, encode } from '#shared/protocol/encoding.ts';
+import { durationMs, formatDuration } from '#shared/protocol/durations.ts';
+import { fnv1a32 } from '#shared/protocol/partition.ts';
+import { queueRequests, EnqueueItem } from '#shared/protocol/queue-schemas.ts';
+import { formatTime, timeMs } from '#shared/protocol/times.ts';
+import { validator } from '#shared/protocol/validation.ts';
+
+const faultOf = (schema: Parameters<typeof validator>[0], value: unknown) => {
+  const checked = validator(schema)(value);
+  return checked.ok ? undefined : { field: checked.error.details?.['field'], message: checked.error.message };
+};
+
+test('a refusal names the missing field', () => {
+  expect(faultOf(queueRequests.get, {})).toEqual({ field: 'id', message: 'id is missing' });
+});
+
+test('a refusal names the unknown field', () => {
+  expect(faultOf(queueRequests.get, { id: '1-1', colour: 'red' })).toEqual({
+    field: 'colour',
+    message: 'colour is not a known field',
+  });
+});
+
+test('a refusal of a closed set of words lists the words', () => {
+  expect(faultOf(EnqueueItem, { payload: 1, priority: 'urgent' })).toEqual({
+    field: 'priority',
+    message: 'priority must be one of critical, high, normal, low',
+  });
+});
+
+test('a refusal of a duration says how durations are written', () => {
+  expect(faultOf(queueRequests.dequeue, { wait: '5 minutes' })?.message).toMatch(
+    /^wait must be a duration such as/,
+  );
+});
+
+test('a body that is no object is refused as the body', () => {
+  expect(faultOf(queueRequests.get, 3)?.field).toBe('body');
+});
+
+test('a duration that was formatted parses to the same milliseconds', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 10 ** 11 }), (ms) => durationMs(formatDuration(ms)) === ms),
+  );
+});
+
+test.each(['', '5', '-1s', '1.5s', '1 s', '5 minutes', '1w'])('%j is no duration', (text) => {
+  expect(durationMs(text)).toBeUndefined();
+});
+
+test('a time that was formatted parses to the same milliseconds', () => {
+  fc.assert(fc.property(fc.integer({ min: 0, max: 4 * 10 ** 12 }), (ms) => timeMs(formatTime(ms)) === ms));
+});
+
+test.each(['2026-02-31', 'tomorrow', '', '2026-13-01T00:00:00Z'])('%j is no time', (text) => {
+  expect(timeMs(text)).toBeUndefined();
+});
+
+test('the partition hash is the one that nats-server uses', () => {
+  // Published test vectors of FNV-1a, 32 bits.
+  expect(fnv1a32('')).toBe(0x811c9dc5);
+  expect(fnv1a32('a')).toBe(0xe40c292c);
+  expect(fnv1a32('foobar')).toBe(0xbf9cf968);
+});
+
+test('every JSON value survives both encodings', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const plain = JSON.parse(JSON.stringify(value)) as unknown;
+      for (const encoding of ['application/json', 'application/msgpack'] as const) {
+        const decoded = decode(encode(plain, encoding), encoding);
+        expect(decoded).toEqual({ ok: true, value: plain });
+      }
+    }),
+  );
+});
+
+test('a body that is not of its content type is a refusal, never an exception', () => {
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      for (const encoding of ['application/json', 'application/msgpack'] as const) {
+        const decoded = decode(bytes, encoding);
+        if (!decoded.ok) expect(decoded.error.code).toBe('invalid_request');
+      }
+    }),
+  );
+});
