@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep, systemClock } from '#shared/runtime/clock.ts';
 
 /** The user of the services in nats.conf. */
 export const serviceUser = 'trivet-service';
@@ -54,13 +54,13 @@ export async function waitForPorts(options: {
   readonly gone: () => string | undefined;
 }): Promise<NatsServerPorts> {
   const file = join(options.launch.portsPath, `${basename(options.launch.binary)}_${options.pid}.ports`);
-  const deadline = performance.now() + options.timeoutMs;
-  while (performance.now() < deadline) {
+  const deadline = systemClock.monotonicMs() + options.timeoutMs;
+  while (systemClock.monotonicMs() < deadline) {
     const ports = parsePorts(await readFile(file, 'utf8').catch(() => ''));
     if (ports !== undefined) return ports;
     const reason = options.gone();
     if (reason !== undefined) throw new Error(reason);
-    await sleep(15);
+    await sleep(systemClock, 15);
   }
   throw new Error(`nats-server did not serve within ${options.timeoutMs / 1000} s`);
 }

@@ -1,3 +1,5 @@
+import { exitCodes, StartRefused } from '#shared/runtime/exit-codes.ts';
+
 import { cachePath, openCacheFolder } from './cache-folder.ts';
 import { binaryVersion } from './local-sources.ts';
 import type { NatsServerSource, SourceContext, SourceResult } from './source.ts';
@@ -19,28 +21,10 @@ export interface ResolveOptions {
   readonly sources?: readonly NatsServerSource[];
 }
 
-/** No source had a usable nats-server. The message lists what was tried and why each failed. */
-export class NatsServerNotFound extends Error {
-  override readonly name = 'NatsServerNotFound';
-  /** What `npm start` ends with: a needed part is missing or too old. */
-  readonly exitCode = 3;
-
-  constructor(attempts: readonly { source: string; reason: string }[]) {
-    super(
-      [
-        `No usable nats-server was found (it takes ${floorText}). What was tried:`,
-        ...attempts.map(({ source, reason }) => `  - ${source}: ${reason}`),
-        'Install a current nats-server (https://github.com/nats-io/nats-server/releases) and put it on PATH,',
-        'or set NATS_URL to a running one, and start again.',
-      ].join('\n'),
-    );
-  }
-}
-
 /**
  * Finds a nats-server that is new enough, obtaining one where the machine has none.
  * The first source in the table that has one wins; what it hands over is asked for its version before it counts.
- * @throws NatsServerNotFound when every source failed
+ * @throws StartRefused (3) when every source failed; its message lists what was tried and why each failed
  */
 export async function resolveNatsServer(options: ResolveOptions = {}): Promise<NatsServerBinary> {
   const env = options.env ?? process.env;
@@ -63,7 +47,16 @@ export async function resolveNatsServer(options: ResolveOptions = {}): Promise<N
     progress(`nats-server: ${source.name}: ${judged.reason}`);
     attempts.push({ source: source.name, reason: judged.reason });
   }
-  throw new NatsServerNotFound(attempts);
+  throw new StartRefused(exitCodes.missingPart, notFound(attempts));
+}
+
+function notFound(attempts: readonly { source: string; reason: string }[]): string {
+  return [
+    `No usable nats-server was found (it takes ${floorText}). What was tried:`,
+    ...attempts.map(({ source, reason }) => `  - ${source}: ${reason}`),
+    'Install a current nats-server (https://github.com/nats-io/nats-server/releases) and put it on PATH,',
+    'or set NATS_URL to a running one, and start again.',
+  ].join('\n');
 }
 
 async function attempt(source: NatsServerSource, context: SourceContext): Promise<SourceResult> {

@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+
+import type { StartOptions } from './start-options.ts';
+import type { ProcessPlan } from './supervised-process.ts';
+
+export const services = ['queue-broker', 'cache-node', 'telemetry-collector', 'gateway'] as const;
+export type ServiceName = (typeof services)[number];
+
+/** The gateway first: nothing new comes in while the others finish. NATS last: they need it to finish. */
+export const drainStages = [
+  ['gateway'],
+  ['queue-broker', 'cache-node', 'telemetry-collector'],
+  ['nats-server'],
+] as const;
+
+export interface ClusterAddress {
+  /** Without credentials. */
+  readonly natsUrl: string;
+  readonly natsUser: string | undefined;
+  readonly natsPassword: string | undefined;
+  readonly token: string;
+}
+
+/** Which services run where, and what each is told. Pure but for the environment that it is given. */
+export function planCluster(plan: {
+  readonly options: StartOptions;
+  readonly address: ClusterAddress;
+  readonly pathOf: (processName: string) => string;
+  readonly entryOf: (service: ServiceName) => string;
+  readonly env: NodeJS.ProcessEnv;
+}): readonly ProcessPlan[] {
+  const { options, address } = plan;
+  const counts: Readonly<Record<ServiceName, number>> = {
+    'queue-broker': options.brokers,
+    'cache-node': options.caches,
+    'telemetry-collector': options.collectors,
+    gateway: options.gateways,
+  };
+  return services.flatMap((service) =>
+    Array.from({ length: counts[service] }, (_, index) => {
+      const name = `${service}-${index + 1}`;
+      const own = service === 'gateway' ? gatewayEnvironment(options, address, index) : {};
+      const env = {
+        ...inherited(plan.env, index),
+        ...sharedEnvironment(options, address),
+        TRIVET_NAME: name,
+        TRIVET_DATA: plan.pathOf(name),
+        ...own,
+      };
+      return { name, service, entry: plan.entryOf(service), env, envAfter: keepPort };
+    }),
+  );
+}
+
+/** The module of a service, seen from the folder of this file. */
+export const entryOfService = (service: ServiceName): string =>
+  join(import.meta.dirname, '..', service, 'main.ts');
+
+// The token is for the gateway alone; the rest of what people set (OTEL_…, TRIVET_QUEUE_STORE, …) is for everyone.
+function inherited(env: NodeJS.ProcessEnv, index: number): NodeJS.ProcessEnv {
+  const { TRIVET_TOKEN: _token, TRIVET_METRICS_PORT: metricsPort, ...rest } = env;
+  if (metricsPort === undefined) return rest;
+  return { ...rest, TRIVET_METRICS_PORT: index === 0 ? metricsPort : '0' };
+}
+
+function sharedEnvironment(options: StartOptions, address: ClusterAddress): NodeJS.ProcessEnv {
+  return {
+    NATS_URL: address.natsUrl,
+    TRIVET_NATS_USER: address.natsUser,
+    TRIVET_NATS_PASSWORD: address.natsPassword,
+    TRIVET_PREFIX: options.prefix,
+    TRIVET_PARTITIONS: String(options.partitions),
+    TRIVET_REPLICAS: String(options.replicas),
+    TRIVET_LOG_LEVEL: options.logLevel,
+    OTEL_EXPORTER_OTLP_ENDPOINT: options.otlpEndpoint,
+  };
+}
+
+function gatewayEnvironment(
+  options: StartOptions,
+  address: ClusterAddress,
+  index: number,
+): Record<string, string> {
+  // Only one can have the port that was asked for.
+  return { TRIVET_TOKEN: address.token, TRIVET_HTTP_PORT: index === 0 ? String(options.httpPort) : '0' };
+}
+
+function keepPort({ http }: { readonly http?: string }): Record<string, string> {
+  return http === undefined ? {} : { TRIVET_HTTP_PORT: new URL(http).port };
+}

@@ -1,0 +1,175 @@
+import { mkdir } from 'node:fs/promises';
+
+import { systemClock } from '#shared/runtime/clock.ts';
+import { StartRefused } from '#shared/runtime/exit-codes.ts';
+
+import {
+  type ClusterAddress,
+  drainStages,
+  entryOfService,
+  planCluster,
+  type ServiceName,
+} from './cluster-plan.ts';
+import { type DataFolder, openDataFolder } from './data-folder.ts';
+import { isOnPath, planEmbeddedNats, refuseTakenPort, serviceUser } from './embedded-nats.ts';
+import { checkServer, withoutCredentials } from './nats-server/server-info.ts';
+import { readyLine, readyScreen } from './ready-screen.ts';
+import type { StartOptions } from './start-options.ts';
+import type { ReadyMessage } from './supervised-process.ts';
+import { Supervisor } from './supervisor.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface ClusterOptions {
+  readonly options: StartOptions;
+  readonly terminal: Terminal;
+  readonly env: NodeJS.ProcessEnv;
+  /** The module of each service; another one in tests. */
+  readonly entryOf?: (service: ServiceName) => string;
+}
+
+/** A whole cluster on one machine: what `npm start` and the demo run. */
+export class Cluster {
+  readonly #given: ClusterOptions;
+  readonly #supervisor: Supervisor;
+  #data: DataFolder | undefined;
+  #ending = false;
+  #remembered: Promise<void> = Promise.resolve();
+
+  constructor(given: ClusterOptions) {
+    this.#given = given;
+    const { terminal } = given;
+    this.#supervisor = new Supervisor(
+      {
+        output: (name, line) => terminal.log(name, line),
+        notice: (level, name, text) => terminal.notice(level, `${name} ${text}`),
+        changed: () => this.#remember(),
+      },
+      systemClock,
+    );
+  }
+
+  /**
+   * Starts everything, waits until all serve, and shows the ready screen.
+   * @throws StartRefused (2 or 3) when it cannot run so
+   */
+  async start(): Promise<void> {
+    const { options, terminal, env } = this.#given;
+    const report = (line: string) => terminal.notice('info', line);
+    await refuseTakenPort(options.httpPort, '--http-port');
+    this.#data = await openDataFolder(options.data, report);
+    const token = options.token ?? (await this.#data.secret('token'));
+    terminal.hide(token);
+    const nats = options.natsUrl === undefined ? await this.#startNats(this.#data, report) : undefined;
+    const address = nats ?? (await this.#foreignNats(options.natsUrl ?? ''));
+    const data = this.#data;
+    const plans = planCluster({
+      options,
+      address: { ...address, token },
+      pathOf: data.pathOf,
+      entryOf: this.#given.entryOf ?? entryOfService,
+      env,
+    });
+    for (const { name } of plans) await mkdir(data.pathOf(name), { recursive: true });
+    const stopWaiting = this.#sayWhoIsAwaited();
+    const ready = await this.#supervisor.run(plans).finally(stopWaiting);
+    if (this.#ending) return;
+    await this.#show({ ...address, token, http: firstHttp(ready), monitor: nats?.monitor, data: data.path });
+  }
+
+  /** Drains in order: the gateway, the other services, NATS. */
+  async drain(): Promise<void> {
+    this.#ending = true;
+    await this.#supervisor.drain(drainStages);
+    await this.#remembered;
+    await this.#data?.release();
+  }
+
+  /** Ends everything at once. */
+  kill(): void {
+    this.#ending = true;
+    this.#supervisor.kill();
+  }
+
+  async #startNats(data: DataFolder, report: (line: string) => void) {
+    const plan = await planEmbeddedNats(this.#given.options, data, report);
+    const password = await data.secret('nats-password');
+    this.#given.terminal.hide(password);
+    const [ready] = await this.#supervisor.run([plan]);
+    const port = ready?.nats?.port ?? 0;
+    const monitor = ready?.nats?.monitorPort;
+    return {
+      natsUrl: `nats://127.0.0.1:${port}`,
+      natsUser: serviceUser,
+      natsPassword: password,
+      monitor: monitor === undefined ? undefined : `http://127.0.0.1:${monitor}`,
+    };
+  }
+
+  async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token'>> {
+    const { options, terminal } = this.#given;
+    for (const warning of await checkServer(url)) terminal.notice('warn', warning);
+    const first = new URL(url.split(',')[0] ?? url);
+    return {
+      natsUrl: url.split(',').map(withoutCredentials).join(','),
+      natsUser: options.natsUser ?? (decodeURIComponent(first.username) || undefined),
+      natsPassword: options.natsPassword ?? (decodeURIComponent(first.password) || undefined),
+    };
+  }
+
+  async #show(shown: {
+    readonly natsUrl: string;
+    readonly http: string;
+    readonly token: string;
+    readonly monitor: string | undefined;
+    readonly data: string;
+  }): Promise<void> {
+    const { options, terminal, env } = this.#given;
+    const pids = (service: ServiceName) => this.#supervisor.pids(service);
+    const natsPid = this.#supervisor.natsServerPid();
+    const cluster = {
+      nats: shown.natsUrl,
+      http: shown.http,
+      token: shown.token,
+      data: shown.data,
+      pids: {
+        ...(natsPid === undefined ? {} : { 'nats-server': natsPid }),
+        'queue-broker': pids('queue-broker'),
+        'cache-node': pids('cache-node'),
+        'telemetry-collector': pids('telemetry-collector'),
+        gateway: pids('gateway'),
+      },
+    };
+    const natsCommand = await isOnPath('nats', env);
+    terminal.show(
+      readyScreen(cluster, { prefix: options.prefix, monitor: shown.monitor, natsCommand }),
+      readyLine(cluster),
+    );
+  }
+
+  #sayWhoIsAwaited(): () => void {
+    const { terminal } = this.#given;
+    const say = () => {
+      terminal.notice('info', `still waiting for ${this.#supervisor.starting().join(', ')}`);
+      cancel = systemClock.after(10_000, say);
+    };
+    let cancel = systemClock.after(10_000, say);
+    return () => cancel();
+  }
+
+  // One write after the other: the last one has to be the last on the disk, too.
+  #remember(): void {
+    const before = this.#remembered;
+    const write = async () => {
+      await before;
+      const natsPid = this.#supervisor.natsServerPid();
+      await this.#data?.remember([...this.#supervisor.pids(), ...(natsPid === undefined ? [] : [natsPid])]);
+    };
+    this.#remembered = write();
+  }
+}
+
+function firstHttp(ready: readonly ReadyMessage[]): string {
+  const http = ready.find((message) => message.http !== undefined)?.http;
+  if (http === undefined) throw new StartRefused(3, 'No gateway said where it serves.');
+  return http;
+}

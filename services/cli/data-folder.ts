@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { sleep, systemClock } from '#shared/runtime/clock.ts';
+
+import { StartRefused } from '#shared/runtime/exit-codes.ts';
+
+import { isRunning, markOf, parseMark, type ProcessMark } from './process-mark.ts';
+
+/**
+ * The folder that a cluster on one machine lives in:
+ *
+ *     token                 the local admin token            (0600)
+ *     nats-password         of the user of the services      (0600)
+ *     nats/                 streams, ports, rendered nats.conf
+ *     <process name>/       one for each process: queue-broker-1/, …
+ *     supervisor.lock       which supervisor holds the folder
+ *     processes.json        what it started, so that the next one can wait for leftovers
+ */
+export interface DataFolder {
+  readonly path: string;
+  readonly natsPath: string;
+  readonly pathOf: (processName: string) => string;
+  /** Reads the secret of this name, or makes and keeps one. */
+  secret(name: 'token' | 'nats-password'): Promise<string>;
+  /** Writes down which processes run now. */
+  remember(pids: readonly number[]): Promise<void>;
+  release(): Promise<void>;
+}
+
+/**
+ * Makes the folder, or takes the one an earlier start left, for this process alone.
+ * @throws StartRefused (2) when another supervisor holds it
+ */
+export async function openDataFolder(given: string, report: (line: string) => void): Promise<DataFolder> {
+  const path = resolve(given);
+  // What is in it are other people's payloads and the keys to the cluster.
+  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 });
+  await acquireLock(path);
+  await waitForLeftovers(path, report);
+  return {
+    path,
+    natsPath: join(path, 'nats'),
+    pathOf: (processName) => join(path, processName),
+    secret: (name) => readOrMakeSecret(join(path, name)),
+    remember: (pids) => rememberProcesses(path, pids),
+    release: async () => {
+      await rm(join(path, 'processes.json'), { force: true });
+      await rm(join(path, 'supervisor.lock'), { force: true });
+    },
+  };
+}
+
+async function acquireLock(path: string): Promise<void> {
+  const lock = join(path, 'supervisor.lock');
+  const own = JSON.stringify(await markOf(process.pid));
+  for (;;) {
+    if (await writeNew(lock, own)) return;
+    const before = await readFile(lock, 'utf8').catch(() => '');
+    const holder = parseMark(parseJson(before));
+    if (holder !== undefined && (await isRunning(holder)))
+      throw new StartRefused(
+        2,
+        `${path} is in use by another start (pid ${holder.pid}). Stop that one, or choose another folder with --data.`,
+      );
+    // Somebody may be writing it this very moment.
+    if (holder === undefined) await sleep(systemClock, 200);
+    await removeStale(lock, before);
+  }
+}
+
+// Renamed before it is judged: of two starts that find the same stale lock, the slower one must not remove the lock
+// that the faster one has made meanwhile.
+async function removeStale(lock: string, judged: string): Promise<void> {
+  const aside = `${lock}.${process.pid}`;
+  await rename(lock, aside).catch(() => undefined);
+  const taken = await readFile(aside, 'utf8').catch(() => judged);
+  if (taken !== judged) await writeNew(lock, taken);
+  await rm(aside, { force: true });
+}
+
+async function writeNew(file: string, content: string): Promise<boolean> {
+  try {
+    await writeFile(file, content, { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+const leftoversTimeoutMs = 15_000;
+
+// After a SIGKILL of the supervisor its children drain by themselves, which takes seconds; a new cluster on the same
+// data must not meet them.
+async function waitForLeftovers(path: string, report: (line: string) => void): Promise<void> {
+  const stored = parseJson(await readFile(join(path, 'processes.json'), 'utf8').catch(() => ''));
+  const marks = (Array.isArray(stored) ? stored : []).map(parseMark).filter((mark) => mark !== undefined);
+  const deadline = systemClock.monotonicMs() + leftoversTimeoutMs;
+  let told = false;
+  for (;;) {
+    const left = await stillRunning(marks);
+    if (left.length === 0) return;
+    if (!told)
+      report(`waiting for processes of the last run to end (${left.map(({ pid }) => pid).join(', ')})`);
+    told = true;
+    if (systemClock.monotonicMs() >= deadline) {
+      for (const { pid } of left) process.kill(pid, 'SIGKILL');
+      return;
+    }
+    await sleep(systemClock, 100);
+  }
+}
+
+async function stillRunning(marks: readonly ProcessMark[]): Promise<readonly ProcessMark[]> {
+  const running = await Promise.all(marks.map(isRunning));
+  return marks.filter((_, index) => running[index]);
+}
+
+async function rememberProcesses(path: string, pids: readonly number[]): Promise<void> {
+  const marks = (await Promise.all(pids.map(markOf))).filter((mark) => mark !== undefined);
+  await writeWhole(join(path, 'processes.json'), JSON.stringify(marks));
+}
+
+async function readOrMakeSecret(file: string): Promise<string> {
+  const kept = (await readFile(file, 'utf8').catch(() => '')).trim();
+  if (kept !== '') return kept;
+  const made = randomBytes(24).toString('base64url');
+  await writeWhole(file, `${made}\n`);
+  return made;
+}
+
+async function writeWhole(file: string, content: string): Promise<void> {
+  const staged = `${file}.${process.pid}`;
+  await writeFile(staged, content, { mode: 0o600 });
+  await rename(staged, file);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // An absent or torn file says nothing.
+    return undefined;
+  }
+}

@@ -1,0 +1,97 @@
+import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+import { StartRefused } from '#shared/runtime/exit-codes.ts';
+
+import type { DataFolder } from './data-folder.ts';
+import { type NatsServerLaunch, serviceUser } from './nats-server/launch.ts';
+import { renderConfig } from './nats-server/render-config.ts';
+import { resolveNatsServer } from './nats-server/resolve.ts';
+import type { StartOptions } from './start-options.ts';
+import type { ProcessPlan, ReadyMessage } from './supervised-process.ts';
+
+const repositoryConfig = join(import.meta.dirname, '..', '..', 'nats.conf');
+const usualMonitorPort = 8222;
+
+export { serviceUser };
+
+/**
+ * What it takes to run a nats-server for this cluster alone: the binary, its configuration, its folder and password.
+ * @throws StartRefused (3) when there is no usable nats-server, (2) when its port is taken
+ */
+export async function planEmbeddedNats(
+  options: StartOptions,
+  data: DataFolder,
+  progress: (line: string) => void,
+): Promise<ProcessPlan> {
+  await refuseTakenPort(options.natsPort, '--nats-port');
+  const { path: binary } = await resolveNatsServer({ progress });
+  const portsPath = join(data.natsPath, 'ports');
+  await mkdir(portsPath, { recursive: true });
+  const launch: NatsServerLaunch = {
+    binary,
+    configPath: await configFor(options.prefix, data.natsPath),
+    storePath: join(data.natsPath, 'store'),
+    port: options.natsPort,
+    monitorPort: await monitorPort(options.natsPort),
+    servicePassword: await data.secret('nats-password'),
+    portsPath,
+  };
+  return {
+    name: 'nats-server',
+    service: 'nats-server',
+    entry: join(import.meta.dirname, 'nats-keeper.ts'),
+    env: { ...process.env, TRIVET_NATS_LAUNCH: JSON.stringify(launch) },
+    envAfter: (ready) => ({ TRIVET_NATS_LAUNCH: JSON.stringify(withPortsOf(launch, ready)) }),
+  };
+}
+
+/** Clients reconnect to the address that they know, so a restart has to come back to it. */
+function withPortsOf(launch: NatsServerLaunch, { nats }: ReadyMessage): NatsServerLaunch {
+  if (nats === undefined) return launch;
+  return { ...launch, port: nats.port, monitorPort: nats.monitorPort ?? 0 };
+}
+
+async function configFor(prefix: string, natsPath: string): Promise<string> {
+  const config = await readFile(repositoryConfig, 'utf8');
+  const rendered = renderConfig(config, prefix);
+  if (rendered === config) return repositoryConfig;
+  const path = join(natsPath, 'nats.conf');
+  await writeFile(path, rendered);
+  return path;
+}
+
+// Who asks for any free port (a test, a demo) runs beside another cluster that has the usual one.
+async function monitorPort(natsPort: number): Promise<number> {
+  return natsPort !== 0 && (await isPortFree(usualMonitorPort)) ? usualMonitorPort : 0;
+}
+
+/** @throws StartRefused (2); who asked for any free port is never refused */
+export async function refuseTakenPort(port: number, option: string): Promise<void> {
+  if (port === 0 || (await isPortFree(port))) return;
+  throw new StartRefused(
+    2,
+    `Port ${port} is taken by another program. Choose another one with ${option} (0: any).`,
+  );
+}
+
+function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.on('error', () => resolve(false));
+    probe.listen({ port, host: '127.0.0.1' }, () => probe.close(() => resolve(true)));
+  });
+}
+
+/** Whether a command is there for the user to type. */
+export async function isOnPath(command: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  for (const folder of (env['PATH'] ?? '').split(':')) {
+    const there = await access(join(folder, command), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (there) return true;
+  }
+  return false;
+}

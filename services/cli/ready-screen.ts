@@ -1,0 +1,65 @@
+/** What a start prints when everything serves. Pure. */
+
+export interface ReadyCluster {
+  /** Without credentials. */
+  readonly nats: string;
+  readonly http: string;
+  readonly token: string;
+  readonly data: string;
+  readonly pids: {
+    /** Absent when the NATS is not ours. */
+    readonly 'nats-server'?: number;
+    readonly 'queue-broker': readonly number[];
+    readonly 'cache-node': readonly number[];
+    readonly 'telemetry-collector': readonly number[];
+    readonly gateway: readonly number[];
+  };
+}
+
+export interface ScreenOptions {
+  readonly prefix: string;
+  /** Of the embedded nats-server. */
+  readonly monitor: string | undefined;
+  /** Whether the `nats` command is on PATH. */
+  readonly natsCommand: boolean;
+}
+
+/** The line that scripts wait for; see commands.md of the design and docs/commands.md. */
+export function readyLine(cluster: ReadyCluster): string {
+  return `trivet ready ${JSON.stringify(cluster)}`;
+}
+
+export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): string {
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ['HTTP', cluster.http],
+    ['API', `${cluster.http}/docs`],
+    ['NATS', cluster.nats],
+    ['NATS monitoring', options.monitor],
+    ['Data', cluster.data],
+    ['Token', cluster.token],
+  ];
+  return [
+    '',
+    '  Trivet is ready: queue, cache and telemetry on NATS.',
+    '',
+    ...rows.flatMap(([name, value]) => (value === undefined ? [] : [`  ${name.padEnd(16)} ${value}`])),
+    '',
+    '  Try it in another terminal:',
+    '',
+    ...oneLiners(cluster, options).map((line) => `    ${line}`),
+    '',
+    '  Ctrl-C drains everything and ends it.',
+    '',
+  ].join('\n');
+}
+
+function oneLiners(cluster: ReadyCluster, { prefix, natsCommand }: ScreenOptions): string[] {
+  const body = JSON.stringify({ queue_name: 'hello', payload: { to: 'world' } });
+  return [
+    `npx trivet --nats ${cluster.nats} enqueue hello '{"to":"world"}'`,
+    `curl -sS ${cluster.http}/queue/enqueue -H 'Authorization: Bearer ${cluster.token}' -H 'Content-Type: application/json' -d '${body}'`,
+    ...(natsCommand
+      ? [`nats --server ${cluster.nats} request ${prefix}.queue.hello.dequeue '{"max":2}'`]
+      : []),
+  ];
+}
