@@ -41,7 +41,7 @@ export type TouchRequest = Static<typeof TouchRequest>;
 
 export const KeysRequest = Strict({
   prefix: Type.Optional(Type.String({ maxLength: limits.cacheKeyBytesMax })),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.cacheKeysPageMax })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2 * limits.cacheKeyBytesMax })),
 });
 export type KeysRequest = Static<typeof KeysRequest>;
@@ -112,6 +112,13 @@ export const CacheStats = Type.Object({
   expirations: Type.Integer(),
 });
 export type CacheStats = Static<typeof CacheStats>;
+
+/** Answer of `trivet.cache.stats`: the sums over all namespaces, and the figures of each. */
+export const CacheClusterStats = Type.Object({
+  ...Type.Omit(CacheStats, ['namespace', 'backend', 'strategy', 'entriesMax', 'bytesMax']).properties,
+  namespaces: Type.Array(CacheStats),
+});
+export type CacheClusterStats = Static<typeof CacheClusterStats>;
 
 /** Body of `POST /cache/operation`. */
 export const CacheRequest = Strict({

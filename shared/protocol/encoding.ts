@@ -42,11 +42,16 @@ export function decode(body: Uint8Array, encoding: Encoding): Result<unknown> {
 /** Encodes a value. A value that JSON cannot carry (bytes, big integers) becomes text: base64 and decimal digits. */
 export function encode(value: unknown, encoding: Encoding): Uint8Array {
   if (encoding === msgpack) return packr.pack(value);
-  return textEncoder.encode(JSON.stringify(value, jsonReplacer));
+  return textEncoder.encode(jsonText(value));
 }
 
-function jsonReplacer(_key: string, value: unknown): unknown {
+/** A value as JSON text, with the mapping of `encode`. Throws where JSON.stringify does: on a cycle, on nesting too deep. */
+export const jsonText = (value: unknown): string => JSON.stringify(value ?? null, jsonReplacer);
+
+// The holder (`this`) is asked and not the value: JSON.stringify has called a Buffer's own toJSON before us.
+function jsonReplacer(this: unknown, key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
+  const held = (this as Readonly<Record<string, unknown>>)[key];
+  if (held instanceof Uint8Array) return Buffer.from(held).toString('base64');
   return value;
 }

@@ -70,3 +70,28 @@ export const attemptsKeptMax = 20;
 
 /** Transitions that one item remembers; the first one and the newest ones stay. */
 export const transitionsKeptMax = 100;
+
+/** Entries of one cache namespace until it is configured. */
+export const cacheEntriesMaxDefault = 1_000_000;
+
+/** Bytes of one cache namespace until it is configured: keys, values and the overhead below. */
+export const cacheBytesMaxDefault = 256 * 1_048_576;
+
+/** What an entry costs beyond its key and value, in bytes, as quotas count it: small values are mostly this. */
+export const cacheEntryOverheadBytes = 100;
+
+/** Namespaces of one cache node. A name made from user input is noticed before it has used up the memory. */
+export const cacheNamespacesMax = 1_000;
+
+/** Keys on one page of `keys`, unless the request says otherwise, and at most. */
+export const cacheKeysPageDefault = 1_000;
+export const cacheKeysPageMax = 10_000;
+
+/** Bytes of keys on one page: JSON may write a byte as six, and a reply stays below `replyBytesMax`. */
+export const cacheKeysPageBytesMax = 1_048_576;
+
+/** Entries that one page of `keys` looks at, so that a prefix that matches little does not stall the node. */
+export const cacheKeysScanMax = 100_000;
+
+/** Expired entries that are removed in one step, so that expiry does not stall the node. */
+export const cacheExpiredPerStepMax = 1_000;
