@@ -1,0 +1,78 @@
+import type { Static, TSchema } from 'typebox';
+import type { Result, ErrorCode } from '#shared/protocol/errors.ts';
+import type { Operation, Resource } from './core/authorization.ts';
+
+/** One checked and allowed request: what a handler gets. */
+export interface Call<Path, Query, Body> {
+  readonly path: Path;
+  readonly query: Query;
+  readonly body: Body;
+  /** The caller's trace context, to be handed on with every request over NATS. */
+  readonly traceHeaders: Readonly<Record<string, string>>;
+  /** True once nobody waits any more, because the caller went away or the gateway drains. */
+  readonly givenUp: () => boolean;
+}
+
+/** What a handler answers. A refusal travels beside it, as the other side of a `Result`. */
+export interface Answer {
+  readonly status: number;
+  /** Sent as JSON; text where `contentType` is given. Nothing is sent with 204. */
+  readonly body?: unknown;
+  readonly contentType?: string;
+  /** Called when the answer did not reach the caller, so that what was meant for it is not lost. */
+  readonly undelivered?: () => void;
+}
+
+/** What an answer of some status holds, for OpenAPI. */
+export interface AnswerDescription {
+  readonly about: string;
+  readonly schema?: TSchema;
+  readonly contentType?: string;
+}
+
+/** Who may call: everybody, or whoever may do `operation` on `resource`. There is no third way, and no default. */
+export type Access<Path, Query, Body> =
+  | 'public'
+  | {
+      readonly operation: Operation | ((call: Call<Path, Query, Body>) => Operation);
+      readonly resource: (call: Call<Path, Query, Body>) => Resource;
+    };
+
+type ValueOf<Schema> = Schema extends TSchema ? Static<Schema> : undefined;
+
+/** One row of the HTTP API: all that is known about an endpoint, from which route, checks and OpenAPI are made. */
+export interface EndpointDefinition<
+  P extends TSchema | undefined,
+  Q extends TSchema | undefined,
+  B extends TSchema | undefined,
+> {
+  readonly method: 'GET' | 'POST';
+  /** Fastify's notation: `/queue/:queue_name/dequeue`. */
+  readonly url: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tag: 'queue' | 'cache' | 'telemetry' | 'gateway';
+  readonly access: Access<ValueOf<P>, ValueOf<Q>, ValueOf<B>>;
+  readonly path?: P;
+  /** Left out: every query parameter is refused. */
+  readonly query?: Q;
+  readonly body?: B;
+  /** A body that is not there counts as `{}`. */
+  readonly bodyOptional?: boolean;
+  readonly answers: Readonly<Record<number, AnswerDescription>>;
+  /** Codes that this endpoint can refuse with, beside those that every endpoint has. */
+  readonly refusals?: readonly ErrorCode[];
+  readonly handle: (call: Call<ValueOf<P>, ValueOf<Q>, ValueOf<B>>) => Promise<Result<Answer>>;
+}
+
+/** A definition whose schemas are no longer in its type. */
+export type Endpoint = EndpointDefinition<TSchema, TSchema, TSchema>;
+
+/** Ties the types of path, query and body to their schemas, and forgets them again for the table. */
+export function endpoint<
+  P extends TSchema | undefined = undefined,
+  Q extends TSchema | undefined = undefined,
+  B extends TSchema | undefined = undefined,
+>(definition: EndpointDefinition<P, Q, B>): Endpoint {
+  return definition as unknown as Endpoint;
+}

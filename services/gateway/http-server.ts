@@ -1,0 +1,135 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import fastify, { type FastifyInstance, type FastifyRequest, type FastifySchemaCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
+import { accept } from '#shared/protocol/errors.ts';
+import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { validator } from '#shared/protocol/validation.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Authenticate } from './authentication.ts';
+import type { Principal } from './core/authorization.ts';
+import { readQuery } from './core/query-string.ts';
+import type { Observation } from './observation.ts';
+import { answerBrokenRequest, errorHandler, sendProblem } from './problems.ts';
+import { Refused } from './refused.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    isPublic?: boolean;
+  }
+  interface FastifyRequest {
+    principal: Principal | undefined;
+    observation: Observation;
+  }
+}
+
+export interface HttpServerOptions {
+  readonly authenticate: Authenticate;
+  readonly observe: (request: FastifyRequest) => Observation;
+  readonly connectionsMax: number;
+  readonly log: Log;
+}
+
+/** Largest body, in bytes: the largest payload in its envelope, both written as JSON. */
+const bodyBytesMax = payloadBytesMax + 65_536;
+/** A request that has not come in whole after this long is a slow client's, or an attacker's. */
+const receiveMsMax = 30_000;
+/** A silent connection is closed; beyond the longest dequeue, which is silent for a minute. */
+const silentMsMax = 90_000;
+const keepAliveMs = 65_000;
+
+/** The HTTP server without its endpoints: what every request goes through before and after them. */
+export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+  const onError = errorHandler(options.log);
+  const app = fastify({
+    logger: false,
+    genReqId: requestId,
+    bodyLimit: bodyBytesMax,
+    requestTimeout: receiveMsMax,
+    connectionTimeout: silentMsMax,
+    keepAliveTimeout: keepAliveMs,
+    http: { headersTimeout: receiveMsMax },
+    // A HEAD that ran the GET would lease items and throw them away.
+    exposeHeadRoutes: false,
+    // While it drains, a request on an open connection is answered, and the connection closed behind it.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    // A name that is too long is refused by its schema, in words, and not as an unknown path.
+    routerOptions: { maxParamLength: 2_048 },
+    frameworkErrors: (error, request, reply) => {
+      onError(error, request, reply);
+    },
+    clientErrorHandler: answerBrokenRequest,
+  });
+  app.server.maxConnections = options.connectionsMax;
+  app.decorateRequest('principal');
+  app.decorateRequest('observation');
+  app.setValidatorCompiler(compileValidator);
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
+  app.setErrorHandler(onError);
+  app.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, {
+      code: 'not_found',
+      message: `there is no ${request.method} ${pathOf(request)}`,
+    }),
+  );
+  addBodyParser(app);
+  addHooks(app, options);
+  return app;
+}
+
+function addHooks(app: FastifyInstance, { authenticate, observe }: HttpServerOptions): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    request.observation = observe(request);
+    reply.headers({
+      'X-Request-Id': request.id,
+      'X-Content-Type-Options': 'nosniff',
+      // Whatever is answered belongs to whoever showed the token, and leased items to them alone.
+      'Cache-Control': 'no-store',
+    });
+    // `close` and not `finish`: it also comes when the caller hung up.
+    reply.raw.once('close', () => request.observation.end(reply.statusCode));
+    request.principal = authenticate(request.headers.authorization);
+    if (request.principal !== undefined || request.routeOptions.config.isPublic === true) done();
+    else done(new Refused({ code: 'unauthorized', message: 'a valid bearer token is needed' }));
+  });
+}
+
+/** One parser for every content type, so that what is not JSON is refused in our words. */
+function addBodyParser(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
+    if (encodingOf(request.headers['content-type']) !== json) {
+      const details = { field: 'Content-Type' };
+      const message = 'Content-Type must be application/json';
+      done(new Refused({ code: 'invalid_request', message, details }, 415));
+      return;
+    }
+    const decoded = decode(body, json);
+    if (decoded.ok) done(null, decoded.value);
+    else done(new Refused(decoded.error));
+  });
+}
+
+/** Validation by the protocol's own validators: nothing is coerced, filled in or removed. */
+const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const check = validator(schema);
+  const read = (value: unknown) =>
+    httpPart === 'querystring' ? readQuery(schema, value as Record<string, string>) : accept(value);
+  return (value: unknown) => {
+    const given = read(value);
+    const checked = given.ok ? check(given.value) : given;
+    return checked.ok ? { value: checked.value } : { error: new Refused(checked.error) };
+  };
+};
+
+const requestIdExpression = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** The caller's own `X-Request-Id`, where it is one that can stand in a log line. */
+function requestId(request: IncomingMessage): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && requestIdExpression.test(given) ? given : randomUUID();
+}
+
+const pathOf = (request: FastifyRequest): string => request.url.split('?', 1)[0] ?? '/';

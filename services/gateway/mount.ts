@@ -1,0 +1,113 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import { accept, type Refusal, type Result } from '#shared/protocol/errors.ts';
+import { authorize } from './core/authorization.ts';
+import { type Answer, type Call, type Endpoint } from './endpoint.ts';
+import { routeSchema } from './openapi.ts';
+import { sendProblem } from './problems.ts';
+import { Refused } from './refused.ts';
+
+type AnyCall = Call<never, never, never>;
+
+/**
+ * Adds one route for each endpoint: decode and validate (Fastify, with our validators) → authorize → ask → answer.
+ * @param isDraining whether the gateway is on its way out, so that nobody starts to wait
+ */
+export function mountEndpoints(
+  app: FastifyInstance,
+  endpoints: readonly Endpoint[],
+  isDraining: () => boolean,
+): void {
+  for (const endpoint of endpoints) {
+    app.route({
+      method: endpoint.method,
+      url: endpoint.url,
+      schema: routeSchema(endpoint),
+      config: { isPublic: endpoint.access === 'public' },
+      ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
+      handler: (request, reply) => handle(endpoint, request, reply, isDraining),
+    });
+  }
+  refuseOtherMethods(app, endpoints);
+}
+
+const emptyBody = (request: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
+  request.body ??= {};
+  done();
+};
+
+async function handle(
+  endpoint: Endpoint,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  isDraining: () => boolean,
+): Promise<FastifyReply> {
+  const isGone = () => request.raw.socket.destroyed;
+  const call = {
+    path: request.params,
+    query: request.query,
+    body: request.body,
+    traceHeaders: request.observation.traceHeaders,
+    givenUp: () => isDraining() || isGone(),
+  } as AnyCall;
+  const allowed = allow(endpoint, request, call);
+  const result = allowed.ok ? await endpoint.handle(call) : allowed;
+  if (!result.ok) return sendProblem(request, reply, result.error);
+  noticeLoss(result.value, reply, isGone);
+  return send(result.value, reply);
+}
+
+/** The decision itself is `authorize`'s; here its words are found in the request. */
+function allow(endpoint: Endpoint, request: FastifyRequest, call: AnyCall): Result<undefined> {
+  const { access } = endpoint;
+  if (access === 'public') return accept(undefined);
+  const operation = typeof access.operation === 'function' ? access.operation(call) : access.operation;
+  const { principal } = request;
+  if (principal === undefined) return refusal('unauthorized', 'a bearer token is needed');
+  const decision = authorize(principal, operation, access.resource(call));
+  return decision.allowed ? accept(undefined) : refusal('forbidden', decision.why);
+}
+
+const refusal = (code: Refusal['code'], message: string): Result<undefined> => ({
+  ok: false,
+  error: { code, message },
+});
+
+/** Tells the endpoint when its answer did not reach the caller, as far as this side of the network can know. */
+function noticeLoss(answer: Answer, reply: FastifyReply, isGone: () => boolean): void {
+  const { undelivered } = answer;
+  if (undelivered === undefined) return;
+  if (isGone()) {
+    undelivered();
+    return;
+  }
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) undelivered();
+  });
+}
+
+function send(answer: Answer, reply: FastifyReply): FastifyReply {
+  reply.code(answer.status);
+  if (answer.status === 204) return reply.send();
+  if (answer.contentType !== undefined) return reply.type(answer.contentType).send(answer.body);
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer.body));
+}
+
+const knownMethods: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+/** A known path with another method is 405 with `Allow`, and not an unknown path. */
+function refuseOtherMethods(app: FastifyInstance, endpoints: readonly Endpoint[]): void {
+  for (const [url, group] of Map.groupBy(endpoints, (endpoint) => endpoint.url)) {
+    const allowed: readonly string[] = group.map((endpoint) => endpoint.method);
+    app.route({
+      method: knownMethods.filter((method) => !allowed.includes(method)),
+      url,
+      schema: { hide: true },
+      // Before the body is read: nothing in it could change the answer.
+      onRequest: (request, reply, done) => {
+        reply.header('Allow', allowed.join(', '));
+        done(new Refused({ code: 'invalid_request', message: `${request.method} is not allowed here` }, 405));
+      },
+      handler: (_request, reply) => reply,
+    });
+  }
+}

@@ -1,0 +1,101 @@
+import { encode, json } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { TelemetryBody, TelemetryStats } from '#shared/protocol/http-schemas.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import { TelemetryResponse, type TelemetryType } from '#shared/protocol/telemetry-schemas.ts';
+import { requestReply } from '#shared/client/request.ts';
+import { type Nats, headersOf } from '#shared/runtime/nats.ts';
+import { type RejectedRecord, type SortedRecord, sortRecords } from './core/telemetry-records.ts';
+import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
+
+export interface TelemetryEndpointsOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+}
+
+const publishMsMax = 10_000;
+
+export const telemetryEndpoints = (options: TelemetryEndpointsOptions): readonly Endpoint[] => [
+  endpoint({
+    method: 'POST',
+    url: '/telemetry/record',
+    operationId: 'telemetryRecord',
+    summary: 'Record metrics, events, performances, errors and logs',
+    tag: 'telemetry',
+    access: { operation: 'telemetry.record', resource: () => ({ kind: 'cluster' }) },
+    body: TelemetryBody,
+    answers: {
+      200: { about: 'The accepted records are durable; the others are listed.', schema: TelemetryResponse },
+    },
+    handle: ({ body, traceHeaders }) => record(options, body, traceHeaders),
+  }),
+  endpoint({
+    method: 'GET',
+    url: '/telemetry/stats',
+    operationId: 'telemetryStats',
+    summary: 'Live figures of the collectors',
+    tag: 'telemetry',
+    access: { operation: 'telemetry.stats', resource: () => ({ kind: 'cluster' }) },
+    answers: { 200: { about: 'The figures.', schema: TelemetryStats } },
+    handle: async ({ traceHeaders }) => {
+      const subject = options.subjects.telemetryQuery('stats');
+      const reply = await requestReply(options.nats, subject, {}, { headers: traceHeaders });
+      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
+    },
+  }),
+];
+
+async function record(
+  options: TelemetryEndpointsOptions,
+  body: TelemetryBody,
+  traceHeaders: Readonly<Record<string, string>>,
+): Promise<Result<Answer>> {
+  const records = Array.isArray(body) ? body : [body];
+  const { byKind, rejected } = sortRecords(records);
+  const outcomes = await Promise.all(
+    [...byKind].map(([kind, sorted]) => publish(options, kind, sorted, traceHeaders)),
+  );
+  const all = [...rejected, ...outcomes.flat()].sort((a, b) => a.index - b.index);
+  const accepted = records.length - all.length;
+  // Nothing stands beside a single record that would have to be told apart: its fault is the request's.
+  const first = all[0];
+  if (first !== undefined && (!Array.isArray(body) || allUnpublished(accepted, rejected)))
+    return { ok: false, error: first.error };
+  return accept({ status: 200, body: { accepted, rejected: all } });
+}
+
+/** Nothing was wrong with the records and none was taken: the whole request may be sent again. */
+const allUnpublished = (accepted: number, rejected: readonly RejectedRecord[]): boolean =>
+  accepted === 0 && rejected.length === 0;
+
+/** Publishes the records of one kind as one message; a record counts as accepted once the stream has it. */
+async function publish(
+  { nats, subjects }: TelemetryEndpointsOptions,
+  kind: TelemetryType,
+  sorted: readonly SortedRecord[],
+  traceHeaders: Readonly<Record<string, string>>,
+): Promise<readonly RejectedRecord[]> {
+  const headers = headersOf(traceHeaders);
+  const message = encode(
+    sorted.map(({ record: published }) => published),
+    json,
+  );
+  try {
+    await nats.js.publish(subjects.telemetry(kind), message, {
+      timeout: publishMsMax,
+      ...(headers === undefined ? {} : { headers }),
+    });
+    return [];
+  } catch (error) {
+    const { error: refusal } = unpublished(error);
+    return sorted.map(({ index }) => ({ index, error: refusal }));
+  }
+}
+
+function unpublished(error: unknown): { readonly error: Refusal } {
+  // What the library says when no stream takes the subject; the collectors make the stream.
+  if (error instanceof Error && error.name === 'JetStreamNotEnabled')
+    return refuse('unavailable', 'no stream takes telemetry: has a telemetry-collector run on this NATS?');
+  const text = error instanceof Error ? error.message : String(error);
+  return refuse('unavailable', `the telemetry stream did not take the records: ${text}`);
+}
