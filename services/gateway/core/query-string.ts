@@ -3,11 +3,11 @@ import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 /** The part of a JSON schema that says whether a parameter's text stands for a number. */
 interface ParameterSchema {
   readonly type?: unknown;
-  readonly anyOf?: readonly ParameterSchema[];
+  readonly anyOf?: readonly object[];
 }
 
 export interface QuerySchema {
-  readonly properties?: Readonly<Record<string, ParameterSchema>>;
+  readonly properties?: Readonly<Record<string, object>>;
 }
 
 const integerExpression = /^-?[0-9]{1,15}$/;
@@ -33,7 +33,7 @@ export function readQuery(
   return accept(values);
 }
 
-function mayBeInteger(parameter: ParameterSchema | undefined): boolean {
-  if (parameter === undefined) return false;
-  return parameter.type === 'integer' || parameter.anyOf?.some(mayBeInteger) === true;
+function mayBeInteger(parameter: object | undefined): boolean {
+  const { type, anyOf }: ParameterSchema = parameter ?? {};
+  return type === 'integer' || anyOf?.some(mayBeInteger) === true;
 }
