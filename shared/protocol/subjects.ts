@@ -56,6 +56,8 @@ export function streamsFor(prefix: string) {
     telemetryDead: `${upper}_TELEMETRY_DEAD`,
     /** KV bucket with the brokers' leases. */
     leases: `${upper}_LEASES`,
+    /** KV bucket that says which node owns the cache. */
+    cacheNodes: `${upper}_CACHE_NODES`,
   } as const;
 }
 

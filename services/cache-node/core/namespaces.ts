@@ -1,0 +1,99 @@
+import type { CacheClusterStats } from '#shared/protocol/cache-schemas.ts';
+import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
+import { MemoryStore } from './memory-store.ts';
+import { Namespace } from './namespace.ts';
+
+export interface NamespacesOptions {
+  /** Versions begin above this: the time at which this node began, in microseconds, keeps them growing over restarts. */
+  readonly versionFloor: number;
+  /** What all namespaces together may hold, by the measure of the quotas. */
+  readonly bytesMax: number;
+}
+
+/** The namespaces of one node. They exist from their first request; only so many may. */
+export class Namespaces {
+  readonly #options: NamespacesOptions;
+  readonly #byName = new Map<string, Namespace>();
+  #version: number;
+  /** Where the next round of expiry begins, so that one namespace does not take all of it. */
+  #expiryTurn = 0;
+
+  constructor(options: NamespacesOptions) {
+    this.#options = options;
+    this.#version = options.versionFloor;
+  }
+
+  /** The namespace of that name. At the cap one that holds nothing makes room; `unavailable` when none does. */
+  open(name: string): Result<Namespace> {
+    const known = this.#byName.get(name);
+    if (known !== undefined) return accept(known);
+    if (this.#byName.size >= cacheNamespacesMax && !this.#dropIdle())
+      return refuse('unavailable', `this node holds its most namespaces already (${cacheNamespacesMax})`);
+    const made = new Namespace({
+      name,
+      makeStore: () => new MemoryStore(),
+      nextVersion: () => (this.#version += 1),
+    });
+    this.#byName.set(name, made);
+    return accept(made);
+  }
+
+  /** After a write: while the node holds too much, its largest namespace gives up entries. */
+  keepWithinBytes(nowMs: number): void {
+    let bytes = 0;
+    for (const namespace of this.#byName.values()) bytes += namespace.bytes;
+    while (bytes > this.#options.bytesMax) {
+      const largest = this.#largest();
+      const before = largest?.bytes ?? 0;
+      if (largest === undefined || !largest.evict(nowMs)) return;
+      bytes -= before - largest.bytes;
+    }
+  }
+
+  /** Removes expired entries, at most `entriesMax`; returns how many. Fewer: no expired entry is left. */
+  expire(entriesMax: number, nowMs: number): number {
+    const all = [...this.#byName.values()];
+    let expired = 0;
+    for (let turn = 0; turn < all.length && expired < entriesMax; turn += 1) {
+      const namespace = all[(this.#expiryTurn + turn) % all.length];
+      expired += namespace?.expire(entriesMax - expired, nowMs) ?? 0;
+    }
+    this.#expiryTurn = all.length === 0 ? 0 : (this.#expiryTurn + 1) % all.length;
+    return expired;
+  }
+
+  stats(): CacheClusterStats {
+    const namespaces = [...this.#byName.values()].map((namespace) => namespace.stats());
+    const sums = {
+      entries: 0,
+      bytes: 0,
+      hits: 0,
+      misses: 0,
+      sets: 0,
+      deletes: 0,
+      evictions: 0,
+      expirations: 0,
+    };
+    for (const one of namespaces)
+      for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += one[name];
+    const asked = sums.hits + sums.misses;
+    return { ...sums, hitRate: asked === 0 ? 0 : sums.hits / asked, namespaces };
+  }
+
+  #largest(): Namespace | undefined {
+    let largest: Namespace | undefined;
+    for (const namespace of this.#byName.values())
+      if (largest === undefined || namespace.bytes > largest.bytes) largest = namespace;
+    return largest;
+  }
+
+  #dropIdle(): boolean {
+    for (const [name, namespace] of this.#byName) {
+      if (!namespace.isIdle) continue;
+      this.#byName.delete(name);
+      return true;
+    }
+    return false;
+  }
+}
