@@ -26,6 +26,11 @@ interface Parsed {
   readonly rest: Readonly<Record<string, unknown>>;
 }
 
+/** True for what only decorates: the banner of nats-server and its empty lines. */
+export function isDecoration(text: string): boolean {
+  return /^\[\d+\] \S+ \S+ \[INF\][\s_|/\\()-]*$/.test(text);
+}
+
 /** One line of output, without its line feed. */
 export function formatLogLine(line: LogLine, style: LogStyle): string {
   const parsed = parsePino(line) ?? parseNatsServer(line) ?? plain(line);
@@ -38,7 +43,7 @@ function asJson(line: LogLine, { level, time, message, rest }: Parsed): string {
 
 function asText(line: LogLine, { level, time, message, rest }: Parsed, colour: boolean): string {
   const paint = (code: number | undefined, text: string) =>
-    colour && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
+    colour && code !== undefined && text !== '' ? `\u001b[${code}m${text}\u001b[0m` : text;
   const clock = time.slice(11, 23);
   const name = paint(colourOf(line.from), line.from.padEnd(nameWidth));
   const shownLevel = level === 'info' ? '' : `${paint(levelColours[level], level.toUpperCase())} `;

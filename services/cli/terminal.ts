@@ -1,4 +1,4 @@
-import { formatLogLine, type LogStyle } from './log-lines.ts';
+import { formatLogLine, isDecoration, type LogStyle } from './log-lines.ts';
 
 /** The supervisor's own output: its notices, the logs of all processes, and the ready screen. */
 export interface Terminal {
@@ -23,7 +23,9 @@ export function openTerminal(options: { readonly json: boolean; readonly nowIso:
   };
   const write = (line: string) => void out.write(`${line}\n`);
   return {
-    log: (from, text) => write(formatLogLine({ from, text, at: options.nowIso() }, style)),
+    log: (from, text) => {
+      if (!isDecoration(text)) write(formatLogLine({ from, text, at: options.nowIso() }, style));
+    },
     notice: (level, text) =>
       write(
         formatLogLine(

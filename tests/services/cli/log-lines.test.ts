@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { formatLogLine } from '#services/cli/log-lines.ts';
+import { formatLogLine, isDecoration } from '#services/cli/log-lines.ts';
 
 const at = '2026-01-02T03:04:05.678Z';
 const text = { json: false, colour: false, secrets: [] };
@@ -62,4 +62,17 @@ test('colours are there only where they were asked for', () => {
   const line = { from: 'gateway-1', text: '{"level":"error","msg":"x"}', at };
   expect(formatLogLine(line, { ...text, colour: true })).toContain('\u001b[31mERROR');
   expect(formatLogLine(line, text)).not.toContain('\u001b');
+});
+
+test('the banner of nats-server is decoration, what it says is not', () => {
+  const prefix = '[10727] 2026/11/23 02:08:50.054046 [INF]';
+  for (const line of [
+    '     _ ___ _____ ___ _____ ___ ___   _   __  __',
+    '  _ | | __|_   _/ __|_   _| _ \\ __| /_\\',
+    ' ',
+    '',
+  ])
+    expect(isDecoration(prefix + line)).toBe(true);
+  expect(isDecoration(`${prefix} Server is ready`)).toBe(false);
+  expect(isDecoration('[10727] 2026/11/23 02:08:50.054046 [WRN] ')).toBe(false);
 });
