@@ -1,0 +1,81 @@
+import { expect, test } from 'vitest';
+import { Namespaces } from '#services/cache-node/core/namespaces.ts';
+import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
+import { setOf } from './made-namespace.ts';
+
+const made = (bytesMax = 10 ** 9) => new Namespaces({ versionFloor: 1_000, bytesMax });
+
+function opened(namespaces: Namespaces, name: string) {
+  const namespace = namespaces.open(name);
+  if (!namespace.ok) throw new Error(namespace.error.message);
+  return namespace.value;
+}
+
+test('namespaces know nothing of each other', () => {
+  const namespaces = made();
+  opened(namespaces, 'a').set(setOf('k', 1), 0);
+  expect(opened(namespaces, 'b').get('k', 0)).toBeUndefined();
+  expect(opened(namespaces, 'a').get('k', 0)?.value.encoded).toBe('1');
+});
+
+test('versions begin above the floor and are never given twice', () => {
+  const namespaces = made();
+  const versions = ['a', 'b', 'a'].map((name) => {
+    const written = opened(namespaces, name).set(setOf('k', 1), 0);
+    return written.ok ? written.value.version : 0;
+  });
+  expect(versions).toEqual([1_001, 1_002, 1_003]);
+});
+
+test('a namespace that holds nothing makes room for a new one; when all hold something it is refused', () => {
+  const namespaces = made();
+  for (let n = 0; n < cacheNamespacesMax; n += 1) {
+    const namespace = opened(namespaces, `n${n}`);
+    if (n > 0) namespace.set(setOf('k', 1), 0);
+  }
+  opened(namespaces, 'new').set(setOf('k', 1), 0);
+  expect(namespaces.open('another')).toMatchObject({ ok: false, error: { code: 'unavailable' } });
+  expect(namespaces.open('n1')).toMatchObject({ ok: true });
+  expect(namespaces.stats().namespaces).toHaveLength(cacheNamespacesMax);
+});
+
+test('a configured namespace is not dropped for being empty', () => {
+  const namespaces = made();
+  opened(namespaces, 'configured').configure({ entriesMax: 7 }, 0);
+  for (let n = 0; n < 2 * cacheNamespacesMax; n += 1) opened(namespaces, `n${n}`);
+  expect(opened(namespaces, 'configured').stats().entriesMax).toBe(7);
+});
+
+test('a node that holds too much takes it from the largest namespace', () => {
+  const namespaces = made(10_000);
+  opened(namespaces, 'small').set(setOf('k', 'x'.repeat(1_000)), 0);
+  const large = opened(namespaces, 'large');
+  for (let n = 0; n < 10; n += 1) {
+    large.set(setOf(`k${n}`, 'x'.repeat(1_000)), 0);
+    namespaces.keepWithinBytes(0);
+    expect(namespaces.stats().bytes).toBeLessThanOrEqual(10_000);
+  }
+  expect(opened(namespaces, 'small').exists('k', 0)).toBe(true);
+  expect(large.exists('k0', 0)).toBe(false);
+  expect(large.exists('k9', 0)).toBe(true);
+});
+
+test('expired entries of all namespaces are removed, a bounded number at a time', () => {
+  const namespaces = made();
+  for (const name of ['a', 'b', 'c'])
+    for (let n = 0; n < 5; n += 1) opened(namespaces, name).set(setOf(`k${n}`, 1, { ttlMs: 10 }), 0);
+  expect(namespaces.expire(7, 9)).toBe(0);
+  expect(namespaces.expire(7, 10)).toBe(7);
+  expect(namespaces.expire(7, 10)).toBe(7);
+  expect(namespaces.expire(7, 10)).toBe(1);
+  expect(namespaces.stats()).toMatchObject({ entries: 0, bytes: 0, expirations: 15 });
+});
+
+test('the sums are over all namespaces', () => {
+  const namespaces = made();
+  expect(namespaces.stats()).toMatchObject({ entries: 0, hitRate: 0, namespaces: [] });
+  opened(namespaces, 'a').set(setOf('k', 1), 0);
+  opened(namespaces, 'a').get('k', 0);
+  opened(namespaces, 'b').get('k', 0);
+  expect(namespaces.stats()).toMatchObject({ entries: 1, sets: 1, hits: 1, misses: 1, hitRate: 0.5 });
+});
