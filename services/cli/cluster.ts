@@ -55,8 +55,9 @@ export class Cluster {
   async start(): Promise<void> {
     const { options, terminal, env } = this.#given;
     const report = (line: string) => terminal.notice('info', line);
-    await refuseTakenPort(options.httpPort, '--http-port');
+    // First of all: it waits for what is left of the last run, which may still have the ports.
     this.#data = await openDataFolder(options.data, report);
+    await refuseTakenPort(options.httpPort, '--http-port');
     const token = options.token ?? (await this.#data.secret('token'));
     terminal.hide(token);
     const nats = options.natsUrl === undefined ? await this.#startNats(this.#data, report) : undefined;
