@@ -9,6 +9,9 @@ export const payloadBytesMax = 1_048_576;
 /** Largest reply, in bytes. Below `max_payload`, so that headers and the envelope still fit. */
 export const replyBytesMax = 7 * 1_048_576;
 
+/** Largest request, in bytes: what it becomes in the log must still fit `max_payload`. */
+export const requestBytesMax = 7 * 1_048_576;
+
 /** Items in one batch request. A thousand items of a kibibyte make one message of a mebibyte. */
 export const batchItemsMax = 1_000;
 

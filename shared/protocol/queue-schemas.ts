@@ -123,6 +123,17 @@ export const List = Strict({
 });
 export type List = Static<typeof List>;
 
+/** One item by its id, or all that are in `state`: `failed` is the only one that can be replayed. */
+export const Replay = Strict({
+  id: Type.Optional(ItemId),
+  state: Type.Optional(Word(['failed'] as const)),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.batchItemsMax })),
+});
+export type Replay = Static<typeof Replay>;
+
+export const Reprioritize = Strict({ id: ItemId, priority: QueuePriority });
+export type Reprioritize = Static<typeof Reprioritize>;
+
 export const Empty = Strict({});
 
 /**
@@ -140,6 +151,11 @@ export const queueRequests = {
   get: Get,
   list: List,
   stats: Empty,
+  cancel: Get,
+  replay: Replay,
+  reprioritize: Reprioritize,
+  pause: Empty,
+  resume: Empty,
 } as const satisfies Record<string, TSchema>;
 
 export type QueueOperation = 'enqueue' | keyof typeof queueRequests;

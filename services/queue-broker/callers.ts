@@ -1,0 +1,122 @@
+import { type Encoding, encode } from '#shared/protocol/encoding.ts';
+import type { Refusal } from '#shared/protocol/errors.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import {
+  type Msg,
+  type Nats,
+  createInbox,
+  headers,
+  serviceInboxPrefix,
+  subscribe,
+} from '#shared/runtime/nats.ts';
+import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
+import { itemId } from './core/item.ts';
+import { type ItemWithPayload, encodeLeased } from './item-views.ts';
+import { type Caller, valueWithNext } from './queue-works.ts';
+
+/** A lease that nobody was there to take. */
+export interface UnclaimedLease {
+  readonly queue: string;
+  readonly items: readonly { readonly id: string; readonly token: number }[];
+}
+
+/** How long the server may take to say that nobody listens at a reply subject. */
+const noResponderMs = 5_000;
+
+/**
+ * Answers callers over NATS. Leased items are sent so that a caller that has gone is noticed: the reply carries a
+ * reply subject of its own, at which nats-server says "no responders" when nobody listens where it went.
+ */
+export class Callers {
+  readonly #nats: Nats;
+  readonly #clock: Clock;
+  readonly #unclaimed: (lease: UnclaimedLease) => void;
+  readonly #inbox = createInbox(serviceInboxPrefix);
+  readonly #sent = new Map<string, UnclaimedLease>();
+  #count = 0;
+
+  constructor(options: { nats: Nats; clock: Clock; unclaimed: (lease: UnclaimedLease) => void }) {
+    this.#nats = options.nats;
+    this.#clock = options.clock;
+    this.#unclaimed = options.unclaimed;
+    subscribe(options.nats, `${this.#inbox}.*`, {}, (message) => this.#notice(message));
+  }
+
+  /** The caller of one request. `done` hears how it was answered, for the figures. */
+  of(message: Msg, encoding: Encoding, done: (refusal?: Refusal) => void): Caller {
+    return {
+      value: (value) => {
+        replyValue(message, value, encoding);
+        done();
+      },
+      refuse: (refusal) => {
+        replyRefusal(message, refusal, encoding);
+        done(refusal);
+      },
+      lease: (partition, items) => {
+        this.#lease(message, partition, items, encodeLeased(partition, items, encoding), encoding);
+        done();
+      },
+      valueWithNext: (partition, value, next) => {
+        const body = valueWithNext(partition, value, next, encoding);
+        if (next.length === 0) replyValue(message, { ...value, next: [] }, encoding);
+        else
+          this.#lease(
+            message,
+            partition,
+            next,
+            typeof body === 'string' ? body : encode(body, encoding),
+            encoding,
+          );
+        done();
+      },
+    };
+  }
+
+  #lease(
+    message: Msg,
+    partition: number,
+    items: readonly ItemWithPayload[],
+    body: Uint8Array | string,
+    encoding: Encoding,
+  ): void {
+    const lease = leaseOf(partition, items);
+    if (message.reply === undefined || message.reply === '' || !isReplySubject(message.reply)) {
+      if (lease !== undefined) this.#unclaimed(lease);
+      return;
+    }
+    if (lease === undefined) return replyBytes(message, body, encoding);
+    const reply = this.#watch(lease);
+    const made = encoding === 'application/json' ? undefined : headers();
+    made?.set('Content-Type', encoding);
+    this.#nats.connection.publish(message.reply, body, {
+      reply,
+      ...(made === undefined ? {} : { headers: made }),
+    });
+  }
+
+  #watch(lease: UnclaimedLease): string {
+    this.#count += 1;
+    const name = this.#count.toString(36);
+    this.#sent.set(name, lease);
+    this.#clock.after(noResponderMs, () => this.#sent.delete(name));
+    return `${this.#inbox}.${name}`;
+  }
+
+  #notice(message: Msg): void {
+    const name = message.subject.slice(this.#inbox.length + 1);
+    const lease = this.#sent.get(name);
+    if (lease === undefined || message.headers?.code !== 503) return;
+    this.#sent.delete(name);
+    this.#unclaimed(lease);
+  }
+}
+
+function leaseOf(partition: number, items: readonly ItemWithPayload[]): UnclaimedLease | undefined {
+  const [first] = items;
+  if (first === undefined) return undefined;
+  return {
+    queue: first.item.queue,
+    items: items.map(({ item }) => ({ id: itemId(partition, item.order), token: item.token })),
+  };
+}

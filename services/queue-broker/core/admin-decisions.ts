@@ -1,0 +1,57 @@
+import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import { isFinal } from './item.ts';
+import { findItem } from './lease-decisions.ts';
+import type { Turn } from './turn.ts';
+
+export interface StateAnswer {
+  readonly id: string;
+  readonly state: QueueStatus;
+}
+
+/** Cancels an item in any state that is not final. A running worker learns of it from `extend`. */
+export function decideCancel(turn: Turn, queue: string, id: string): Result<StateAnswer> {
+  const found = findItem(turn, queue, id);
+  if (!found.ok) return found;
+  // Cancelling twice is the same wish: the first reply may have been lost.
+  if (found.value.state === 'cancelled') return accept({ id, state: 'cancelled' });
+  if (isFinal(found.value.state)) {
+    return refuse('wrong_state', `item ${id} is ${found.value.state} already`, {
+      id,
+      state: found.value.state,
+    });
+  }
+  turn.emit({ kind: 'cancelled', order: found.value.order });
+  return accept({ id, state: 'cancelled' });
+}
+
+/** Gives a failed item all its attempts again. */
+export function decideReplay(turn: Turn, queue: string, id: string): Result<StateAnswer> {
+  const found = findItem(turn, queue, id);
+  if (!found.ok) return found;
+  if (found.value.state !== 'failed') {
+    return refuse('wrong_state', `item ${id} is ${found.value.state}, only failed items are replayed`, {
+      id,
+      state: found.value.state,
+    });
+  }
+  turn.emit({ kind: 'replayed', orders: [found.value.order] });
+  return accept({ id, state: 'pending' });
+}
+
+export function decideReprioritize(turn: Turn, queue: string, id: string, band: number): Result<StateAnswer> {
+  const found = findItem(turn, queue, id);
+  if (!found.ok) return found;
+  const { state, order } = found.value;
+  if (isFinal(state) || state === 'processing') {
+    return refuse('wrong_state', `item ${id} is ${state}: its priority no longer matters`, { id, state });
+  }
+  if (found.value.band !== band) turn.emit({ kind: 'reprioritized', order, band });
+  return accept({ id, state });
+}
+
+/** Stops or lets on handing out; what is delayed goes on ripening. */
+export function decidePause(turn: Turn, queue: string, paused: boolean): void {
+  if ((turn.table.queue(queue)?.paused ?? false) !== paused)
+    turn.emit({ kind: 'queue-paused', queue, paused });
+}

@@ -1,0 +1,151 @@
+import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import type { Backoff } from './retry-policy.ts';
+
+/**
+ * What the log holds: things that have been decided, never requests. Replaying them in order gives the table.
+ * A fact carries no time of its own: the batch it stands in has one, and that is the time of all its facts.
+ */
+export type Fact =
+  | Enqueued
+  | Claimed
+  | Completed
+  | Failed
+  | Extended
+  | Released
+  | LeaseExpired
+  | Due
+  | Expired
+  | Cancelled
+  | Replayed
+  | Reprioritized
+  | Ingested
+  | QueuePaused
+  | Swept;
+
+export interface Enqueued {
+  readonly kind: 'enqueued';
+  readonly order: number;
+  readonly queue: string;
+  readonly band: number;
+  readonly payload: Uint8Array;
+  readonly payloadIsJson: boolean;
+  readonly attemptsMax: number;
+  readonly backoff: Backoff;
+  readonly runAt?: number;
+  readonly timeoutMs?: number;
+  readonly expiresAt?: number;
+  readonly group?: string;
+  readonly key?: string;
+  /** Until when the key stands for this item. */
+  readonly dedupUntil?: number;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Why a plain publish could not be understood: it is kept, as failed. */
+  readonly refused?: Failure;
+}
+
+export interface Claimed {
+  readonly kind: 'claimed';
+  readonly orders: readonly number[];
+  readonly leaseMs: number;
+  readonly worker?: string;
+  readonly claim?: string;
+}
+
+export interface Completed {
+  readonly kind: 'completed';
+  readonly order: number;
+  readonly result?: Uint8Array;
+}
+
+export interface Failed {
+  readonly kind: 'failed';
+  readonly order: number;
+  readonly error: Failure;
+  readonly mayRetry: boolean;
+  readonly nextAttemptAt?: number;
+}
+
+export interface Extended {
+  readonly kind: 'extended';
+  readonly order: number;
+  readonly leaseMs: number;
+  readonly progress?: Uint8Array;
+}
+
+export interface Released {
+  readonly kind: 'released';
+  readonly order: number;
+}
+
+export interface LeaseExpired {
+  readonly kind: 'lease-expired';
+  readonly order: number;
+  readonly mayRetry: boolean;
+  readonly why: 'lease_expired' | 'timeout';
+}
+
+/** Delays and back-offs that have passed. */
+export interface Due {
+  readonly kind: 'due';
+  readonly orders: readonly number[];
+}
+
+/** Waiting items that grew too old. */
+export interface Expired {
+  readonly kind: 'expired';
+  readonly orders: readonly number[];
+}
+
+export interface Cancelled {
+  readonly kind: 'cancelled';
+  readonly order: number;
+}
+
+export interface Replayed {
+  readonly kind: 'replayed';
+  readonly orders: readonly number[];
+}
+
+export interface Reprioritized {
+  readonly kind: 'reprioritized';
+  readonly order: number;
+  readonly band: number;
+}
+
+/** How far the ingest stream has been read: what stands before it is in the log. */
+export interface Ingested {
+  readonly kind: 'ingested';
+  /** Identity of the ingest stream: a new stream counts from 1 again. */
+  readonly stream: string;
+  readonly sequence: number;
+}
+
+export interface QueuePaused {
+  readonly kind: 'queue-paused';
+  readonly queue: string;
+  readonly paused: boolean;
+}
+
+/** Finished items past their retention are gone. Written for idle queues; busy ones are swept as they finish items. */
+export interface Swept {
+  readonly kind: 'swept';
+  readonly queue: string;
+}
+
+/** One message of the log. */
+export interface Batch {
+  readonly version: 1;
+  /** The fence in force when it was decided: a record with another one is not applied. */
+  readonly epoch: number;
+  /** Epoch milliseconds; never less than the batch before it. */
+  readonly at: number;
+  readonly facts: readonly Fact[];
+}
+
+/** What the fence record says. Its own sequence is the epoch. */
+export interface Fence {
+  readonly version: 1;
+  readonly broker: string;
+  readonly at: number;
+}

@@ -1,0 +1,71 @@
+import { durationMs } from '#shared/protocol/durations.ts';
+import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { delayMsMax } from '#shared/protocol/limits.ts';
+import { type EnqueueOptions, priorities } from '#shared/protocol/queue-schemas.ts';
+import { timeMs } from '#shared/protocol/times.ts';
+import { type Backoff, defaultBackoff } from './retry-policy.ts';
+
+/** An item's options with their defaults, in the units of the broker. */
+export interface ItemOptions {
+  readonly band: number;
+  readonly attemptsMax: number;
+  readonly backoff: Backoff;
+  readonly delayMs?: number;
+  readonly runAt?: number;
+  readonly timeoutMs?: number;
+  readonly expiresMs?: number;
+  readonly group?: string;
+  readonly key?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const defaultAttemptsMax = 5;
+const defaultBand = priorities.indexOf('normal');
+
+/** The options that the schema has let through, with the bounds that a schema cannot express. */
+export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
+  if (options.delay !== undefined && options.runAt !== undefined) {
+    return refuseField('runAt', 'cannot stand beside delay');
+  }
+  for (const name of ['delay', 'timeout', 'expires'] as const) {
+    const given = options[name];
+    const ms = given === undefined ? undefined : durationMs(given);
+    if (given !== undefined && (ms === undefined || ms > delayMsMax))
+      return refuseField(name, 'must be at most ten years');
+    if (name !== 'delay' && ms === 0) return refuseField(name, 'must be longer than 0');
+  }
+  const runAt = options.runAt === undefined ? undefined : timeMs(options.runAt);
+  if (options.runAt !== undefined && runAt === undefined)
+    return refuseField('runAt', 'is not a time that exists');
+  const backoff = options.backoff === undefined ? defaultBackoff : parseBackoff(options.backoff);
+  if (backoff === undefined)
+    return refuseField('backoff', 'must have a first delay within its cap, of ten years at most');
+  return accept(withDefaults(options, backoff, runAt));
+}
+
+function withDefaults(options: EnqueueOptions, backoff: Backoff, runAt: number | undefined): ItemOptions {
+  const { delay, timeout, expires, group, key, headers } = options;
+  return {
+    band: options.priority === undefined ? defaultBand : priorities.indexOf(options.priority),
+    attemptsMax: options.maxAttempts ?? defaultAttemptsMax,
+    backoff,
+    ...(delay === undefined ? {} : { delayMs: durationMs(delay) ?? 0 }),
+    ...(runAt === undefined ? {} : { runAt }),
+    ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout) ?? 0 }),
+    ...(expires === undefined ? {} : { expiresMs: durationMs(expires) ?? 0 }),
+    ...(group === undefined ? {} : { group }),
+    ...(key === undefined ? {} : { key }),
+    ...(headers === undefined ? {} : { headers }),
+  };
+}
+
+/** `exponential:1s:1h` or `fixed:5s`; undefined when a part is out of range. */
+export function parseBackoff(text: string): Backoff | undefined {
+  const [kind, first = '', cap = ''] = text.split(':', 3);
+  const firstMs = durationMs(first);
+  if (firstMs === undefined || firstMs > delayMsMax) return undefined;
+  if (kind === 'fixed') return { kind: 'fixed', delayMs: firstMs };
+  const capMs = durationMs(cap);
+  if (capMs === undefined || capMs > delayMsMax || capMs < firstMs) return undefined;
+  return { kind: 'exponential', firstMs, capMs };
+}

@@ -1,0 +1,112 @@
+import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import type { Backoff } from './retry-policy.ts';
+
+/** A queue item as the table holds it. Immutable: a change is a new object. The payload is kept apart. */
+export interface Item {
+  /** Its place in the partition, from 1; never given twice. The public id is made of it. */
+  readonly order: number;
+  readonly queue: string;
+  readonly state: QueueStatus;
+  /** 0 critical to 3 low. */
+  readonly band: number;
+  /** Place among the ready items of its band: given anew each time it becomes pending, kept by `release`. */
+  readonly readyOrder: number;
+  readonly readyAt: number;
+  readonly group?: string;
+  readonly key?: string;
+  /** Attempts started and not handed back. */
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  readonly backoff: Backoff;
+  /** Longest run of one attempt. */
+  readonly timeoutMs?: number;
+  /** From then on a waiting item is not handed out any more. */
+  readonly expiresAt?: number;
+  readonly enqueuedAt: number;
+  /** When a scheduled or retried item becomes pending. */
+  readonly runAt?: number;
+  readonly startedAt?: number;
+  readonly finishedAt?: number;
+  /** Of the newest claim; 0 before the first. Only grows. */
+  readonly token: number;
+  readonly lease?: Lease;
+  /** How the newest finished claim ended: what a repeated `complete`, `fail` or `release` is answered with. */
+  readonly settled?: Settled;
+  readonly attempts: readonly Attempt[];
+  readonly transitions: readonly StateChange[];
+  readonly progress?: Uint8Array;
+  readonly result?: Uint8Array;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The payload is JSON text, so that replies can carry it as it is. */
+  readonly payloadIsJson: boolean;
+  readonly payloadBytes: number;
+}
+
+export interface Lease {
+  readonly leaseMs: number;
+  readonly expiresAt: number;
+  readonly worker?: string;
+  /** `Nats-Msg-Id` of the dequeue that claimed it. */
+  readonly claim?: string;
+}
+
+export interface Settled {
+  readonly token: number;
+  readonly by: 'complete' | 'fail' | 'release';
+  readonly state: QueueStatus;
+  readonly attempt: number;
+  readonly nextAttemptAt?: number;
+}
+
+export interface Attempt {
+  readonly attempt: number;
+  readonly startedAt: number;
+  readonly endedAt?: number;
+  readonly error?: Failure;
+  readonly worker?: string;
+}
+
+export interface StateChange {
+  readonly at: number;
+  /** null: it was enqueued. */
+  readonly from: QueueStatus | null;
+  readonly to: QueueStatus;
+  readonly why: string;
+}
+
+/** The public id: partition and place, in base 36. */
+export const itemId = (partition: number, order: number): string =>
+  `${partition.toString(36)}-${order.toString(36)}`;
+
+/** Partition and place of a public id. The schema has checked its form. */
+export function parseItemId(id: string): { readonly partition: number; readonly order: number } {
+  const [partition = '', order = ''] = id.split('-', 2);
+  return { partition: Number.parseInt(partition, 36), order: Number.parseInt(order, 36) };
+}
+
+/**
+ * The next moment at which time itself changes the item, or undefined: a due delay or retry, an expired lease,
+ * an attempt that ran too long, a waiting item that grew too old.
+ */
+export function wakeAt(item: Item): number | undefined {
+  if (item.state === 'processing') return processingWakeAt(item);
+  if (item.state === 'scheduled' || item.state === 'retry') return earliest(item.runAt, item.expiresAt);
+  if (item.state === 'pending' || item.state === 'blocked') return item.expiresAt;
+  return undefined;
+}
+
+function processingWakeAt(item: Item): number | undefined {
+  const timesOutAt =
+    item.timeoutMs === undefined || item.startedAt === undefined
+      ? undefined
+      : item.startedAt + item.timeoutMs;
+  return earliest(item.lease?.expiresAt, timesOutAt);
+}
+
+const earliest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : b === undefined ? a : Math.min(a, b);
+
+/** True for the states that nothing but `replay` leaves. */
+export const isFinal = (state: QueueStatus): boolean =>
+  state === 'done' || state === 'failed' || state === 'cancelled';

@@ -1,0 +1,51 @@
+import type { Fact } from './facts.ts';
+import type { PartitionTable } from './partition-table.ts';
+
+/** What a turn is given from outside: the core has no clock, no randomness and no identity of its own. */
+export interface TurnInputs {
+  readonly table: PartitionTable;
+  readonly partition: number;
+  /** Epoch milliseconds, for all facts of the turn. Not before the table's last record. */
+  readonly at: number;
+  /** The sequence that the turn's record will have in the log; the claims' token. */
+  readonly sequence: number;
+  /** Uniform in [0, 1). */
+  readonly random01: () => number;
+}
+
+/**
+ * One group of requests, decided one after the other. Each fact is applied as it is decided, so the next request
+ * sees it and two requests for one item never both win. Nothing leaves the process before the turn's record is
+ * committed; should that fail, the whole table is thrown away and built anew from rows and log.
+ */
+export class Turn {
+  readonly table: PartitionTable;
+  readonly partition: number;
+  readonly at: number;
+  readonly sequence: number;
+  readonly random01: () => number;
+  readonly #facts: Fact[] = [];
+
+  constructor(inputs: TurnInputs) {
+    this.table = inputs.table;
+    this.partition = inputs.partition;
+    this.at = Math.max(inputs.at, inputs.table.applied.at);
+    this.sequence = inputs.sequence;
+    this.random01 = inputs.random01;
+  }
+
+  get facts(): readonly Fact[] {
+    return this.#facts;
+  }
+
+  /** Decides a fact: it counts from here on. */
+  emit(fact: Fact): void {
+    this.table.apply(fact, this.at, this.sequence);
+    this.#facts.push(fact);
+  }
+
+  /** Writes down a fact that is applied already, item by item. */
+  record(fact: Fact): void {
+    this.#facts.push(fact);
+  }
+}

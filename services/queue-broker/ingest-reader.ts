@@ -1,0 +1,201 @@
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import {
+  type ConsumerMessages,
+  DiscardPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  type JsMsg,
+  type Nats,
+  RetentionPolicy,
+  StorageType,
+} from '#shared/runtime/nats.ts';
+import { decideEnqueue } from './core/enqueue-decisions.ts';
+import type { Turn } from './core/turn.ts';
+import type { Partition } from './partition.ts';
+import { readEnqueue, refusedPublish } from './queue-requests.ts';
+import type { Work } from './work.ts';
+
+export interface IngestOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly streams: Streams;
+  readonly partitions: number;
+  readonly replicas: number;
+  readonly bytesMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What has been taken in is purged this often. */
+const purgeEveryMs = 1_000;
+/** Publishes that may be under way into one partition's log. */
+const underWayMax = 5_000;
+
+/**
+ * Makes the stream that captures plain publishes, or checks the one that is there. Its subject transform adds the
+ * partition, by the same hash as ours, so that each owner reads only what is its own.
+ * @returns the identity of the stream
+ */
+export async function ensureIngestStream(options: IngestOptions): Promise<string> {
+  const { streams, subjects, partitions, replicas, bytesMax } = options;
+  const manager = await options.nats.manager();
+  const transform = { src: subjects.jobsAll, dest: subjects.ingestTransform(partitions) };
+  const known = await manager.streams.info(streams.ingest).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+    throw error;
+  });
+  const info =
+    known ??
+    (await manager.streams.add({
+      name: streams.ingest,
+      subjects: [subjects.jobsAll],
+      subject_transform: transform,
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.New,
+      num_replicas: replicas,
+      max_bytes: bytesMax,
+      // The server's window spans all queues, ours is by queue and exact: the shortest that it allows.
+      duplicate_window: 100_000_000,
+    }));
+  if (info.config.subject_transform?.dest !== transform.dest) {
+    throw new Error(
+      `stream ${streams.ingest} sorts publishes by ${info.config.subject_transform?.dest ?? 'nothing'}, not by ` +
+        `${transform.dest}: the number of partitions is fixed when the cluster is made`,
+    );
+  }
+  return info.created;
+}
+
+/** Reads the plain publishes of one partition, in order, into its log; then purges what is in the log. */
+export class IngestReader {
+  readonly #options: IngestOptions;
+  readonly #partition: Partition;
+  readonly #number: number;
+  readonly #identity: string;
+  #messages: ConsumerMessages | undefined;
+  #stopped = false;
+  #underWay = 0;
+  #purgedUpTo = 0;
+  #cancelPurge: (() => void) | undefined;
+  #room: (() => void) | undefined;
+
+  constructor(options: IngestOptions, partition: Partition, number: number, identity: string) {
+    this.#options = options;
+    this.#partition = partition;
+    this.#number = number;
+    this.#identity = identity;
+  }
+
+  /** Reads until it is stopped; a lost connection is waited out. */
+  async run(): Promise<void> {
+    this.#schedulePurge();
+    while (!this.#stopped) {
+      try {
+        await this.#read();
+      } catch (error) {
+        if (this.#stopped) return;
+        this.#options.log.warn(
+          { err: error, partition: this.#number },
+          'reading plain publishes failed, trying again',
+        );
+        await sleep(this.#options.clock, 500);
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelPurge?.();
+    this.#room?.();
+    await this.#messages?.close();
+  }
+
+  async #read(): Promise<void> {
+    const { nats, streams, subjects } = this.#options;
+    const consumer = await nats.js.consumers.get(streams.ingest, {
+      filter_subjects: subjects.ingest(this.#number),
+      opt_start_seq: this.#mark() + 1,
+    });
+    this.#messages = await consumer.consume({ max_messages: 1_000 });
+    for await (const message of this.#messages) {
+      if (this.#stopped) return;
+      await this.#waitForRoom();
+      this.#underWay += 1;
+      this.#partition.submit(this.#workOf(message));
+    }
+  }
+
+  /** The last sequence that the log has: of this stream. A stream that was made anew counts from 1 again. */
+  #mark(): number {
+    const { ingested } = this.#partition.table.applied;
+    return ingested.stream === this.#identity ? ingested.sequence : 0;
+  }
+
+  #workOf(message: JsMsg): Work {
+    const queue = message.subject.split('.').at(-1) ?? '';
+    const finished = () => {
+      this.#underWay -= 1;
+      this.#room?.();
+    };
+    return {
+      bytes: message.data.length + 256,
+      // It is stored in NATS already: refusing it here would not make it smaller.
+      room: 'always',
+      decide: (turn) => {
+        this.#takeIn(turn, queue, message);
+        return finished;
+      },
+      // Not decided, so not marked: who owns the partition next reads it again.
+      refuse: finished,
+    };
+  }
+
+  #takeIn(turn: Turn, queue: string, message: JsMsg): void {
+    // A consumer that was made again after a lost connection may begin before what is under way.
+    if (message.seq <= this.#mark()) return;
+    const read = readEnqueue(queue, message.data, message.headers, false);
+    const decided = decideEnqueue(
+      turn,
+      read.ok ? read.value : refusedPublish(queue, message.data, message.headers, read.error),
+    );
+    if (!decided.ok) decideEnqueue(turn, refusedPublish(queue, message.data, message.headers, decided.error));
+    turn.emit({ kind: 'ingested', stream: this.#identity, sequence: message.seq });
+  }
+
+  /** Stops reading while too much is under way or the log fills up: what is not read waits safely in NATS. */
+  async #waitForRoom(): Promise<void> {
+    while (!this.#stopped && (this.#underWay >= underWayMax || !this.#partition.hasRoom)) {
+      await new Promise<void>((resolve) => {
+        this.#room = resolve;
+        this.#options.clock.after(100, resolve);
+      });
+    }
+  }
+
+  #schedulePurge(): void {
+    this.#cancelPurge = this.#options.clock.after(purgeEveryMs, () => void this.#purge());
+  }
+
+  async #purge(): Promise<void> {
+    const mark = this.#partition.durableIngestMark(this.#identity);
+    try {
+      if (mark > this.#purgedUpTo && !this.#stopped) {
+        const manager: JetStreamManager = await this.#options.nats.manager();
+        await manager.streams.purge(this.#options.streams.ingest, {
+          filter: this.#options.subjects.ingest(this.#number),
+          seq: mark + 1,
+        });
+        this.#purgedUpTo = mark;
+      }
+    } catch (error) {
+      this.#options.log.warn(
+        { err: error, partition: this.#number },
+        'purging taken-in publishes failed, trying again',
+      );
+    }
+    if (!this.#stopped) this.#schedulePurge();
+  }
+}

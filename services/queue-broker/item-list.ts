@@ -1,0 +1,83 @@
+import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { type List, type QueueStatus, priorities } from '#shared/protocol/queue-schemas.ts';
+import type { Item } from './core/item.ts';
+import type { PartitionTable } from './core/partition-table.ts';
+import type { ItemStore } from './item-store.ts';
+
+export interface ItemPage {
+  readonly items: readonly Item[];
+  /** Where the next page begins; undefined after the last one. */
+  readonly cursor?: string;
+}
+
+/** Rows that one page may look at: a rare match must not hold up a partition. A page may then be short, with a cursor. */
+const examinedMax = 20_000;
+const defaultLimit = 50;
+
+/**
+ * One page of a queue's items, oldest first. The cursor is a place in the order of enqueueing, which never changes:
+ * an item that keeps its state is neither skipped nor repeated.
+ */
+export function listItems(
+  table: PartitionTable,
+  store: ItemStore,
+  queue: string,
+  request: List,
+): Result<ItemPage> {
+  const after = request.cursor === undefined ? 0 : Number.parseInt(request.cursor, 36);
+  if (
+    !Number.isSafeInteger(after) ||
+    after < 0 ||
+    (request.cursor !== undefined && after.toString(36) !== request.cursor)
+  ) {
+    return refuseField('cursor', 'is not one that a list returned');
+  }
+  const limit = request.limit ?? defaultLimit;
+  const items: Item[] = [];
+  let examined = 0;
+  let last = after;
+  for (const item of merged(table, store, queue, request.state, after)) {
+    examined += 1;
+    last = item.order;
+    if (matches(table, item, queue, request)) items.push(item);
+    if (items.length === limit || examined === examinedMax)
+      return accept({ items, cursor: last.toString(36) });
+  }
+  return accept({ items });
+}
+
+/** Stored rows and the changes that are not stored yet, in one order. */
+function* merged(
+  table: PartitionTable,
+  store: ItemStore,
+  queue: string,
+  state: QueueStatus | undefined,
+  after: number,
+): Iterable<Item> {
+  const unstored = new Map(table.unstored());
+  const fresh = [...unstored.values()]
+    .filter((item) => item !== null && item.order > after && item.queue === queue)
+    .filter((item) => item !== null)
+    .sort((a, b) => a.order - b.order);
+  let next = 0;
+  for (const row of store.scan(queue, state, after)) {
+    if (unstored.has(row.order)) continue;
+    for (; next < fresh.length; next += 1) {
+      const item = fresh[next];
+      if (item === undefined || item.order > row.order) break;
+      yield item;
+    }
+    yield row;
+  }
+  yield* fresh.slice(next);
+}
+
+function matches(table: PartitionTable, item: Item, queue: string, request: List): boolean {
+  if (item.queue !== queue) return false;
+  if (request.state !== undefined && item.state !== request.state) return false;
+  if (request.priority !== undefined && priorities[item.band] !== request.priority) return false;
+  if (request.group !== undefined && item.group !== request.group) return false;
+  if (request.q === undefined) return true;
+  const payload = item.payloadIsJson ? table.payload(item.order) : undefined;
+  return payload !== undefined && Buffer.from(payload).includes(request.q);
+}

@@ -1,0 +1,114 @@
+import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { priorities } from '#shared/protocol/queue-schemas.ts';
+import { formatTime } from '#shared/protocol/times.ts';
+import { type Item, itemId } from './core/item.ts';
+import type { PartitionTable } from './core/partition-table.ts';
+
+/** An item with its payload, ready to be shown. */
+export interface ItemWithPayload {
+  readonly item: Item;
+  readonly payload: Uint8Array | undefined;
+}
+
+/** The body `{"items":[…]}` of a dequeue, or of `next` under another name. */
+export function encodeLeased(
+  partition: number,
+  items: readonly ItemWithPayload[],
+  encoding: Encoding,
+): Uint8Array | string {
+  if (encoding === msgpack)
+    return encode({ items: items.map((one) => leasedView(partition, one, encoding)) }, encoding);
+  return `{"items":${leasedJson(partition, items)}}`;
+}
+
+/** A JSON array of leased items. Payloads that are JSON text already go in as they are. */
+export const leasedJson = (partition: number, items: readonly ItemWithPayload[]): string =>
+  `[${items.map((one) => leasedItemJson(partition, one)).join(',')}]`;
+
+function leasedItemJson(partition: number, { item, payload }: ItemWithPayload): string {
+  const head = JSON.stringify(leasedHead(partition, item));
+  return `${head.slice(0, -1)},${payloadJson(item, payload)}}`;
+}
+
+function payloadJson(item: Item, payload: Uint8Array | undefined): string {
+  const bytes = Buffer.from(payload ?? new Uint8Array());
+  return item.payloadIsJson
+    ? `"payload":${bytes.toString('utf8')}`
+    : `"payloadBase64":"${bytes.toString('base64')}"`;
+}
+
+export const leasedView = (partition: number, { item, payload }: ItemWithPayload, encoding: Encoding) => ({
+  ...leasedHead(partition, item),
+  ...payloadView(item, payload, encoding),
+});
+
+const leasedHead = (partition: number, item: Item) => ({
+  id: itemId(partition, item.order),
+  queue: item.queue,
+  priority: priorities[item.band] ?? 'normal',
+  state: 'processing',
+  attempt: item.attempt,
+  maxAttempts: item.attemptsMax,
+  token: item.token,
+  leaseExpiresAt: formatTime(item.lease?.expiresAt ?? 0),
+  enqueuedAt: formatTime(item.enqueuedAt),
+  ...(item.contentType === undefined ? {} : { contentType: item.contentType }),
+  ...(item.headers === undefined ? {} : { headers: item.headers }),
+});
+
+/** `payload` where the encoding can carry it, `payloadBase64` where it cannot. */
+function payloadView(item: Item, payload: Uint8Array | undefined, encoding: Encoding) {
+  const bytes = payload ?? new Uint8Array();
+  if (item.payloadIsJson) return { payload: valueOf(bytes, json) };
+  if (encoding === msgpack)
+    return { payload: item.contentType === msgpack ? valueOf(bytes, msgpack) : bytes };
+  return { payloadBase64: Buffer.from(bytes).toString('base64') };
+}
+
+function valueOf(bytes: Uint8Array, encoding: Encoding): unknown {
+  const decoded = decode(bytes, encoding);
+  return decoded.ok ? decoded.value : bytes;
+}
+
+/** The whole item, as `get` and `list` give it. */
+export function itemView(partition: number, { item, payload }: ItemWithPayload, encoding: Encoding) {
+  return {
+    id: itemId(partition, item.order),
+    queue: item.queue,
+    state: item.state,
+    priority: priorities[item.band] ?? 'normal',
+    ...given('group', item.group),
+    ...given('key', item.key),
+    attempt: item.attempt,
+    maxAttempts: item.attemptsMax,
+    attempts: item.attempts.map(({ startedAt, endedAt, ...attempt }) => ({
+      ...attempt,
+      startedAt: formatTime(startedAt),
+      ...given('endedAt', time(endedAt)),
+    })),
+    enqueuedAt: formatTime(item.enqueuedAt),
+    ...given('runAt', time(item.runAt)),
+    ...given('startedAt', time(item.startedAt)),
+    ...given('finishedAt', time(item.finishedAt)),
+    ...given('progress', stored(item.progress)),
+    ...given('result', stored(item.result)),
+    ...payloadView(item, payload, encoding),
+    ...given('contentType', item.contentType),
+    ...given('headers', item.headers),
+    transitions: item.transitions.map(({ at, ...change }) => ({ at: formatTime(at), ...change })),
+  };
+}
+
+export const withPayload = (table: PartitionTable, item: Item): ItemWithPayload => ({
+  item,
+  payload: table.payload(item.order),
+});
+
+const time = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatTime(ms));
+
+/** Results and progress are kept as MessagePack, whatever they came in. */
+const stored = (bytes: Uint8Array | undefined): unknown =>
+  bytes === undefined ? undefined : valueOf(bytes, msgpack);
+
+const given = <K extends string, V>(name: K, value: V | undefined): { readonly [N in K]?: V } =>
+  value === undefined ? {} : ({ [name]: value } as { readonly [N in K]?: V });

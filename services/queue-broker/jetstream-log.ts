@@ -1,0 +1,172 @@
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import {
+  DiscardPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  type Nats,
+  RetentionPolicy,
+  StorageType,
+} from '#shared/runtime/nats.ts';
+import { FencedError, type LogDescription, type LogRecord, type PartitionLog } from './partition-log.ts';
+
+export interface JetStreamLogOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly streams: Streams;
+  readonly partition: number;
+  readonly replicas: number;
+  readonly bytesMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** nats-server's error codes for an expectation that does not hold (`errors.json` in its source). */
+const wrongLastSequence = new Set([10_070, 10_071, 10_164, 10_193]);
+
+/** How long one try of an append waits for its answer. */
+const appendTimeoutMs = 5_000;
+
+/** The log of a partition as a JetStream stream: one subject for batches, one for fences. */
+export class JetStreamLog implements PartitionLog {
+  readonly #options: JetStreamLogOptions;
+  readonly #manager: JetStreamManager;
+  readonly #stream: string;
+  readonly #logSubject: string;
+  readonly #fenceSubject: string;
+
+  private constructor(options: JetStreamLogOptions, manager: JetStreamManager) {
+    this.#options = options;
+    this.#manager = manager;
+    this.#stream = options.streams.log(options.partition);
+    this.#logSubject = options.subjects.log(options.partition);
+    this.#fenceSubject = options.subjects.fence(options.partition);
+  }
+
+  /** Opens the stream, making it when it is not there, and reads back what the server accepted. */
+  static async open(options: JetStreamLogOptions): Promise<JetStreamLog> {
+    const log = new JetStreamLog(options, await options.nats.manager());
+    await log.#ensureStream();
+    return log;
+  }
+
+  async describe(): Promise<LogDescription> {
+    const info = await this.#manager.streams.info(this.#stream);
+    return {
+      identity: info.created,
+      firstSequence: info.state.first_seq,
+      lastSequence: info.state.last_seq,
+      lastFence: await this.#lastFence(),
+      bytes: info.state.bytes,
+      bytesMax: info.config.max_bytes,
+    };
+  }
+
+  async raiseFence(fence: Uint8Array, expectedFence: number): Promise<number> {
+    try {
+      const ack = await this.#options.nats.js.publish(this.#fenceSubject, fence, {
+        timeout: appendTimeoutMs,
+        expect: { lastSubjectSequence: expectedFence },
+      });
+      return ack.seq;
+    } catch (error) {
+      if (isWrongSequence(error))
+        throw new FencedError('another broker raised a fence first', { cause: error });
+      throw error;
+    }
+  }
+
+  async append(
+    batch: Uint8Array,
+    position: { readonly epoch: number; readonly lastSequence: number },
+  ): Promise<number> {
+    // The id makes a retry of an append whose answer was lost give that answer again.
+    const msgID = `${position.epoch}.${position.lastSequence}`;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const ack = await this.#options.nats.js.publish(this.#logSubject, batch, {
+          msgID,
+          timeout: appendTimeoutMs,
+          expect: {
+            lastSequence: position.lastSequence,
+            lastSubjectSequence: position.epoch,
+            lastSubjectSequenceSubject: this.#fenceSubject,
+          },
+        });
+        return ack.seq;
+      } catch (error) {
+        if (isWrongSequence(error))
+          throw new FencedError('the log has another end or another owner', { cause: error });
+        if (error instanceof JetStreamApiError && error.code !== serverNotReady) throw error;
+        if (this.#options.nats.connection.isClosed()) throw error;
+        this.#options.log.warn(
+          { err: error, partition: this.#options.partition, attempt },
+          'append has no answer, asking again',
+        );
+        await sleep(this.#options.clock, Math.min(50 * attempt, 1_000));
+      }
+    }
+  }
+
+  async read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void> {
+    if (from > to) return;
+    const consumer = await this.#options.nats.js.consumers.get(this.#stream, { opt_start_seq: from });
+    const messages = await consumer.consume({ max_messages: 256 });
+    let expected = from;
+    for await (const message of messages) {
+      if (message.seq !== expected)
+        throw new Error(`${this.#stream} lacks record ${expected}: the next one is ${message.seq}`);
+      const kind = message.subject === this.#fenceSubject ? 'fence' : 'batch';
+      onRecord({ kind, sequence: message.seq, data: message.data });
+      if (message.seq >= to) break;
+      expected = message.seq + 1;
+    }
+    await messages.close();
+  }
+
+  async #ensureStream(): Promise<void> {
+    const { bytesMax, replicas } = this.#options;
+    const wanted = {
+      name: this.#stream,
+      subjects: [this.#logSubject, this.#fenceSubject],
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      discard: DiscardPolicy.New,
+      num_replicas: replicas,
+      max_bytes: bytesMax,
+      max_age: 0,
+      // Long enough for every retry of an append, over a restart of the server.
+      duplicate_window: 120_000_000_000,
+      allow_direct: true,
+    };
+    const known = await this.#manager.streams.info(this.#stream).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+      throw error;
+    });
+    const info = known ?? (await this.#manager.streams.add(wanted));
+    for (const name of ['storage', 'discard', 'max_age'] as const) {
+      if (info.config[name] !== wanted[name]) {
+        throw new Error(
+          `stream ${this.#stream} has ${name} ${String(info.config[name])}, it must be ${String(wanted[name])}`,
+        );
+      }
+    }
+  }
+
+  async #lastFence(): Promise<number> {
+    const message = await this.#manager.streams
+      .getMessage(this.#stream, { last_by_subj: this.#fenceSubject })
+      .catch((error: unknown) => {
+        if (error instanceof JetStreamApiError) return null;
+        throw error;
+      });
+    return message?.seq ?? 0;
+  }
+}
+
+/** "JetStream system temporarily unavailable": the server is there and its JetStream is still coming up. */
+const serverNotReady = 10_008;
+
+const isWrongSequence = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && wrongLastSequence.has(error.code);

@@ -1,0 +1,88 @@
+import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
+import { commonSettings, integer, processSettings, readConfig } from '#shared/runtime/config.ts';
+import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { type Ending, type Service, runProcess } from '#shared/runtime/lifecycle.ts';
+import { createLog } from '#shared/runtime/log.ts';
+import { connectNats, serviceInboxPrefix } from '#shared/runtime/nats.ts';
+import { announceService } from '#shared/runtime/service-protocol.ts';
+import { startTelemetry } from '#shared/runtime/telemetry.ts';
+import { Broker, brokerGroup } from './broker.ts';
+
+const version = '0.1.0';
+const settings = {
+  ...commonSettings,
+  ...processSettings('queue-broker'),
+  partitions: integer({
+    env: 'TRIVET_PARTITIONS',
+    default: 16,
+    min: 1,
+    max: 256,
+    about: 'partitions of the queues, fixed when the cluster is made',
+  }),
+  logBytesMax: integer({
+    env: 'TRIVET_LOG_BYTES_MAX',
+    default: 2 * 1_024 ** 3,
+    min: 1_048_576,
+    max: 2 ** 49,
+    about: "most bytes of one partition's log",
+  }),
+} as const;
+
+const file = process.argv.includes('--config')
+  ? process.argv[process.argv.indexOf('--config') + 1]
+  : undefined;
+const read = readConfig(settings, { env: process.env, file });
+if ('faults' in read) {
+  for (const fault of read.faults) process.stderr.write(`queue-broker: ${fault}\n`);
+  process.exit(exitCodes.usage);
+}
+const { config } = read;
+const log = createLog(config.name, config.logLevel);
+
+async function start(ending: Ending): Promise<Service> {
+  const telemetry = startTelemetry({
+    service: 'trivet-queue',
+    instance: config.name,
+    version,
+    ...(config.otlpEndpoint === undefined ? {} : { otlpEndpoint: config.otlpEndpoint }),
+  });
+  const nats = await connectNats({
+    url: config.natsUrl,
+    user: config.natsUser,
+    password: config.natsPassword,
+    name: config.name,
+    inboxPrefix: serviceInboxPrefix,
+    log,
+  });
+  const subjects = subjectsFor(config.prefix);
+  const endpoint = { name: 'queue', subject: subjects.queueAll, queueGroup: brokerGroup };
+  const announced = announceService(
+    nats,
+    { name: 'trivet-queue', version, description: 'The job queue', endpoints: [endpoint] },
+    config.name,
+  );
+  const broker = new Broker({
+    ...config,
+    nats,
+    subjects,
+    streams: streamsFor(config.prefix),
+    clock: systemClock,
+    log,
+    figures: announced.figures('queue'),
+    random01: Math.random,
+    ending,
+  });
+  return {
+    recover: () => broker.start(),
+    serve: () => Promise.resolve({}),
+    drain: async () => {
+      announced.stop();
+      await broker.drain();
+      await nats.connection.drain();
+      await telemetry.shutdown();
+    },
+  };
+}
+
+runProcess({ log, start });

@@ -1,0 +1,45 @@
+/** One record of a partition's log as it is read back. */
+export type LogRecord =
+  | { readonly kind: 'fence'; readonly sequence: number; readonly data: Uint8Array }
+  | { readonly kind: 'batch'; readonly sequence: number; readonly data: Uint8Array };
+
+export interface LogDescription {
+  /** Changes when the stream is made anew: sequences of two streams cannot be compared. */
+  readonly identity: string;
+  /** 0 and 0 for an empty stream; a purged one begins later. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly lastFence: number;
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
+/** The log of one partition. The broker's is a JetStream stream, the simulator's is memory. */
+export interface PartitionLog {
+  describe(): Promise<LogDescription>;
+  /**
+   * Raises a fence: whoever had the partition before can append no more.
+   * @param expectedFence the newest fence known, 0 for none
+   * @returns the fence's sequence, the new epoch. Throws `FencedError` when another broker was faster
+   */
+  raiseFence(fence: Uint8Array, expectedFence: number): Promise<number>;
+  /**
+   * Appends one batch; resolves once it is durable. Retries for as long as the outcome is unknown.
+   * @param position the epoch and the sequence that the batch must follow
+   * @returns its sequence. Throws `FencedError` when the partition has a newer owner or the log another end
+   */
+  append(
+    batch: Uint8Array,
+    position: { readonly epoch: number; readonly lastSequence: number },
+  ): Promise<number>;
+  /** Hands every record in [from, to] to `onRecord`, in order. Throws when one is missing. */
+  read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void>;
+}
+
+/** This process does not own the partition any more. It rebuilds from rows and log should it get it back. */
+export class FencedError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'FencedError';
+  }
+}

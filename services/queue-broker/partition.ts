@@ -1,0 +1,280 @@
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Refusal } from '#shared/protocol/errors.ts';
+import type { Fact } from './core/facts.ts';
+import type { PartitionTable } from './core/partition-table.ts';
+import type { StateEvent } from './core/state-event.ts';
+import { decideSweep, decideTime } from './core/time-decisions.ts';
+import { Turn } from './core/turn.ts';
+import { encodeBatch } from './fact-codec.ts';
+import type { ItemStore } from './item-store.ts';
+import type { PartitionLog } from './partition-log.ts';
+import type { Recovered } from './partition-recovery.ts';
+import { WaitingLine } from './waiting-line.ts';
+import type { AfterCommit, Room, Waiter, Work } from './work.ts';
+
+export interface PartitionOptions extends Recovered {
+  readonly partition: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly records: PartitionLog;
+  readonly store: ItemStore;
+  readonly random01: () => number;
+  /** Hears of changes of state once they are durable. */
+  readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
+  /** The ownership has ended: the table is not to be trusted any more. Called once. */
+  readonly lost: (error: unknown) => void;
+}
+
+/** Bytes and requests of one group: small enough for one message, large enough to share an fsync among thousands. */
+const groupBytesMax = 4 * 1_048_576;
+const groupWorkMax = 4_096;
+
+/** What may wait to be decided: beyond it callers are told to come again. */
+const inboxBytesMax = 128 * 1_048_576;
+const inboxWorkMax = 200_000;
+
+/** How far the rows may be behind the log: in time while there is traffic, and in items before a turn waits. */
+const storeEveryMs = 25;
+const unstoredItemsMax = 50_000;
+
+const sweepEveryMs = 10_000;
+
+/** How full the log may be for each kind of work, as a share of its limit. */
+const roomShare: Readonly<Record<Room, number>> = { 'new-items': 0.8, claims: 0.9, always: 1 };
+
+/**
+ * One partition that this process owns. Requests gather while an append is under way and go into the next one as a
+ * group: one record, one fsync, for all of them. When nothing is under way a request goes at once.
+ */
+export class Partition {
+  readonly #options: PartitionOptions;
+  readonly #line: WaitingLine;
+  #inbox: Work[] = [];
+  #inboxBytes = 0;
+  #logBytes: number;
+  #running: Promise<void> | undefined;
+  #storing: Promise<void> | undefined;
+  #storedAtMs = 0;
+  #sweptAtMs = 0;
+  #cancelTimer: (() => void) | undefined;
+  #ended = false;
+  #durableIngest: { readonly stream: string; readonly sequence: number };
+
+  constructor(options: PartitionOptions) {
+    this.#options = options;
+    this.#line = new WaitingLine(options.clock);
+    this.#logBytes = options.logBytes;
+    this.#durableIngest = options.table.applied.ingested;
+    this.#schedule();
+  }
+
+  get table(): PartitionTable {
+    return this.#options.table;
+  }
+
+  get store(): ItemStore {
+    return this.#options.store;
+  }
+
+  get waiting(): WaitingLine {
+    return this.#line;
+  }
+
+  /** False while nothing new should be taken in: the log is filling up, or too much waits. */
+  get hasRoom(): boolean {
+    return this.#roomFor('new-items') && this.#inboxBytes < inboxBytesMax / 2;
+  }
+
+  /** How far plain publishes of this ingest stream are in the log for good: what stands before may be purged. */
+  durableIngestMark(stream: string): number {
+    return this.#durableIngest.stream === stream ? this.#durableIngest.sequence : 0;
+  }
+
+  /** Takes a request in; it is decided with the next group. */
+  submit(work: Work): void {
+    if (this.#ended) return work.refuse(notOwner);
+    if (this.#inbox.length >= inboxWorkMax || this.#inboxBytes > inboxBytesMax) return work.refuse(tooBusy);
+    this.#inbox.push(work);
+    this.#inboxBytes += work.bytes;
+    this.#wake();
+  }
+
+  /** Lets a dequeue that found nothing wait. */
+  wait(waiter: Waiter, waitMs: number): void {
+    this.#line.join(waiter, waitMs);
+  }
+
+  /** Decides what was taken in, stores everything, and ends. */
+  async drain(): Promise<void> {
+    this.#line.dismiss();
+    while (this.#running !== undefined) await this.#running;
+    this.#end();
+    await this.#storing;
+    if (this.#options.table.changeCount > 0) await this.#store();
+    await this.#options.store.close();
+  }
+
+  /** Ends without storing: the partition belongs to somebody else, or this process is in doubt about itself. */
+  async abandon(): Promise<void> {
+    this.#end();
+    await this.#running;
+    await this.#storing?.catch(() => undefined);
+    await this.#options.store.close();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#cancelTimer?.();
+    this.#line.dismiss();
+    for (const work of this.#inbox) work.refuse(notOwner);
+    this.#inbox = [];
+    this.#inboxBytes = 0;
+  }
+
+  #wake(): void {
+    if (this.#running !== undefined || this.#ended) return;
+    this.#cancelTimer?.();
+    // A microtask: all messages that arrived in one read of the socket make one group.
+    this.#running = Promise.resolve()
+      .then(() => this.#run())
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#running = undefined;
+        this.#schedule();
+      });
+  }
+
+  async #run(): Promise<void> {
+    let more = true;
+    while (!this.#ended && (more || this.#inbox.length > 0)) {
+      more = await this.#turn();
+      if (this.#options.table.changeCount > unstoredItemsMax) await this.#storing;
+      this.#storeWhenDue();
+    }
+  }
+
+  /** One group: decide, append, answer. True when time has more to change already. */
+  async #turn(): Promise<boolean> {
+    const { table, partition, clock, random01 } = this.#options;
+    const { applied } = table;
+    const sequence = applied.sequence + 1;
+    const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
+    const more = decideTime(turn);
+    this.#sweepWhenDue(turn);
+    const answers = this.#decideGroup(turn);
+    const events = table.takeEvents();
+    this.#serveWaiters(turn, events, answers);
+    const claims = table.takeEvents();
+    if (turn.facts.length > 0) {
+      await this.#append(turn.facts, turn.at, sequence, applied.epoch);
+      this.#options.announce(partition, [...events, ...claims], turn.at);
+    }
+    for (const answer of answers) answer();
+    return more;
+  }
+
+  async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
+    const batch = encodeBatch({ version: 1, epoch, at, facts });
+    const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
+    if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);
+    this.#logBytes += batch.length;
+    this.#options.table.advance(sequence, at);
+    this.#durableIngest = this.#options.table.applied.ingested;
+  }
+
+  #decideGroup(turn: Turn): AfterCommit[] {
+    const answers: AfterCommit[] = [];
+    let bytes = 0;
+    let taken = 0;
+    for (const work of this.#inbox) {
+      if (taken > 0 && (bytes + work.bytes > groupBytesMax || taken >= groupWorkMax)) break;
+      taken += 1;
+      bytes += work.bytes;
+      if (this.#roomFor(work.room)) answers.push(work.decide(turn));
+      else work.refuse(logFull);
+    }
+    this.#inbox = taken === this.#inbox.length ? [] : this.#inbox.slice(taken);
+    this.#inboxBytes -= bytes;
+    return answers;
+  }
+
+  /** Whoever waits at a queue that has something new is served in the same record. */
+  #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
+    const served = new Set<string>();
+    for (const { queue, state } of events) {
+      if (state !== 'pending' || served.has(queue) || !this.#line.has(queue)) continue;
+      served.add(queue);
+      for (const answer of this.#line.serve(queue, turn)) answers.push(answer);
+    }
+  }
+
+  #roomFor(room: Room): boolean {
+    const { logBytesMax } = this.#options;
+    return logBytesMax <= 0 || this.#logBytes < logBytesMax * roomShare[room];
+  }
+
+  #sweepWhenDue(turn: Turn): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#sweptAtMs < sweepEveryMs) return;
+    this.#sweptAtMs = nowMs;
+    decideSweep(turn, this.#options.table.retention);
+  }
+
+  #storeWhenDue(): void {
+    const { clock, table } = this.#options;
+    if (this.#storing !== undefined || table.changeCount === 0) return;
+    if (clock.monotonicMs() - this.#storedAtMs >= storeEveryMs) void this.#store();
+  }
+
+  /** Stores what has changed. Must be called between turns, when everything applied is in the log. */
+  #store(): Promise<void> {
+    const { table, store, logIdentity, clock } = this.#options;
+    const { changes, applied } = table.takeChanges();
+    const finish = async (): Promise<void> => {
+      try {
+        await store.commit(changes, { applied, logIdentity });
+        table.stored();
+        this.#storedAtMs = clock.monotonicMs();
+        this.#storing = undefined;
+      } catch (error) {
+        this.#fail(error);
+      }
+    };
+    this.#storing = finish();
+    return this.#storing;
+  }
+
+  /** A failed append or commit leaves the table ahead of what is durable: it is thrown away, never repaired. */
+  #fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#end();
+    this.#options.lost(error);
+  }
+
+  /** Wakes up by itself: for what time changes, and to store what the last turns left. */
+  #schedule(): void {
+    if (this.#ended) return;
+    const { clock, table } = this.#options;
+    const wakeInMs = table.nextWakeAt === undefined ? sweepEveryMs : table.nextWakeAt - clock.nowMs();
+    const unstored = table.changeCount > 0;
+    const delayMs = Math.max(1, Math.min(wakeInMs, unstored ? storeEveryMs : sweepEveryMs));
+    this.#cancelTimer?.();
+    this.#cancelTimer = clock.after(delayMs, () => {
+      if (this.#running !== undefined) return;
+      this.#storeWhenDue();
+      if (wakeInMs <= delayMs || delayMs === sweepEveryMs) this.#wake();
+      else this.#schedule();
+    });
+  }
+}
+
+const notOwner: Refusal = { code: 'unavailable', message: 'this broker no longer owns the queue, ask again' };
+const tooBusy: Refusal = {
+  code: 'unavailable',
+  message: 'too many requests wait for this queue, ask again later',
+};
+const logFull: Refusal = {
+  code: 'queue_full',
+  message: 'the log of this queue is nearly full: finish items first',
+};

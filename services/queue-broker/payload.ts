@@ -1,0 +1,55 @@
+import { type Encoding, decode, encode, encodingOf, msgpack } from '#shared/protocol/encoding.ts';
+import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+
+/** A payload as it is stored. */
+export interface Payload {
+  readonly payload: Uint8Array;
+  /** JSON text, checked: a JSON reply carries it as it is. */
+  readonly payloadIsJson: boolean;
+  readonly contentType?: string;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * The payload of a raw body: untouched. Without a content type it is JSON if it reads as JSON, else bytes.
+ * A body that is called JSON or MessagePack and is not is `invalid_request` when `strict`, else bytes.
+ */
+export function rawPayload(
+  body: Uint8Array,
+  contentType: string | undefined,
+  strict: boolean,
+): Result<Payload> {
+  const given = contentType === undefined || contentType === '' ? {} : { contentType };
+  const encoding = encodingOf(contentType);
+  if (encoding === msgpack) {
+    const decoded = decode(body, msgpack);
+    if (!decoded.ok && strict) return decoded;
+    return accept({ payload: body, payloadIsJson: false, ...given });
+  }
+  if (encoding === undefined) return accept({ payload: body, payloadIsJson: false, ...given });
+  const isJson = readsAsJson(body);
+  if (!isJson && strict && 'contentType' in given)
+    return refuse('invalid_request', 'the body is not JSON', { field: 'body' });
+  return accept({ payload: body, payloadIsJson: isJson, ...given });
+}
+
+/** The payload of a value inside a request: in the request's own encoding, bytes as they are. */
+export function valuePayload(value: unknown, encoding: Encoding): Payload {
+  if (value instanceof Uint8Array) return { payload: value, payloadIsJson: false };
+  const payload = encode(value, encoding);
+  return encoding === msgpack
+    ? { payload, payloadIsJson: false, contentType: msgpack }
+    : { payload, payloadIsJson: true };
+}
+
+function readsAsJson(body: Uint8Array): boolean {
+  if (body.length === 0) return false;
+  try {
+    JSON.parse(utf8.decode(body));
+    return true;
+  } catch {
+    // Not JSON is an answer here, not a fault.
+    return false;
+  }
+}

@@ -1,0 +1,294 @@
+import { durationMs } from '#shared/protocol/durations.ts';
+import { type Encoding, encode, msgpack } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import * as limits from '#shared/protocol/limits.ts';
+import {
+  BatchEnvelope,
+  CompleteItem,
+  Dequeue,
+  EnqueueItem,
+  EnqueueMany,
+  EnqueueOptions,
+  ExtendItem,
+  FailItem,
+  ReleaseItem,
+  queueRequests,
+} from '#shared/protocol/queue-schemas.ts';
+import { validator } from '#shared/protocol/validation.ts';
+import type { MsgHdrs } from '#shared/runtime/nats.ts';
+import type { DequeueRequest } from './core/dequeue-decision.ts';
+import type { EnqueueRequest } from './core/enqueue-decisions.ts';
+import { readItemOptions } from './core/item-options.ts';
+import type { CompleteRequest, ExtendRequest, FailRequest, LeaseRequest } from './core/lease-decisions.ts';
+import { type Payload, rawPayload, valuePayload } from './payload.ts';
+
+// The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
+
+export const defaultLeaseMs = 30_000;
+
+/** A request that can wait, with the wait that its caller asked for. */
+export interface DequeueCall extends DequeueRequest {
+  readonly waitMs: number;
+}
+
+/** One item of a batch: good, or refused alone. */
+export type Each<T> = Result<T>;
+
+const checkEnqueueMany = validator(EnqueueMany);
+const checkEnqueueItem = validator(EnqueueItem);
+const checkOptions = validator(EnqueueOptions);
+const checkDequeue = validator(Dequeue);
+const checkPlainEnvelope = validator(EnqueueMany);
+const checkFinishEnvelope = validator(BatchEnvelope);
+
+/** Which header carries which option (docs/protocol.md, Durable publish). */
+const optionHeaders = {
+  priority: 'Trivet-Priority',
+  delay: 'Trivet-Delay',
+  runAt: 'Trivet-Run-At',
+  maxAttempts: 'Trivet-Max-Attempts',
+  backoff: 'Trivet-Backoff',
+  timeout: 'Trivet-Timeout',
+  expires: 'Trivet-Expires',
+  group: 'Trivet-Group',
+  key: 'Nats-Msg-Id',
+} as const;
+
+const carriedApart = /^(nats-|trivet-|content-type$|accept$)/i;
+
+/** `enqueue` and plain publishes: the body is the payload, the options are headers. */
+export function readEnqueue(
+  queue: string,
+  body: Uint8Array,
+  headers: MsgHdrs | undefined,
+  strict: boolean,
+): Result<EnqueueRequest> {
+  const payload = rawPayload(body, headers?.get('Content-Type'), strict);
+  if (!payload.ok) return payload;
+  return withOptions(queue, payload.value, headerOptions(headers), headerFault);
+}
+
+/** Options as the headers give them; `headers` are all others, such as `traceparent`. */
+function headerOptions(headers: MsgHdrs | undefined): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  if (headers === undefined) return options;
+  for (const [name, header] of Object.entries(optionHeaders)) {
+    const given = headers.get(header);
+    if (given === '') continue;
+    options[name] = name === 'maxAttempts' && /^[0-9]{1,9}$/.test(given) ? Number(given) : given;
+  }
+  const others = headers.keys().filter((name) => !carriedApart.test(name));
+  if (others.length > 0)
+    options['headers'] = Object.fromEntries(others.map((name) => [name, headers.get(name)]));
+  return options;
+}
+
+/** Names the header instead of the option that it stands for. */
+function headerFault(fault: Refusal): Refusal {
+  const field = String(fault.details?.['field'] ?? '');
+  const header = Object.entries(optionHeaders).find(([name]) => name === field)?.[1];
+  if (header === undefined) return fault;
+  return {
+    ...fault,
+    message: header + fault.message.slice(field.length),
+    details: { ...fault.details, field: header },
+  };
+}
+
+function withOptions(
+  queue: string,
+  payload: Payload,
+  given: unknown,
+  rename: (fault: Refusal) => Refusal = (fault) => fault,
+): Result<EnqueueRequest> {
+  const checked = checkOptions(given);
+  if (!checked.ok) return { ok: false, error: rename(checked.error) };
+  const options = readItemOptions(checked.value);
+  if (!options.ok) return { ok: false, error: rename(options.error) };
+  return accept({ queue, ...payload, options: options.value });
+}
+
+/** A plain publish that cannot be understood is not lost: it becomes a failed item that says why. */
+export function refusedPublish(
+  queue: string,
+  body: Uint8Array,
+  headers: MsgHdrs | undefined,
+  fault: Refusal,
+): EnqueueRequest {
+  const defaults = readItemOptions({});
+  if (!defaults.ok) throw new Error('an item without options is refused');
+  const payload = rawPayload(body.slice(0, limits.payloadBytesMax), headers?.get('Content-Type'), false);
+  const key = headers?.get('Nats-Msg-Id') ?? '';
+  const keyed = key !== '' && key.length <= limits.keyLengthMax ? { key } : {};
+  return {
+    queue,
+    ...(payload.ok ? payload.value : { payload: new Uint8Array(), payloadIsJson: false }),
+    options: { ...defaults.value, ...keyed },
+    refused: { message: fault.message, type: fault.code },
+  };
+}
+
+export function readEnqueueMany(
+  queue: string,
+  body: unknown,
+  encoding: Encoding,
+): Result<readonly Each<EnqueueRequest>[]> {
+  const envelope = checkEnqueueMany(body);
+  if (!envelope.ok) return envelope;
+  return accept(
+    envelope.value.items.map((item, index) => {
+      const checked = checkEnqueueItem(item);
+      if (!checked.ok) return { ok: false, error: inItem(checked.error, index) };
+      const { payload, ...options } = checked.value;
+      const read = withOptions(queue, valuePayload(payload, encoding), options);
+      return read.ok ? read : { ok: false, error: inItem(read.error, index) };
+    }),
+  );
+}
+
+export function readDequeue(queue: string, body: unknown, claim: string | undefined): Result<DequeueCall> {
+  const checked = checkDequeue(body ?? {});
+  if (!checked.ok) return checked;
+  const { max, wait, lease, worker } = checked.value;
+  const waitMs = wait === undefined ? 0 : durationMs(wait);
+  if (waitMs === undefined || waitMs > limits.waitMsMax) return refuseField('wait', 'must be at most 60s');
+  const leaseMs = readLease(lease);
+  if (!leaseMs.ok) return leaseMs;
+  return accept({
+    queue,
+    max: max ?? 1,
+    waitMs,
+    leaseMs: leaseMs.value,
+    ...(worker === undefined ? {} : { worker }),
+    ...(claim === undefined || claim === '' ? {} : { claim }),
+  });
+}
+
+function readLease(lease: string | number | undefined): Result<number> {
+  if (lease === undefined) return accept(defaultLeaseMs);
+  const ms = durationMs(lease);
+  if (ms === undefined || ms < limits.leaseMsMin || ms > limits.leaseMsMax)
+    return refuseField('lease', 'must be from 100ms to 1d');
+  return accept(ms);
+}
+
+/** A request about leased items, single or batch, and what the finished ones make room for. */
+export interface LeasedCall<T> {
+  readonly single: boolean;
+  readonly items: readonly Each<T>[];
+  readonly fetch?: { readonly max: number; readonly leaseMs: number };
+}
+
+function readComplete(item: CompleteItem): Result<CompleteRequest> {
+  const { id, token } = item;
+  if (item.result === undefined) return accept({ id, token });
+  const result = encode(item.result, msgpack);
+  if (result.length > limits.resultBytesMax) return tooLarge('result', result.length, limits.resultBytesMax);
+  return accept({ id, token, result });
+}
+
+function readFail({ id, token, error, retry, delay }: FailItem): Result<FailRequest> {
+  const delayMs = delay === undefined ? undefined : durationMs(delay);
+  if (delayMs !== undefined && delayMs > limits.delayMsMax)
+    return refuseField('delay', 'must be at most ten years');
+  return accept({ id, token, error, retry: retry ?? true, ...(delayMs === undefined ? {} : { delayMs }) });
+}
+
+function readExtend({ id, token, lease, progress: note }: ExtendItem): Result<ExtendRequest> {
+  const leaseMs = readLease(lease);
+  if (!leaseMs.ok) return leaseMs;
+  if (note === undefined) return accept({ id, token, leaseMs: leaseMs.value });
+  const progress = encode(note, msgpack);
+  if (progress.length > limits.progressBytesMax)
+    return tooLarge('progress', progress.length, limits.progressBytesMax);
+  return accept({ id, token, leaseMs: leaseMs.value, progress });
+}
+
+/** How each operation on leased items reads its request. Only finishing makes room for the next items (`fetch`). */
+export const leasedReaders = {
+  complete: leasedReader(
+    validator(queueRequests.complete),
+    validator(CompleteItem),
+    readComplete,
+    checkFinishEnvelope,
+  ),
+  fail: leasedReader(validator(queueRequests.fail), validator(FailItem), readFail, checkFinishEnvelope),
+  extend: leasedReader(
+    validator(queueRequests.extend),
+    validator(ExtendItem),
+    readExtend,
+    checkPlainEnvelope,
+  ),
+  release: leasedReader(
+    validator(queueRequests.release),
+    validator(ReleaseItem),
+    (item): Result<LeaseRequest> => accept(item),
+    checkPlainEnvelope,
+  ),
+} as const;
+
+type Fetch = { max: number; lease?: string | number };
+
+function leasedReader<S, I, R>(
+  checkSingle: (value: unknown) => Result<S>,
+  checkItem: (value: unknown) => Result<I>,
+  read: (item: I) => Result<R>,
+  envelope: (value: unknown) => Result<{ items: unknown[]; fetch?: Fetch }>,
+): (body: unknown) => Result<LeasedCall<R>> {
+  return (body) => {
+    if (isBatch(body)) {
+      const checked = envelope(body);
+      if (!checked.ok) return checked;
+      const { items, fetch } = checked.value;
+      return withFetch(
+        false,
+        fetch,
+        items.map((item, index) => readOne(item, index, checkItem, read)),
+      );
+    }
+    const single = checkSingle(body);
+    if (!single.ok) return single;
+    const { fetch, ...item } = single.value as S & { fetch?: Fetch };
+    const one = readOne(item, undefined, checkItem, read);
+    return one.ok ? withFetch(true, fetch, [one]) : one;
+  };
+}
+
+function readOne<I, R>(
+  item: unknown,
+  index: number | undefined,
+  check: (value: unknown) => Result<I>,
+  read: (item: I) => Result<R>,
+): Each<R> {
+  const checked = check(item);
+  const one = checked.ok ? read(checked.value) : checked;
+  return one.ok || index === undefined ? one : { ok: false, error: inItem(one.error, index) };
+}
+
+function withFetch<R>(
+  single: boolean,
+  fetch: Fetch | undefined,
+  items: readonly Each<R>[],
+): Result<LeasedCall<R>> {
+  if (fetch === undefined) return accept({ single, items });
+  const leaseMs = readLease(fetch.lease);
+  if (!leaseMs.ok) return refuseField('fetch.lease', 'must be from 100ms to 1d');
+  return accept({ single, items, fetch: { max: fetch.max, leaseMs: leaseMs.value } });
+}
+
+const isBatch = (body: unknown): boolean => typeof body === 'object' && body !== null && 'items' in body;
+
+const tooLarge = (field: string, bytes: number, max: number) =>
+  refuse('payload_too_large', `${field} has ${bytes} bytes, the most is ${max}`, { field });
+
+/** A fault in one item of a batch names its place. */
+function inItem(fault: Refusal, index: number): Refusal {
+  const field = String(fault.details?.['field'] ?? '');
+  if (field === '') return fault;
+  const place = field === 'body' ? `items[${index}]` : `items[${index}].${field}`;
+  return {
+    ...fault,
+    message: place + fault.message.slice(field.length),
+    details: { ...fault.details, field: place },
+  };
+}

@@ -1,0 +1,50 @@
+import type { QueueStats } from '#shared/protocol/queue-schemas.ts';
+import type { PartitionTable } from './core/partition-table.ts';
+import { QueueFigures } from './core/queue-figures.ts';
+import { QueueIndex } from './core/queue-index.ts';
+import type { StateEvent } from './core/state-event.ts';
+
+/**
+ * Figures of queues: exact counts from the table, rates and durations from what was announced since this process
+ * owns the queue.
+ */
+export class QueueStatistics {
+  readonly #figures = new Map<string, QueueFigures>();
+
+  add(events: readonly StateEvent[], nowMs: number): void {
+    for (const event of events) this.#of(event.queue).add(event, nowMs);
+  }
+
+  /** The figures of one queue; zeros for a queue that was never used. */
+  of(table: PartitionTable, queue: string, nowMs: number): QueueStats {
+    const index = table.queue(queue) ?? new QueueIndex(queue);
+    const figures = this.#figures.get(queue) ?? new QueueFigures();
+    const oldest = table.oldestReadyAt(index);
+    return {
+      queue,
+      paused: index.paused,
+      counts: index.counts,
+      byPriority: index.byPriority,
+      bytes: index.payloadBytes,
+      oldestPendingMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest),
+      leases: index.countOf('processing'),
+      rates: {
+        '1m': figures.rates(nowMs, 1),
+        '5m': figures.rates(nowMs, 5),
+        '15m': figures.rates(nowMs, 15),
+      },
+      waitMs: figures.waitMs,
+      runMs: figures.runMs,
+      failuresByType: Object.fromEntries(index.failuresByType),
+    };
+  }
+
+  #of(queue: string): QueueFigures {
+    let figures = this.#figures.get(queue);
+    if (figures === undefined) {
+      figures = new QueueFigures();
+      this.#figures.set(queue, figures);
+    }
+    return figures;
+  }
+}

@@ -1,0 +1,156 @@
+import type { Encoding } from '#shared/protocol/encoding.ts';
+import type { Refusal, Result } from '#shared/protocol/errors.ts';
+import { priorities } from '#shared/protocol/queue-schemas.ts';
+import { formatTime } from '#shared/protocol/times.ts';
+import { decideDequeue } from './core/dequeue-decision.ts';
+import { type EnqueueAnswer, type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
+import type { ExtendAnswer, SettledAnswer } from './core/lease-decisions.ts';
+import type { Turn } from './core/turn.ts';
+import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './item-views.ts';
+import type { Partition } from './partition.ts';
+import type { DequeueCall, Each, LeasedCall } from './queue-requests.ts';
+import type { AfterCommit, Work } from './work.ts';
+
+/** Answers one caller; exactly one of its verbs is called, once. */
+export interface Caller {
+  value(value: unknown): void;
+  readonly refuse: (refusal: Refusal) => void;
+  /** Hands out leased items, and notices when nobody is there to take them. */
+  lease(partition: number, items: readonly ItemWithPayload[]): void;
+  /** As `value`, with leased items beside it as `next`. */
+  valueWithNext(partition: number, value: object, next: readonly ItemWithPayload[]): void;
+}
+
+export function enqueueWork(request: EnqueueRequest, caller: Caller): Work {
+  return {
+    bytes: request.payload.length + itemBytes,
+    room: 'new-items',
+    decide: (turn) => {
+      const decided = decideEnqueue(turn, request);
+      return () => (decided.ok ? caller.value(enqueuedView(decided.value)) : caller.refuse(decided.error));
+    },
+    refuse: caller.refuse,
+  };
+}
+
+export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], caller: Caller): Work {
+  return {
+    bytes: requests.reduce((sum, one) => sum + itemBytes + (one.ok ? one.value.payload.length : 0), 0),
+    room: 'new-items',
+    decide: (turn) => {
+      const items = requests.map((one) =>
+        eachView(one.ok ? decideEnqueue(turn, one.value) : one, enqueuedManyView),
+      );
+      return () => caller.value({ items });
+    },
+    refuse: caller.refuse,
+  };
+}
+
+/** A dequeue is answered at once when something is ready or it does not wait; otherwise it joins the line. */
+export function dequeueWork(partition: Partition, request: DequeueCall, caller: Caller): Work {
+  const attempt = (turn: Turn): AfterCommit | undefined => {
+    const items = decideDequeue(turn, request).map((item) => withPayload(turn.table, item));
+    if (items.length === 0) return undefined;
+    return () => caller.lease(turn.partition, items);
+  };
+  const nothing = () => caller.value({ items: [] });
+  return {
+    bytes: itemBytes,
+    room: 'claims',
+    decide: (turn) => {
+      const answer = attempt(turn);
+      if (answer !== undefined) return answer;
+      if (request.waitMs === 0) return nothing;
+      // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
+      partition.wait({ queue: request.queue, decide: attempt, expire: nothing }, request.waitMs);
+      return () => undefined;
+    },
+    refuse: caller.refuse,
+  };
+}
+
+/** `complete`, `fail`, `extend` or `release`, single or batch, and the next items in the same record. */
+export function leasedWork<R, A>(options: {
+  readonly queue: string;
+  readonly call: LeasedCall<R>;
+  readonly caller: Caller;
+  readonly decide: (turn: Turn, queue: string, request: R) => Result<A>;
+  readonly view: (answer: A) => object;
+  readonly bytes: number;
+}): Work {
+  const { queue, call, caller, decide, view } = options;
+  return {
+    bytes: options.bytes + itemBytes * call.items.length,
+    room: 'always',
+    decide: (turn) => {
+      const decided = call.items.map((one) => (one.ok ? decide(turn, queue, one.value) : one));
+      const [first] = decided;
+      if (call.single && first?.ok === false) return () => caller.refuse(first.error);
+      const value =
+        call.single && first?.ok === true
+          ? view(first.value)
+          : { items: decided.map((one) => eachView(one, view)) };
+      if (call.fetch === undefined) return () => caller.value(value);
+      const next = decideDequeue(turn, { queue, ...call.fetch }).map((item) => withPayload(turn.table, item));
+      return () => caller.valueWithNext(turn.partition, value, next);
+    },
+    refuse: caller.refuse,
+  };
+}
+
+/** A question or an administrative act: one answer, made within the turn. */
+export function plainWork(caller: Caller, decide: (turn: Turn) => Result<unknown>): Work {
+  return {
+    bytes: itemBytes,
+    room: 'always',
+    decide: (turn) => {
+      const decided = decide(turn);
+      return () => (decided.ok ? caller.value(decided.value) : caller.refuse(decided.error));
+    },
+    refuse: caller.refuse,
+  };
+}
+
+/** Bytes of a request and its facts besides payload and results, roughly. */
+const itemBytes = 256;
+
+const enqueuedView = (answer: EnqueueAnswer) => ({
+  id: answer.id,
+  queue: answer.queue,
+  state: answer.state,
+  priority: priorities[answer.band] ?? 'normal',
+  duplicate: answer.duplicate,
+});
+
+const enqueuedManyView = ({ id, state, duplicate }: EnqueueAnswer) => ({ id, state, duplicate });
+
+export const completedView = ({ id, state }: SettledAnswer) => ({ id, state });
+
+export const failedView = ({ id, state, attempt, nextAttemptAt }: SettledAnswer) => ({
+  id,
+  state,
+  attempt,
+  ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: formatTime(nextAttemptAt) }),
+});
+
+export const extendedView = ({ id, leaseExpiresAt, cancelled }: ExtendAnswer) => ({
+  id,
+  leaseExpiresAt: formatTime(leaseExpiresAt),
+  cancelled,
+});
+
+const eachView = <A>(one: Result<A>, view: (answer: A) => object): object =>
+  one.ok ? view(one.value) : { error: one.error };
+
+/** `{…value, "next":[…]}`. */
+export function valueWithNext(
+  partition: number,
+  value: object,
+  next: readonly ItemWithPayload[],
+  encoding: Encoding,
+): string | object {
+  if (encoding === 'application/msgpack')
+    return { ...value, next: next.map((one) => leasedView(partition, one, encoding)) };
+  return `${JSON.stringify(value).slice(0, -1)},"next":${leasedJson(partition, next)}}`;
+}

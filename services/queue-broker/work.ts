@@ -1,0 +1,27 @@
+import type { Refusal } from '#shared/protocol/errors.ts';
+import type { Turn } from './core/turn.ts';
+
+/** What is done once the turn's record is durable: nobody hears of a decision before. */
+export type AfterCommit = () => void;
+
+/** How full the log may be for a piece of work: what frees space must always fit. */
+export type Room = 'new-items' | 'claims' | 'always';
+
+/** One request, as a partition takes it: decided within a turn, answered after its commit. */
+export interface Work {
+  /** Bytes that it holds in memory and may add to the log. */
+  readonly bytes: number;
+  readonly room: Room;
+  decide(turn: Turn): AfterCommit;
+  /** Answers a request that will not be decided. */
+  refuse(refusal: Refusal): void;
+}
+
+/** A dequeue that found nothing and waits. */
+export interface Waiter {
+  readonly queue: string;
+  /** Tries again; undefined when there is still nothing. */
+  decide(turn: Turn): AfterCommit | undefined;
+  /** Answers that none came in time. */
+  expire(): void;
+}
