@@ -23,6 +23,9 @@ type DequeueCall = Pick<Call<QueuePath, undefined, undefined>, 'path' | 'traceHe
  */
 const waitPieceMsMax = 5_000;
 
+/** How much before its time a reply may come and still count as waited for: timers are not exact. */
+const earlyMsMax = 100;
+
 /** What a reply may take beyond the wait, in milliseconds. */
 const replyMarginMs = 10_000;
 
@@ -75,7 +78,8 @@ async function dequeue(
   const { clock, nats, subjects } = options;
   const deadlineMs = clock.monotonicMs() + waitMs;
   for (;;) {
-    const pieceMs = Math.max(0, Math.min(Math.ceil(deadlineMs - clock.monotonicMs()), waitPieceMsMax));
+    const askedMs = clock.monotonicMs();
+    const pieceMs = Math.max(0, Math.min(Math.ceil(deadlineMs - askedMs), waitPieceMsMax));
     const reply = await requestReply(
       nats,
       subjects.queue(call.path.queue_name, 'dequeue'),
@@ -86,7 +90,9 @@ async function dequeue(
     const items = itemsOf(reply.value);
     if (items === undefined) return refuse('internal', 'the reply to dequeue holds no items');
     if (items.length > 0) return accept(leased(options, call, items));
-    if (clock.monotonicMs() >= deadlineMs || call.givenUp()) return accept({ status: 204 });
+    // An answer long before its time says that waiting is of no use, as for a queue that is paused or unknown.
+    const waited = clock.monotonicMs() - askedMs >= pieceMs - earlyMsMax;
+    if (!waited || call.givenUp() || clock.monotonicMs() >= deadlineMs) return accept({ status: 204 });
   }
 }
 

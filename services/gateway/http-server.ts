@@ -11,7 +11,7 @@ import type { Authenticate } from './authentication.ts';
 import type { Principal } from './core/authorization.ts';
 import { readQuery } from './core/query-string.ts';
 import type { Observation } from './observation.ts';
-import { answerBrokenRequest, errorHandler, sendProblem } from './problems.ts';
+import { answerBrokenRequest, errorHandler, sendProblem, wrongContentType } from './problems.ts';
 import { Refused } from './refused.ts';
 
 declare module 'fastify' {
@@ -57,8 +57,9 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     forceCloseConnections: 'idle',
     // A name that is too long is refused by its schema, in words, and not as an unknown path.
     routerOptions: { maxParamLength: 2_048 },
+    // A URL that cannot be decoded: no hook has run for it.
     frameworkErrors: (error, request, reply) => {
-      onError(error, request, reply);
+      onError(error, request, reply.headers(headersOfAll(request)));
     },
     clientErrorHandler: answerBrokenRequest,
   });
@@ -82,12 +83,7 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
 function addHooks(app: FastifyInstance, { authenticate, observe }: HttpServerOptions): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.observation = observe(request);
-    reply.headers({
-      'X-Request-Id': request.id,
-      'X-Content-Type-Options': 'nosniff',
-      // Whatever is answered belongs to whoever showed the token, and leased items to them alone.
-      'Cache-Control': 'no-store',
-    });
+    reply.headers(headersOfAll(request));
     // `close` and not `finish`: it also comes when the caller hung up.
     reply.raw.once('close', () => request.observation.end(reply.statusCode));
     request.principal = authenticate(request.headers.authorization);
@@ -96,14 +92,19 @@ function addHooks(app: FastifyInstance, { authenticate, observe }: HttpServerOpt
   });
 }
 
+const headersOfAll = (request: FastifyRequest): Record<string, string> => ({
+  'X-Request-Id': request.id,
+  'X-Content-Type-Options': 'nosniff',
+  // Whatever is answered belongs to whoever showed the token, and leased items to them alone.
+  'Cache-Control': 'no-store',
+});
+
 /** One parser for every content type, so that what is not JSON is refused in our words. */
 function addBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
     if (encodingOf(request.headers['content-type']) !== json) {
-      const details = { field: 'Content-Type' };
-      const message = 'Content-Type must be application/json';
-      done(new Refused({ code: 'invalid_request', message, details }, 415));
+      done(new Refused(wrongContentType, 415));
       return;
     }
     const decoded = decode(body, json);

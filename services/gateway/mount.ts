@@ -31,7 +31,7 @@ export function mountEndpoints(
 }
 
 const emptyBody = (request: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
-  request.body ??= {};
+  if (request.body === undefined) request.body = {};
   done();
 };
 
@@ -51,6 +51,8 @@ async function handle(
   } as AnyCall;
   const allowed = allow(endpoint, request, call);
   const result = allowed.ok ? await endpoint.handle(call) : allowed;
+  // Kept alive, the connection of a caller who was answered late would hold up the end.
+  if (isDraining()) reply.header('Connection', 'close');
   if (!result.ok) return sendProblem(request, reply, result.error);
   noticeLoss(result.value, reply, isGone);
   return send(result.value, reply);

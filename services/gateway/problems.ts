@@ -21,6 +21,13 @@ export function sendProblem(
   return reply.send(JSON.stringify(problem));
 }
 
+/** A body that is not JSON by its own word. */
+export const wrongContentType: Refusal = {
+  code: 'invalid_request',
+  message: 'Content-Type must be application/json',
+  details: { field: 'Content-Type' },
+};
+
 /** Answers whatever was thrown on a request's way: a refusal, a fault that Fastify found, or a fault of ours. */
 export const errorHandler =
   (log: Log) =>
@@ -30,6 +37,7 @@ export const errorHandler =
     if (status === 413) {
       return sendProblem(request, reply, { code: 'payload_too_large', message: textOf(error) });
     }
+    if (status === 415) return sendProblem(request, reply, wrongContentType, status);
     if (status >= 400 && status < 500) {
       return sendProblem(request, reply, { code: 'invalid_request', message: textOf(error) }, status);
     }

@@ -1,0 +1,88 @@
+import { Agent, request } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { natsEnvironment, startService } from '#tests/support/service-process.ts';
+import { startNatsServer } from '#tests/support/nats-server.ts';
+import { type RunningGateway, startGateway, token } from './running-gateway.ts';
+
+// How a gateway begins and ends, and how it lives without NATS.
+
+let gateway: RunningGateway | undefined;
+afterEach(async () => {
+  await gateway?.stop();
+  gateway = undefined;
+});
+
+test('a gateway that drains answers who waits, takes nobody new and ends with 0', async () => {
+  gateway = await startGateway();
+  const asked = Promise.withResolvers<void>();
+  gateway.connection.subscribe('trivet.queue.mails.dequeue', {
+    callback: (_error, message) => {
+      asked.resolve();
+      setTimeout(() => message.respond(JSON.stringify({ items: [] })), message.json<{ wait: number }>().wait);
+    },
+  });
+  await gateway.connection.flush();
+  const waiting = gateway.call('GET', '/queue/mails/dequeue?wait=60s');
+  await asked.promise;
+  const stopped = gateway.process.stop();
+  const answer = await waiting;
+  expect(answer.status).toBe(204);
+  expect(answer.headers.get('connection')).toBe('close');
+  expect(await stopped).toBe(0);
+  await expect(gateway.call('GET', '/health/live')).rejects.toThrow('fetch failed');
+});
+
+test('an idle connection does not hold up the end', async () => {
+  gateway = await startGateway();
+  const agent = new Agent({ keepAlive: true });
+  await new Promise<void>((resolve, reject) => {
+    request(`${gateway?.http}/health/live`, { agent }, (response) => {
+      response.resume().on('end', resolve);
+    })
+      .on('error', reject)
+      .end();
+  });
+  const startedMs = performance.now();
+  expect(await gateway.process.stop()).toBe(0);
+  expect(performance.now() - startedMs).toBeLessThan(3_000);
+  agent.destroy();
+});
+
+test('without NATS the gateway stays, says so, and serves again when NATS is back', async () => {
+  gateway = await startGateway();
+  const ready = () => gateway?.call('GET', '/health/ready');
+  gateway.nats.kill();
+  await expect.poll(async () => (await ready())?.body['missing'], { timeout: 20_000 }).toBe('nats');
+  expect((await gateway.call('GET', '/health/live')).status).toBe(200);
+  await gateway.nats.restart();
+  const services = 'trivet-queue, trivet-cache, trivet-telemetry';
+  await expect.poll(async () => (await ready())?.body['missing'], { timeout: 20_000 }).toBe(services);
+});
+
+test('the gateway answers the NATS service protocol', async () => {
+  gateway = await startGateway({ TRIVET_NAME: 'gateway-7' });
+  const reply = await gateway.connection.request('$SRV.PING.trivet-gateway');
+  expect(reply.json()).toMatchObject({ name: 'trivet-gateway', metadata: { process: 'gateway-7' } });
+});
+
+test('no request writes a log line, and no log line holds the token', async () => {
+  gateway = await startGateway();
+  const before = gateway.process.output();
+  await gateway.call('GET', '/queue/stats');
+  await gateway.call('GET', '/nowhere');
+  await pause(100);
+  expect(gateway.process.output()).toBe(before);
+  await gateway.process.stop();
+  expect(gateway.process.output()).not.toContain(token);
+});
+
+test('a gateway without a token ends at once and says which setting is missing', async () => {
+  const nats = await startNatsServer();
+  try {
+    const started = startService('gateway', { ...natsEnvironment(nats), TRIVET_HTTP_PORT: '0' });
+    await expect(started).rejects.toThrow(/ended with 2[^]*TRIVET_TOKEN is missing/);
+  } finally {
+    await nats.stop();
+  }
+});
