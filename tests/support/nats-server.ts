@@ -1,17 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 
-import {
-  launchArguments,
-  launchEnvironment,
-  type NatsServerLaunch,
-  serviceUser,
-  waitForPorts,
-} from '#services/cli/nats-server/launch.ts';
+import { type NatsServerLaunch, serviceUser } from '#services/cli/nats-server/launch.ts';
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
+import type { ReadyMessage } from '#services/cli/supervised-process.ts';
 
 export interface NatsServerOptions {
   /** Where the streams are kept. Default: a temporary folder, removed by `stop`. A given folder stays. */
@@ -45,12 +40,7 @@ export interface RunningNatsServer {
 }
 
 const password = 'password-of-the-services-in-tests';
-const startTimeoutMs = 20_000;
-
-const running = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
-});
+const root = join(import.meta.dirname, '..', '..');
 
 /** Starts a real nats-server with JetStream and waits until it accepts connections. */
 export async function startNatsServer(options: NatsServerOptions = {}): Promise<RunningNatsServer> {
@@ -83,46 +73,44 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     },
     dir,
     stop: async () => {
-      await end(current.child, 'SIGTERM');
+      await end(current.keeper);
       if (options.dir === undefined) await rm(dir, { recursive: true, force: true });
     },
     kill: () => {
-      current.child.kill('SIGKILL');
+      if (!hasEnded(current.keeper)) process.kill(current.pid, 'SIGKILL');
     },
     restart: async () => {
-      await end(current.child, 'SIGTERM');
+      await end(current.keeper);
       current = await start({ ...launch, port: address.port, monitorPort: address.monitorPort }, env);
     },
   };
 }
 
+// Under its keeper, as `npm start` runs it: a test that fails, hangs or is killed leaves no server behind, since the
+// keeper ends it when the channel to this process closes.
 async function start(launch: NatsServerLaunch, env: NodeJS.ProcessEnv) {
-  const child = spawn(launch.binary, launchArguments(launch), {
-    env: { ...env, ...launchEnvironment(launch) },
-    stdio: ['ignore', 'ignore', 'pipe'],
+  const keeper = fork(join(root, 'services', 'cli', 'nats-keeper.ts'), {
+    env: { ...env, TRIVET_NATS_LAUNCH: JSON.stringify(launch) },
+    execArgv: [],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    log = (log + text).slice(-4000);
-  });
-  running.add(child);
-  child.on('exit', () => running.delete(child));
-  await once(child, 'spawn');
-  const { pid } = child;
-  if (pid === undefined) throw new Error(`${launch.binary} did not start`);
-  const ports = await waitForPorts({
-    launch,
-    pid,
-    timeoutMs: startTimeoutMs,
-    gone: () => (hasEnded(child) ? `nats-server ended while it was starting:\n${log}` : undefined),
-  });
-  return { child, pid, ports: { port: ports.port, monitorPort: ports.monitorPort ?? 0 } };
+  for (const stream of [keeper.stdout, keeper.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      log = (log + text).slice(-4000);
+    });
+  const ready = once(keeper, 'message') as Promise<[ReadyMessage]>;
+  const ended = once(keeper, 'close').then(() => undefined);
+  const [message] = (await Promise.race([ready, ended])) ?? [];
+  if (message?.nats === undefined) throw new Error(`nats-server ended while it was starting:\n${log}`);
+  const { pid, port, monitorPort } = message.nats;
+  return { keeper, pid, ports: { port, monitorPort: monitorPort ?? 0 } };
 }
 
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (hasEnded(child)) return;
-  const ended = once(child, 'exit');
-  child.kill(signal);
+async function end(keeper: ChildProcess): Promise<void> {
+  if (hasEnded(keeper)) return;
+  const ended = once(keeper, 'exit');
+  keeper.kill('SIGTERM');
   await ended;
 }
 
@@ -131,7 +119,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 async function configPath(config: 'nats.conf' | 'plain', dir: string): Promise<string> {
-  if (config === 'nats.conf') return resolve('nats.conf');
+  if (config === 'nats.conf') return join(root, 'nats.conf');
   const path = join(dir, 'plain.conf');
   await mkdir(dir, { recursive: true });
   await writeFile(
