@@ -24,7 +24,7 @@ export interface ScreenOptions {
   readonly natsCommand: boolean;
 }
 
-/** The line that scripts wait for; see commands.md of the design and docs/commands.md. */
+/** The line that scripts wait for and read: its two words and its JSON are a contract. */
 export function readyLine(cluster: ReadyCluster): string {
   return `trivet ready ${JSON.stringify(cluster)}`;
 }

@@ -3,14 +3,14 @@ import { expect, test } from 'vitest';
 import { debianMirrors, parseAptSources } from '#services/cli/nats-server/apt-sources.ts';
 
 const deb822 = `Types: deb
-# http://snapshot.debian.org/archive/debian/20250520T000000Z
-URIs: http://deb.debian.org/debian
+# a comment between the fields
+URIs: http://first.example/debian
 Suites: bookworm bookworm-updates
 Components: main
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 Types: deb
-URIs: http://deb.debian.org/debian-security
+URIs: http://first.example/debian-security
 Suites: bookworm-security
 Components: main
 
@@ -36,14 +36,14 @@ Components: main
 const oneLine = `# deb http://commented.example/debian bookworm main
 deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] http://ftp.example/debian bookworm main contrib # the usual one
 deb-src http://ftp.example/debian bookworm main
-deb http://security.debian.org/debian-security bookworm-security main
+deb http://security.example/debian-security bookworm-security main
 deb https://packages.example/apt bookworm-pgdg main
 deb https://download.example/linux/debian bookworm stable
 `;
 
 test('mirrors of Debian are read from deb822 files', () => {
   expect(debianMirrors(parseAptSources('debian.sources', deb822), 'bookworm')).toEqual([
-    'http://deb.debian.org/debian',
+    'http://first.example/debian',
     'https://mirror.example/debian',
     'https://second.example/debian',
   ]);
