@@ -45,25 +45,44 @@ const enqueueEndpoint = ({ nats, subjects }: QueueEndpointsOptions): Endpoint =>
     refusals: ['conflict', 'queue_full'],
     handle: async ({ body, traceHeaders }) => {
       const message = enqueueMessage(body);
-      const subject = subjects.queue(body.queue_name, message.operation);
-      const many = message.operation === 'enqueue-many';
-      const reply = await requestReply(
-        nats,
-        subject,
-        many ? { items: message.items } : encode(message.payload, json),
-        { headers: many ? traceHeaders : { ...traceHeaders, ...message.headers } },
-      );
-      const one = reply.ok && many ? onlyItem(reply.value, body) : reply;
-      return one.ok ? accept({ status: 201, body: one.value }) : { ok: false, error: inHttpWords(one.error) };
+      const reply =
+        message.operation === 'enqueue'
+          ? await requestReply(
+              nats,
+              subjects.queue(body.queue_name, 'enqueue'),
+              encode(message.payload, json),
+              { headers: { ...traceHeaders, ...message.headers } },
+            )
+          : await enqueueOne({ nats, subjects }, body, message.items, traceHeaders);
+      if (!reply.ok) return { ok: false, error: inHttpWords(reply.error) };
+      return accept({ status: 201, body: reply.value });
     },
   });
 
-/** The one result of `enqueue-many`, in the shape of `enqueue`. */
-function onlyItem(reply: unknown, request: QueueRequest): Result<unknown> {
-  const item = (reply as { readonly items?: readonly { readonly error?: Refusal }[] }).items?.[0];
-  if (item === undefined) return refuse('internal', 'the reply to enqueue-many holds no item');
-  if (item.error !== undefined) return { ok: false, error: item.error };
-  return accept({ queue: request.queue_name, priority: request.priority ?? 'normal', ...item });
+interface EnqueuedOne {
+  readonly id: string;
+  readonly duplicate: boolean;
+  readonly error?: Refusal;
+}
+
+/** `enqueue-many` with one item, answered in the shape of `enqueue`. */
+async function enqueueOne(
+  { nats, subjects }: Pick<QueueEndpointsOptions, 'nats' | 'subjects'>,
+  request: QueueRequest,
+  items: readonly unknown[],
+  headers: Readonly<Record<string, string>>,
+): Promise<Result<unknown>> {
+  const queue = request.queue_name;
+  const reply = await requestReply(nats, subjects.queue(queue, 'enqueue-many'), { items }, { headers });
+  if (!reply.ok) return reply;
+  const one = (reply.value as { readonly items?: readonly EnqueuedOne[] }).items?.[0];
+  if (one === undefined) return refuse('internal', 'the reply to enqueue-many holds no item');
+  if (one.error !== undefined) return { ok: false, error: one.error };
+  if (!one.duplicate) return accept({ ...one, queue, priority: request.priority ?? 'normal' });
+  // The item that is there already has the priority that it was enqueued with, not the one of this request.
+  const known = await requestReply(nats, subjects.queue(queue, 'get'), { id: one.id }, { headers });
+  if (!known.ok) return known;
+  return accept({ ...one, queue, priority: (known.value as Pick<QueueItem, 'priority'>).priority });
 }
 
 const finishEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => {

@@ -91,8 +91,15 @@ export const QueueItemPage = Type.Object({
 /** Figures of every queue. */
 export const QueueStatsList = Type.Object({ queues: Type.Array(QueueStats) });
 
-/** Figures of every namespace. */
-export const CacheStatsList = Type.Object({ namespaces: Type.Array(CacheStats) });
+/** Figures of the whole cache, and of every namespace. */
+export const CacheStatsList = Type.Object({
+  entries: Type.Integer(),
+  bytes: Type.Integer(),
+  hits: Type.Integer(),
+  misses: Type.Integer(),
+  hitRate: Type.Number(),
+  namespaces: Type.Array(CacheStats),
+});
 
 /** The collectors' live figures; what they count is theirs to say. */
 export const TelemetryStats = Type.Object({}, { additionalProperties: true });

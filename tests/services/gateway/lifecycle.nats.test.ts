@@ -1,4 +1,6 @@
-import { Agent, request } from 'node:http';
+import { Agent, createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { natsEnvironment, startService } from '#tests/support/service-process.ts';
@@ -64,6 +66,40 @@ test('the gateway answers the NATS service protocol', async () => {
   gateway = await startGateway({ TRIVET_NAME: 'gateway-7' });
   const reply = await gateway.connection.request('$SRV.PING.trivet-gateway');
   expect(reply.json()).toMatchObject({ name: 'trivet-gateway', metadata: { process: 'gateway-7' } });
+});
+
+test('requests are measured and traced over OTLP, as children of the caller who sent a trace context', async () => {
+  const posted = new Map<string, Buffer>();
+  const receiver = createServer((incoming, outgoing) => {
+    const keep = async () => {
+      posted.set(incoming.url ?? '', await buffer(incoming));
+      outgoing.setHeader('content-type', 'application/x-protobuf').end();
+    };
+    void keep();
+  });
+  await new Promise<void>((resolve) => {
+    receiver.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = receiver.address() as AddressInfo;
+  gateway = await startGateway({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` });
+  const asked = Promise.withResolvers<string>();
+  gateway.connection.subscribe('trivet.queue.stats', {
+    callback: (_error, message) => {
+      asked.resolve(message.headers?.get('traceparent') ?? '');
+      message.respond('{"queues":[]}');
+    },
+  });
+  await gateway.connection.flush();
+  const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+  const headers = { traceparent: `00-${trace}-00f067aa0ba902b7-01` };
+  expect((await gateway.call('GET', '/queue/stats', { headers })).status).toBe(200);
+  // What goes on is the gateway's own span in the caller's trace.
+  expect(await asked.promise).toMatch(new RegExp(`^00-${trace}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`));
+  await gateway.process.stop();
+  expect(posted.get('/v1/metrics')?.includes('http.server.request.duration')).toBe(true);
+  expect(posted.get('/v1/traces')?.includes('GET /queue/stats')).toBe(true);
+  expect(posted.get('/v1/traces')?.includes(Buffer.from(trace, 'hex'))).toBe(true);
+  receiver.close();
 });
 
 test('no request writes a log line, and no log line holds the token', async () => {
