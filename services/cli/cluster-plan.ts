@@ -21,6 +21,14 @@ export interface ClusterAddress {
   readonly token: string;
 }
 
+/** Where a service that speaks HTTP is told its port. */
+const portVariables: Readonly<Record<ServiceName, string>> = {
+  'queue-broker': 'TRIVET_METRICS_PORT',
+  'cache-node': 'TRIVET_METRICS_PORT',
+  'telemetry-collector': 'TRIVET_METRICS_PORT',
+  gateway: 'TRIVET_HTTP_PORT',
+};
+
 /** Which services run where, and what each is told. Pure but for the environment that it is given. */
 export function planCluster(plan: {
   readonly options: StartOptions;
@@ -47,7 +55,7 @@ export function planCluster(plan: {
         TRIVET_DATA: plan.pathOf(name),
         ...own,
       };
-      return { name, service, entry: plan.entryOf(service), env, envAfter: keepPort };
+      return { name, service, entry: plan.entryOf(service), env, envAfter: keepPort(portVariables[service]) };
     }),
   );
 }
@@ -85,6 +93,8 @@ function gatewayEnvironment(
   return { TRIVET_TOKEN: address.token, TRIVET_HTTP_PORT: index === 0 ? String(options.httpPort) : '0' };
 }
 
-function keepPort({ http }: { readonly http?: string }): Record<string, string> {
-  return http === undefined ? {} : { TRIVET_HTTP_PORT: new URL(http).port };
-}
+// Clients of a gateway and a Prometheus that scrapes a collector know the address of the first start.
+const keepPort =
+  (variable: string) =>
+  ({ http }: { readonly http?: string }): Record<string, string> =>
+    http === undefined ? {} : { [variable]: new URL(http).port };

@@ -15,7 +15,7 @@ import { isOnPath, planEmbeddedNats, refuseTakenPort, serviceUser } from './embe
 import { checkServer, withoutCredentials } from './nats-server/server-info.ts';
 import { readyLine, readyScreen } from './ready-screen.ts';
 import type { StartOptions } from './start-options.ts';
-import type { ReadyMessage } from './supervised-process.ts';
+import type { ProcessPlan, ReadyMessage } from './supervised-process.ts';
 import { Supervisor } from './supervisor.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -74,7 +74,13 @@ export class Cluster {
     const stopWaiting = this.#sayWhoIsAwaited();
     const ready = await this.#supervisor.run(plans).finally(stopWaiting);
     if (this.#ending) return;
-    await this.#show({ ...address, token, http: firstHttp(ready), monitor: nats?.monitor, data: data.path });
+    await this.#show({
+      ...address,
+      token,
+      http: firstGateway(plans, ready),
+      monitor: nats?.monitor,
+      data: data.path,
+    });
   }
 
   /** Drains in order: the gateway, the other services, NATS. */
@@ -169,8 +175,11 @@ export class Cluster {
   }
 }
 
-function firstHttp(ready: readonly ReadyMessage[]): string {
-  const http = ready.find((message) => message.http !== undefined)?.http;
+// Collectors speak HTTP, too, for Prometheus; the address of the cluster is that of its gateway.
+function firstGateway(plans: readonly ProcessPlan[], ready: readonly ReadyMessage[]): string {
+  const http = ready.find(
+    (message, index) => plans[index]?.service === 'gateway' && message.http !== undefined,
+  )?.http;
   if (http === undefined) throw new StartRefused(3, 'No gateway said where it serves.');
   return http;
 }

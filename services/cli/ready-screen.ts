@@ -32,7 +32,7 @@ export function readyLine(cluster: ReadyCluster): string {
 export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): string {
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['HTTP', cluster.http],
-    ['API', `${cluster.http}/docs`],
+    ['OpenAPI', `${cluster.http}/openapi.json`],
     ['NATS', cluster.nats],
     ['NATS monitoring', options.monitor],
     ['Data', cluster.data],

@@ -30,7 +30,7 @@ export function debianMirrors(sources: readonly AptSource[], codename: string): 
   return [...new Set(uris)];
 }
 
-// deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] http://deb.debian.org/debian bookworm main contrib
+// deb [arch=amd64 signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian bookworm main contrib
 function parseLines(content: string): readonly AptSource[] {
   return content.split('\n').flatMap((line) => {
     const match = /^\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s*([^#]*)/.exec(line);

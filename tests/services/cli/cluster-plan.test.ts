@@ -65,6 +65,12 @@ test('a restarted gateway keeps the port that it got', () => {
   expect(kept).toEqual({ TRIVET_HTTP_PORT: '40123' });
 });
 
+test('a restarted collector keeps its metrics port', () => {
+  const collector = plan([]).find(({ service }) => service === 'telemetry-collector');
+  const kept = collector?.envAfter?.({ type: 'ready', http: 'http://127.0.0.1:40124' });
+  expect(kept).toEqual({ TRIVET_METRICS_PORT: '40124' });
+});
+
 test('a metrics port is for the first process of a kind; unset it stays unset', () => {
   const collectors = (env: Record<string, string>) =>
     plan(['--collectors', '2'], env)

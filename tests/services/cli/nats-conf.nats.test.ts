@@ -3,7 +3,7 @@ import { connect, type NatsConnection, PermissionViolationError } from '@nats-io
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { type RunningNatsServer, startNatsServer } from './nats-server.ts';
+import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
 
 // What nats.conf lets an anonymous client on the same machine do, seen from such a client.
 

@@ -22,7 +22,11 @@ process.on('SIGTERM', drain);
 process.on('disconnect', drain);
 
 log(`token is ${process.env['TRIVET_TOKEN'] ?? 'not mine'}`);
-const httpPort = process.env['TRIVET_HTTP_PORT'];
+// A collector speaks HTTP as well, for Prometheus.
+const metricsPort = name.startsWith('telemetry-collector')
+  ? (process.env['TRIVET_METRICS_PORT'] ?? '0')
+  : undefined;
+const httpPort = process.env['TRIVET_HTTP_PORT'] ?? metricsPort;
 if (httpPort === undefined) process.send?.({ type: 'ready' });
 else {
   const server = createServer((_request, response) => response.end(name));

@@ -1,0 +1,237 @@
+import { type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { Unpackr } from 'msgpackr';
+import type { RunningNatsServer } from './nats-server.ts';
+
+// Reads the log of the queue without any code of the broker: its own decoding, and its own idea of what may follow
+// what. Two programs that agree on a hundred thousand items are better evidence than one that counts for itself.
+
+export interface AuditedItem {
+  readonly id: string;
+  readonly queue: string;
+  readonly key: string | undefined;
+  readonly state: string;
+  /** Times that it came into a terminal state. */
+  readonly ends: number;
+  /** Claims of it that the log holds. */
+  readonly claims: number;
+  /** Every token that was given out for it, in order. */
+  readonly tokens: readonly number[];
+}
+
+export interface AuditedFence {
+  readonly partition: number;
+  readonly sequence: number;
+  readonly broker: string;
+}
+
+export interface Audit {
+  readonly items: ReadonlyMap<string, AuditedItem>;
+  readonly fences: readonly AuditedFence[];
+  readonly records: number;
+  /** Whatever must not be, as sentences. */
+  readonly faults: readonly string[];
+}
+
+type Fact = Readonly<Record<string, unknown>> & { readonly kind: string };
+interface Record_ {
+  readonly epoch: number;
+  readonly at: number;
+  readonly facts: readonly Fact[];
+}
+
+interface MutableItem {
+  id: string;
+  queue: string;
+  key: string | undefined;
+  state: string;
+  ends: number;
+  claims: number;
+  tokens: number[];
+}
+
+/** Which states each fact may find an item in. */
+const comesFrom: Readonly<Record<string, readonly string[]>> = {
+  claimed: ['pending'],
+  completed: ['processing'],
+  failed: ['processing'],
+  extended: ['processing'],
+  released: ['processing'],
+  'lease-expired': ['processing'],
+  due: ['scheduled', 'retry'],
+  expired: ['scheduled', 'blocked', 'pending', 'retry'],
+  cancelled: ['scheduled', 'blocked', 'pending', 'processing', 'retry'],
+  replayed: ['failed'],
+  reprioritized: ['scheduled', 'blocked', 'pending', 'retry'],
+};
+
+const terminal = new Set(['done', 'failed', 'cancelled']);
+/** Facts that are not about items. */
+const aside = new Set(['queue-paused', 'swept']);
+
+const unpackr = new Unpackr({ useRecords: true, mapsAsObjects: true, int64AsType: 'number' });
+
+/** Reads every log stream of the server from its first record to its last. */
+export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Promise<Audit> {
+  const connection = await connect({
+    servers: server.url,
+    user: server.user,
+    pass: server.password,
+    inboxPrefix: '_INBOX_TRIVET',
+  });
+  try {
+    const manager = await jetstreamManager(connection);
+    const auditor = new Auditor();
+    for (let partition = 0; ; partition += 1) {
+      const stream = `${prefix.toUpperCase()}_LOG_${partition}`;
+      const last = await lastSequence(manager, stream);
+      if (last === undefined) return auditor.audit();
+      auditor.beginPartition(partition);
+      if (last === 0) continue;
+      const consumer = await jetstream(connection).consumers.get(stream, { opt_start_seq: 1 });
+      const messages = await consumer.consume({ max_messages: 500 });
+      for await (const message of messages) {
+        auditor.take(message.seq, message.subject === `${prefix}.fence.${partition}`, message.data);
+        if (message.seq >= last) break;
+      }
+      await messages.close();
+    }
+  } finally {
+    await connection.close();
+  }
+}
+
+async function lastSequence(manager: JetStreamManager, stream: string): Promise<number | undefined> {
+  try {
+    return (await manager.streams.info(stream)).state.last_seq;
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Folds the records of one partition after the other. */
+class Auditor {
+  readonly #items = new Map<string, MutableItem>();
+  readonly #keys = new Map<string, string>();
+  readonly #fences: AuditedFence[] = [];
+  readonly #faults: string[] = [];
+  #records = 0;
+  #partition = 0;
+  #sequence = 0;
+  #epoch = 0;
+  #at = 0;
+  readonly #ingested = new Map<string, number>();
+
+  beginPartition(partition: number): void {
+    this.#partition = partition;
+    this.#sequence = 0;
+    this.#epoch = 0;
+    this.#at = 0;
+    this.#ingested.clear();
+  }
+
+  take(sequence: number, isFence: boolean, data: Uint8Array): void {
+    this.#records += 1;
+    if (sequence !== this.#sequence + 1) this.#fault(`record ${sequence} follows ${this.#sequence}`);
+    this.#sequence = sequence;
+    const record = unpackr.unpack(data) as Record_ & { readonly broker?: string };
+    if (isFence) {
+      this.#epoch = sequence;
+      this.#fences.push({ partition: this.#partition, sequence, broker: record.broker ?? '' });
+      return;
+    }
+    if (record.epoch !== this.#epoch)
+      this.#fault(`record ${sequence} carries fence ${record.epoch}, in force is ${this.#epoch}`);
+    if (record.at < this.#at) this.#fault(`record ${sequence} is older than the one before it`);
+    this.#at = record.at;
+    for (const fact of record.facts) this.#fold(fact, sequence);
+  }
+
+  audit(): Audit {
+    return { items: this.#items, fences: this.#fences, records: this.#records, faults: this.#faults };
+  }
+
+  #fold(fact: Fact, sequence: number): void {
+    if (aside.has(fact.kind)) return;
+    if (fact.kind === 'ingested') return this.#ingest(fact);
+    if (fact.kind === 'enqueued') return this.#enqueue(fact);
+    const allowed = comesFrom[fact.kind];
+    if (allowed === undefined) return this.#fault(`record ${sequence} holds a fact of kind ${fact.kind}`);
+    for (const order of ordersOf(fact)) {
+      const item = this.#items.get(this.#idOf(order));
+      if (item === undefined) this.#fault(`${fact.kind} of item ${order}, which was never enqueued`);
+      else if (allowed.includes(item.state)) this.#step(item, fact, sequence);
+      else this.#fault(`${fact.kind} of item ${item.id}, which is ${item.state}`);
+    }
+  }
+
+  #step(item: MutableItem, fact: Fact, sequence: number): void {
+    if (fact.kind === 'claimed') {
+      item.claims += 1;
+      if (sequence <= (item.tokens.at(-1) ?? 0)) this.#fault(`the token of item ${item.id} did not grow`);
+      item.tokens.push(sequence);
+    }
+    item.state = nextState(item.state, fact);
+    if (terminal.has(item.state)) item.ends += 1;
+    if (fact.kind === 'replayed') item.ends = 0;
+  }
+
+  #enqueue(fact: Fact): void {
+    const id = this.#idOf(Number(fact['order']));
+    if (this.#items.has(id)) this.#fault(`item ${id} was enqueued twice`);
+    const queue = String(fact['queue']);
+    const key = fact['key'] === undefined ? undefined : String(fact['key']);
+    const name = `${queue}\n${key}`;
+    if (key !== undefined && this.#keys.has(name))
+      this.#fault(`key ${key} of queue ${queue} stands for ${this.#keys.get(name)} and for ${id}`);
+    if (key !== undefined) this.#keys.set(name, id);
+    const refused = fact['refused'] !== undefined;
+    const waits = typeof fact['runAt'] === 'number' && fact['runAt'] > this.#at;
+    const state = refused ? 'failed' : waits ? 'scheduled' : 'pending';
+    this.#items.set(id, { id, queue, key, state, ends: refused ? 1 : 0, claims: 0, tokens: [] });
+  }
+
+  #ingest(fact: Fact): void {
+    const stream = String(fact['stream']);
+    const sequence = Number(fact['sequence']);
+    if (sequence <= (this.#ingested.get(stream) ?? 0))
+      this.#fault(`publish ${sequence} was taken in again, or out of order`);
+    this.#ingested.set(stream, sequence);
+  }
+
+  #idOf(order: number): string {
+    return `${this.#partition.toString(36)}-${order.toString(36)}`;
+  }
+
+  #fault(problem: string): void {
+    this.#faults.push(`partition ${this.#partition}: ${problem}`);
+  }
+}
+
+function nextState(state: string, fact: Fact): string {
+  const again = fact['mayRetry'] === true;
+  switch (fact.kind) {
+    case 'claimed':
+      return 'processing';
+    case 'completed':
+      return 'done';
+    case 'failed':
+      return again ? 'retry' : 'failed';
+    case 'lease-expired':
+      return again ? 'pending' : 'failed';
+    case 'released':
+    case 'due':
+    case 'replayed':
+      return 'pending';
+    case 'expired':
+      return 'failed';
+    case 'cancelled':
+      return 'cancelled';
+    default:
+      return state;
+  }
+}
+
+const ordersOf = (fact: Fact): readonly number[] =>
+  Array.isArray(fact['orders']) ? (fact['orders'] as number[]) : [Number(fact['order'])];
