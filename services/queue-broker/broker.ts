@@ -7,7 +7,6 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Ending } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
-import type { EndpointFigures } from '#shared/runtime/service-protocol.ts';
 import { Callers } from './callers.ts';
 import { itemId } from './core/item.ts';
 import { defaultRetention } from './core/queue-index.ts';
@@ -16,6 +15,7 @@ import { type TransitionTable, checkTable, compileTable } from './core/transitio
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { LmdbStore } from './lmdb-store.ts';
+import type { Observer } from './observation.ts';
 import { Ownership } from './ownership.ts';
 import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
@@ -34,7 +34,7 @@ export interface BrokerOptions {
   readonly logBytesMax: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly figures: EndpointFigures;
+  readonly observer: Observer;
   readonly random01: () => number;
   readonly ending: Ending;
 }
@@ -138,7 +138,7 @@ export class Broker {
       partitions,
       callers: this.#callers,
       clock,
-      figures: this.#options.figures,
+      observer: this.#options.observer,
       statistics: this.#statistics,
     });
     this.#service = service;
@@ -176,6 +176,7 @@ export class Broker {
       ...recovered,
       random01,
       announce: (partition, events, at) => this.#announce(partition, events, at),
+      appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
       lost: (error) => void this.#giveUp(error),
     });
   }
@@ -197,6 +198,7 @@ export class Broker {
   /** Live events: one message per queue, state and commit; never a payload, result or error. */
   #announce(partition: number, events: readonly StateEvent[], at: number): void {
     this.#statistics.add(events, at);
+    this.#options.observer.changed(events);
     const { nats, subjects } = this.#options;
     const bySubject = new Map<string, object[]>();
     for (const { order, queue, state, band, attempt } of events) {

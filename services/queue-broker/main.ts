@@ -1,6 +1,6 @@
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
-import { commonSettings, integer, processSettings, readConfig } from '#shared/runtime/config.ts';
+import { commonSettings, configFile, integer, processSettings, readConfig } from '#shared/runtime/config.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { type Ending, type Service, runProcess } from '#shared/runtime/lifecycle.ts';
 import { createLog } from '#shared/runtime/log.ts';
@@ -8,6 +8,7 @@ import { connectNats, serviceInboxPrefix } from '#shared/runtime/nats.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { Broker, brokerGroup } from './broker.ts';
+import { brokerObserver } from './observation.ts';
 
 const version = '0.1.0';
 const settings = {
@@ -29,10 +30,7 @@ const settings = {
   }),
 } as const;
 
-const file = process.argv.includes('--config')
-  ? process.argv[process.argv.indexOf('--config') + 1]
-  : undefined;
-const read = readConfig(settings, { env: process.env, file });
+const read = readConfig(settings, { env: process.env, file: configFile(process) });
 if ('faults' in read) {
   for (const fault of read.faults) process.stderr.write(`queue-broker: ${fault}\n`);
   process.exit(exitCodes.usage);
@@ -69,7 +67,7 @@ async function start(ending: Ending): Promise<Service> {
     streams: streamsFor(config.prefix),
     clock: systemClock,
     log,
-    figures: announced.figures('queue'),
+    observer: brokerObserver(announced.figures('queue'), telemetry),
     random01: Math.random,
     ending,
   });

@@ -22,6 +22,8 @@ export interface PartitionOptions extends Recovered {
   readonly random01: () => number;
   /** Hears of changes of state once they are durable. */
   readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
+  /** Hears how long a record took to become durable, and how many facts it held. */
+  readonly appended?: (durationMs: number, facts: number) => void;
   /** The ownership has ended: the table is not to be trusted any more. Called once. */
   readonly lost: (error: unknown) => void;
 }
@@ -176,8 +178,10 @@ export class Partition {
 
   async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
     const batch = encodeBatch({ version: 1, epoch, at, facts });
+    const startedMs = this.#options.clock.monotonicMs();
     const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
     if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);
+    this.#options.appended?.(this.#options.clock.monotonicMs() - startedMs, facts.length);
     this.#logBytes += batch.length;
     this.#options.table.advance(sequence, at);
     this.#durableIngest = this.#options.table.applied.ingested;

@@ -14,13 +14,13 @@ import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import { type RequestEncodings, requestEncodings } from '#shared/runtime/replies.ts';
-import type { EndpointFigures } from '#shared/runtime/service-protocol.ts';
 import type { Callers, UnclaimedLease } from './callers.ts';
 import { decideCancel, decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
 import { decideComplete, decideExtend, decideFail, decideRelease, findItem } from './core/lease-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { listItems } from './item-list.ts';
 import { itemView, withPayload } from './item-views.ts';
+import type { Observer } from './observation.ts';
 import type { Partition } from './partition.ts';
 import {
   type LeasedCall,
@@ -37,7 +37,7 @@ export interface QueueServiceOptions {
   readonly partitions: readonly Partition[];
   readonly callers: Callers;
   readonly clock: Clock;
-  readonly figures: EndpointFigures;
+  readonly observer: Observer;
   readonly statistics: QueueStatistics;
 }
 
@@ -69,12 +69,19 @@ export class QueueService {
 
   /** Takes one message of `trivet.queue.<queue>.<operation>`. Never throws: bad input gets a coded reply. */
   receive(message: Msg): void {
-    const started = this.#options.clock.monotonicMs();
+    const startedMs = this.#options.clock.monotonicMs();
     const [queue = '', operation = ''] = message.subject.split('.').slice(-2);
     const encodings = encodingsOf(message, operation);
     const encoding = encodings.ok ? encodings.value.reply : json;
     const caller = this.#options.callers.of(message, encoding, (refusal) => {
-      this.#options.figures.count(started, this.#options.clock.monotonicMs(), refusal?.code);
+      const endedMs = this.#options.clock.monotonicMs();
+      this.#options.observer.answered(message, {
+        operation: isQueueOperation(operation) ? operation : 'unknown',
+        queue,
+        startedMs,
+        endedMs,
+        refusal,
+      });
     });
     if (!encodings.ok) return caller.refuse(encodings.error);
     const partition = this.#partitionOf(queue);

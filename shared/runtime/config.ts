@@ -123,6 +123,15 @@ function readFile(
   return values;
 }
 
+/** The file with settings: `--config FILE`, or `TRIVET_CONFIG` where the command line is not the service's own. */
+export function configFile(own: {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly argv: readonly string[];
+}): string | undefined {
+  const at = own.argv.indexOf('--config');
+  return at < 0 ? own.env['TRIVET_CONFIG'] : own.argv[at + 1];
+}
+
 /** The settings that every service has. */
 export const commonSettings = {
   natsUrl: text({ env: 'NATS_URL', default: 'nats://127.0.0.1:4222', about: 'the NATS to live on' }),
