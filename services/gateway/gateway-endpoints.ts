@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { accept, refuse } from '#shared/protocol/errors.ts';
 import { Health } from '#shared/protocol/http-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
+import { requestReply } from '#shared/client/request.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { RequestFigures } from './core/request-figures.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
@@ -71,12 +72,8 @@ export const gatewayEndpoints = (options: GatewayEndpointsOptions): readonly End
 ];
 
 async function collectorText({ nats, subjects }: GatewayEndpointsOptions): Promise<string> {
-  try {
-    const reply = await nats.connection.request(subjects.telemetryQuery('prometheus'), '', {
-      timeout: collectorMsMax,
-    });
-    return reply.headers?.has('Nats-Service-Error-Code') === true ? '' : reply.string();
-  } catch {
-    return '';
-  }
+  const subject = subjects.telemetryQuery('prometheus');
+  const reply = await requestReply(nats, subject, {}, { timeoutMs: collectorMsMax });
+  const text = reply.ok ? (reply.value as { readonly text?: unknown } | undefined)?.text : undefined;
+  return typeof text === 'string' ? text : '';
 }

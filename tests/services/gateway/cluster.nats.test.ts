@@ -12,8 +12,10 @@ import {
   QueueItemPage,
   QueueResponse,
   QueueStatsList,
+  TelemetryStats,
 } from '#shared/protocol/http-schemas.ts';
 import { QueueItem } from '#shared/protocol/queue-schemas.ts';
+import { TelemetryResponse } from '#shared/protocol/telemetry-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import {
   type ServiceName,
@@ -39,7 +41,9 @@ beforeAll(async () => {
       TRIVET_DATA: join(data, name),
       TRIVET_PARTITIONS: '4',
     });
-  services.push(...(await Promise.all([start('queue-broker'), start('cache-node')])));
+  services.push(
+    ...(await Promise.all([start('queue-broker'), start('cache-node'), start('telemetry-collector')])),
+  );
 });
 afterAll(async () => {
   await Promise.all(services.map((service) => service.stop()));
@@ -220,4 +224,52 @@ test("the cache's figures are there, in all and by namespace", async () => {
   expect(answer.body['namespaces']).toEqual(
     expect.arrayContaining([expect.objectContaining({ namespace: 'figures', entries: 1 })]),
   );
+});
+
+test('the gateway is ready when the others answer', async () => {
+  const answer = await gateway.call('GET', '/health/ready', { headers: { authorization: '' } });
+  expect(answer).toMatchObject({ status: 200, body: { status: 'ready' } });
+});
+
+test('records of every kind arrive, and bad ones beside them are listed', async () => {
+  const answer = await post('/telemetry/record', [
+    { type: 'metric', name: 'orders_from_http', value: 3, metric_type: 'counter', tags: { shop: 'a' } },
+    { type: 'event', name: 'login', level: 'info' },
+    { type: 'metric', name: 'no value' },
+    { type: 'performance', operation: 'checkout', durationMs: 12.5, success: true },
+    { type: 'error', message: 'boom', error_type: 'TypeError' },
+    { type: 'log', message: 'hello' },
+  ]);
+  expectAnswer(answer, 200, TelemetryResponse);
+  expect(answer.body).toEqual({
+    accepted: 5,
+    rejected: [{ index: 2, error: expect.objectContaining({ code: 'invalid_request' }) }],
+  });
+  const received = async () => {
+    const stats = await gateway.call('GET', '/telemetry/stats');
+    expectAnswer(stats, 200, TelemetryStats);
+    const kinds = stats.body['kinds'] as Record<string, { received: number; deadLettered: number }>;
+    return ['metric', 'event', 'performance', 'error', 'log'].map((kind) => [
+      kinds[kind]?.received,
+      kinds[kind]?.deadLettered,
+    ]);
+  };
+  const once = [1, 0];
+  await expect.poll(received, { timeout: 10_000 }).toEqual([once, once, once, once, once]);
+});
+
+test('one bad record alone is 400', async () => {
+  const answer = await post('/telemetry/record', { type: 'metric', name: 'x' });
+  expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', field: 'value' } });
+});
+
+test("the collectors' metrics stand beside the gateway's own", async () => {
+  await post('/telemetry/record', { type: 'metric', name: 'scraped', value: 7, metric_type: 'gauge' });
+  const text = async () => (await gateway.call('GET', '/metrics')).text;
+  await expect.poll(text, { timeout: 10_000 }).toMatch(/^scraped.* 7$/m);
+  const metrics = await text();
+  expect(metrics).toContain('trivet_gateway_http_request_duration_seconds_bucket');
+  // Two families of one name would make the whole text invalid.
+  const families = [...metrics.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]);
+  expect(new Set(families).size).toBe(families.length);
 });

@@ -306,14 +306,20 @@ test('the trace context goes along, and what is no trace context does not', asyn
 });
 
 test("metrics hold the collectors' text where one answers", async () => {
-  const subscription = gateway.connection.subscribe('trivet.telemetry-query.prometheus', {
-    callback: (_error, message) => {
-      message.respond('# TYPE orders_total counter\norders_total 3\n');
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
+  await standIn('trivet.telemetry-query.prometheus', () => ({
+    value: { contentType: 'text/plain', text: '# TYPE orders_total counter\norders_total 3\n' },
+  }));
   const { text } = await gateway.call('GET', '/metrics');
   expect(text).toMatch(/^# HELP trivet_gateway_/);
   expect(text).toContain('\norders_total 3\n');
 });
+
+test.each([{ value: { text: 3 } }, { value: 'text' }, { code: 'internal' as const }])(
+  'metrics come without what a collector should not have answered: %j',
+  async (reply) => {
+    await standIn('trivet.telemetry-query.prometheus', () => reply);
+    const { status, text } = await gateway.call('GET', '/metrics');
+    expect(status).toBe(200);
+    expect(text).toMatch(/_count\{[^\n]*\n$/);
+  },
+);
