@@ -47,7 +47,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     clock,
     bytesMax: options.bytesMax,
     owns: () => lease.holds(),
-    observe: requestObserver(announced, telemetry),
+    observe: requestObserver(announced, telemetry, clock),
   });
   observeTotals(cache, telemetry);
   const lease = new OwnerLease({

@@ -1,3 +1,4 @@
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import type { AnnouncedService } from '#shared/runtime/service-protocol.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
@@ -11,7 +12,7 @@ const serverSpan = 1;
  * Counts and traces what was answered: the figures of the service protocol, a duration histogram by operation and
  * outcome, and a span for each request that came with a trace (the others would be traces of one span each).
  */
-export function requestObserver(announced: AnnouncedService, telemetry: OwnTelemetry) {
+export function requestObserver(announced: AnnouncedService, telemetry: OwnTelemetry, clock: Clock) {
   const duration = telemetry.meter.createHistogram('trivet.cache.request.duration', {
     unit: 's',
     description: 'Duration of one request to the cache, a batch being one.',
@@ -29,8 +30,9 @@ export function requestObserver(announced: AnnouncedService, telemetry: OwnTelem
     };
     duration.record((endedMs - startedMs) / 1_000, attributes);
     if (message.headers?.has('traceparent') !== true) return;
-    const options = { kind: serverSpan, attributes };
-    telemetry.tracer.startSpan(`cache ${operation}`, options, traceContextOf(message.headers)).end();
+    const wallMs = clock.nowMs();
+    const options = { kind: serverSpan, attributes, startTime: wallMs - (endedMs - startedMs) };
+    telemetry.tracer.startSpan(`cache ${operation}`, options, traceContextOf(message.headers)).end(wallMs);
   };
 }
 

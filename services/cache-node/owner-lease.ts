@@ -89,7 +89,7 @@ export class OwnerLease {
 
   async #renew(revision: number): Promise<void> {
     if (await this.#write(revision)) return;
-    const { owner, revision: current } = await this.#options.record.read();
+    const { owner, revision: current } = await this.#inTime(this.#options.record.read());
     // Our own write of which we heard nothing: the lease is still ours.
     if (owner?.instance === this.#options.self.instance && (await this.#write(current))) return;
     if (this.#stopped) return;
@@ -99,7 +99,7 @@ export class OwnerLease {
 
   async #watch(seen: { readonly revision: number; readonly sinceMs: number }): Promise<void> {
     const { clock, leaseMs, self } = this.#options;
-    const { owner, revision } = await this.#options.record.read();
+    const { owner, revision } = await this.#inTime(this.#options.record.read());
     const nowMs = clock.monotonicMs();
     // A process of our own name is the run before this one: whoever started this one knows that it has ended.
     const isFree = owner === undefined || owner.node === self.node;
@@ -119,9 +119,18 @@ export class OwnerLease {
   /** Writes the record; the lease counts from before the request. False when somebody else wrote. */
   async #write(revision: number): Promise<boolean> {
     const askedMs = this.#options.clock.monotonicMs();
-    const written = await this.#options.record.write(this.#options.self, revision);
+    const written = await this.#inTime(this.#options.record.write(this.#options.self, revision));
     if (written === undefined) return false;
     this.#state = { kind: 'owner', revision: written, validUntilMs: askedMs + this.#options.leaseMs };
     return true;
+  }
+
+  /** An answer that got lost (a restart of NATS) must not keep the next try waiting for longer than the lease. */
+  #inTime<Value>(answer: Promise<Value>): Promise<Value> {
+    const { clock, leaseMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(leaseMs / 2, () => reject(new Error('no answer about the lease in time')));
+      answer.then(resolve, reject).finally(cancel).catch(reject);
+    });
   }
 }

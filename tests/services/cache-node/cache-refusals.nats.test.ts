@@ -1,0 +1,142 @@
+import { pack } from 'msgpackr';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SetRequest, cacheRequests } from '#shared/protocol/cache-schemas.ts';
+import { badRequests } from '#tests/support/bad-requests.ts';
+import { type RunningCache, startCache } from './running-cache.ts';
+
+let cache: RunningCache;
+
+beforeAll(async () => {
+  cache = await startCache();
+});
+
+afterAll(() => cache?.stop());
+
+const valid: Readonly<Record<keyof typeof cacheRequests, object>> = {
+  get: { key: 'a' },
+  set: { key: 'a', value: 1, ttl: '1m', sliding: true },
+  'get-many': { keys: ['a'] },
+  'set-many': { items: [{ key: 'a', value: 1 }] },
+  'delete-many': { keys: ['a'] },
+  delete: { key: 'a' },
+  exists: { key: 'a' },
+  increment: { key: 'a' },
+  touch: { key: 'a', ttl: 1 },
+  clear: {},
+  keys: {},
+  stats: {},
+  configure: { entriesMax: 10 },
+};
+
+const refusal = (field: string) => ({
+  status: 400,
+  body: { error: { code: 'invalid_request', details: { field } } },
+});
+
+test.each(Object.keys(valid) as (keyof typeof valid)[])(
+  'every bad %s is refused by the field that is wrong, in both encodings',
+  async (operation) => {
+    let refused = 0;
+    for (const { why, field, body } of badRequests(cacheRequests[operation], valid[operation])) {
+      const inJson = await cache.ask('bad', operation, body);
+      const packed = await cache.askPacked('bad', operation, body);
+      for (const reply of [inJson, packed])
+        expect({ why, sent: body, ...reply }).toMatchObject({ ...refusal(field), why });
+      refused += 1;
+    }
+    expect(refused).toBeGreaterThan(3);
+  },
+);
+
+test('a bad set among many refuses only itself, by the field that is wrong', async () => {
+  const good = { key: 'good', value: 1 };
+  for (const { why, field, body } of badRequests(SetRequest, { key: 'a', value: 1 })) {
+    const reply = await cache.ask('items', 'set-many', { items: [good, body, good] });
+    expect({ why, ...reply }).toMatchObject({
+      status: 0,
+      body: {
+        items: [
+          { version: expect.any(Number) as number },
+          { error: { code: 'invalid_request', details: { field } } },
+          { version: expect.any(Number) as number },
+        ],
+      },
+    });
+  }
+});
+
+test.each(['get-many', 'delete-many'])(
+  'a bad key among many refuses only itself in %s',
+  async (operation) => {
+    const keys = ['', 7, null, 'x'.repeat(1_025), 'ü'.repeat(600), ['a'], 'fine'];
+    const { body } = await cache.ask('items', operation, { keys });
+    const { items } = body as { items: object[] };
+    for (const item of items.slice(0, -1))
+      expect(item).toMatchObject({ error: { code: 'invalid_request', details: { field: 'key' } } });
+    expect(items.at(-1)).not.toHaveProperty('error');
+  },
+);
+
+test.each(['get', 'exists', 'delete', 'increment'])(
+  'a key over 1,024 bytes is refused by %s',
+  async (operation) => {
+    const fits = { key: 'ü'.repeat(512) };
+    expect((await cache.ask('bytes', operation, fits)).status).toBe(0);
+    expect(await cache.ask('bytes', operation, { key: `${fits.key}x` })).toMatchObject(refusal('key'));
+  },
+);
+
+test('a lone surrogate is no key', async () => {
+  const reply = await cache.send('trivet.cache.bytes.get', String.raw`{"key":"\ud800"}`);
+  expect(reply).toMatchObject(refusal('key'));
+});
+
+test('an unknown operation and a bad namespace are named', async () => {
+  expect(await cache.ask('some', 'peek', {})).toMatchObject(refusal('operation'));
+  expect(await cache.ask('some', 'constructor', {})).toMatchObject(refusal('operation'));
+  expect(await cache.ask('a$b', 'get', { key: 'a' })).toMatchObject(refusal('namespace'));
+  expect(await cache.ask('x'.repeat(65), 'get', { key: 'a' })).toMatchObject(refusal('namespace'));
+});
+
+test('a ttl beyond ten years is refused wherever it stands', async () => {
+  const ttl = '999999999999d';
+  expect(await cache.ask('ttl', 'set', { key: 'a', value: 1, ttl })).toMatchObject(refusal('ttl'));
+  expect(await cache.ask('ttl', 'touch', { key: 'a', ttl })).toMatchObject(refusal('ttl'));
+  expect(await cache.ask('ttl', 'increment', { key: 'a', ttl })).toMatchObject(refusal('ttl'));
+  expect(await cache.ask('ttl', 'configure', { defaultTtl: ttl })).toMatchObject(refusal('defaultTtl'));
+});
+
+test('ifAbsent and ifVersion exclude each other', async () => {
+  const reply = await cache.ask('cas', 'set', { key: 'a', value: 1, ifAbsent: true, ifVersion: 1 });
+  expect(reply).toMatchObject(refusal('ifVersion'));
+});
+
+test('a body that is not of its encoding, and an encoding that we do not speak, are refused', async () => {
+  const subject = 'trivet.cache.encoding.get';
+  for (const body of ['{', 'nonsense', '\u0000', '{"key":"a"}}'])
+    expect(await cache.send(subject, body)).toMatchObject(refusal('body'));
+  expect(await cache.send(subject, new Uint8Array([0xff, 0xfe]))).toMatchObject(refusal('body'));
+  const packed = { 'Content-Type': 'application/msgpack' };
+  expect(await cache.send(subject, new Uint8Array([0x92, 0x01]), packed)).toMatchObject(refusal('body'));
+  expect(await cache.send(subject, '', { 'Content-Type': 'text/xml' })).toMatchObject(
+    refusal('Content-Type'),
+  );
+  expect(await cache.send(subject, '', { Accept: 'image/png' })).toMatchObject(refusal('Accept'));
+});
+
+test('nesting deeper than the stack is refused, in both encodings', async () => {
+  const depth = 200_000;
+  const json = `{"key":"a","value":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+  expect(await cache.send('trivet.cache.deep.set', json)).toMatchObject({ status: 400 });
+  const envelope = pack({ key: 'a', value: 7 });
+  const nested = Buffer.concat([envelope.subarray(0, -1), Buffer.alloc(depth, 0x91), Buffer.from([0xc0])]);
+  const packed = { 'Content-Type': 'application/msgpack' };
+  expect(await cache.send('trivet.cache.deep.set', nested, packed)).toMatchObject({ status: 400 });
+});
+
+test('after all of that the node still serves, and none of it was kept', async () => {
+  expect((await cache.ask('deep', 'stats')).body).toMatchObject({ entries: 0 });
+  await cache.ask('after', 'set', { key: 'a', value: 1 });
+  expect((await cache.ask('after', 'get', { key: 'a' })).body).toMatchObject({ hit: true });
+  expect(await cache.node.stop()).toBe(0);
+});
