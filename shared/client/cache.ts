@@ -151,16 +151,14 @@ export class CacheNamespace<T = unknown> {
   }
 
   /**
-   * The value of `key`; on a miss what `fill` returns, which is then set. Callers in this process that miss the same
-   * key at once share one `fill`; when it rejects, all of them reject and nothing is set. A cache that cannot be
-   * reached counts as a miss, so that the source still serves.
+   * The value of `key`; on a miss what `fill` returns, which is then set. Callers in this process that ask for the
+   * same key at once share one lookup and one `fill`; when it rejects, all of them reject and nothing is set. A cache
+   * that cannot be reached counts as a miss, so that the source still serves.
    */
   async getOrSet(key: string, fill: () => T | Promise<T>, options: SetOptions = {}): Promise<T> {
-    const found = await this.#getIfReachable(key);
-    if (found !== undefined) return found;
     const running = this.#filling.get(key);
     if (running !== undefined) return running;
-    const filling = this.#fill(key, fill, options);
+    const filling = this.#getOrFill(key, fill, options);
     this.#filling.set(key, filling);
     try {
       return await filling;
@@ -178,11 +176,12 @@ export class CacheNamespace<T = unknown> {
     return (...args) => this.getOrSet(key(...args), () => compute(...args), setOptions);
   }
 
-  async #fill(key: string, fill: () => T | Promise<T>, options: SetOptions): Promise<T> {
+  async #getOrFill(key: string, fill: () => T | Promise<T>, options: SetOptions): Promise<T> {
+    const found = await this.#getIfReachable(key);
+    if (found !== undefined) return found;
     const value = await fill();
     // "Nothing found" is not a value: the next caller asks the source again.
-    if (value === undefined) return value;
-    await this.set(key, value, options).catch(ignoreUnreachable);
+    if (value !== undefined) await this.set(key, value, options).catch(ignoreUnreachable);
     return value;
   }
 
