@@ -1,0 +1,179 @@
+import type { Command } from 'commander';
+import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
+
+/** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | pause | resume | stats`. */
+export function queueCommands(program: Command): void {
+  addCommands(program);
+  workerCommands(program);
+  lookCommands(program);
+  adminCommands(program);
+}
+
+function addCommands(program: Command): void {
+  program
+    .command('enqueue')
+    .description('add one item to a queue')
+    .argument('<queue>')
+    .argument('<payload>', 'JSON')
+    .option('--priority <word>', 'critical, high, normal or low')
+    .option('--delay <duration>', 'wait before it can be taken, such as 30s')
+    .option('--run-at <time>', 'the same, as an RFC 3339 time')
+    .option('--max-attempts <n>')
+    .option('--backoff <text>', 'exponential:1s:1h or fixed:5s')
+    .option('--timeout <duration>', 'longest run of one attempt')
+    .option('--expires <duration>', 'never hand it out when it has waited longer')
+    .option('--group <name>')
+    .option('--key <text>', 'idempotency key')
+    .action(async (queue: string, payload: string, options: Record<string, string>, command: Command) => {
+      const { maxAttempts, ...rest } = options;
+      const item = given({
+        payload: parseJson(payload, 'payload'),
+        ...rest,
+        maxAttempts: maxAttempts === undefined ? undefined : parseInteger(maxAttempts, '--max-attempts'),
+      });
+      await inSession(command, async (trivet) => {
+        const reply = await ask(trivet, trivet.subjects.queue(queue, 'enqueue-many'), { items: [item] });
+        const [added] = (reply as { items: { error?: { code: string; message: string } }[] }).items;
+        if (added?.error !== undefined) throw new Error(`${added.error.code}: ${added.error.message}`);
+        print(added);
+      });
+    });
+}
+
+function workerCommands(program: Command): void {
+  program
+    .command('dequeue')
+    .description('lease items of a queue')
+    .argument('<queue>')
+    .option('--max <n>', 'how many at most', '1')
+    .option('--wait <duration>', 'wait for one, at most 60s', '0s')
+    .option('--lease <duration>', 'how long they are yours', '30s')
+    .action(async (queue: string, { max, wait, lease }: Record<string, string>, command: Command) => {
+      const body = { max: parseInteger(max ?? '1', '--max'), wait, lease };
+      await inSession(command, async (trivet) => {
+        print(await ask(trivet, trivet.subjects.queue(queue, 'dequeue'), body, { timeoutMs: 70_000 }));
+      });
+    });
+  program
+    .command('complete')
+    .description('say that a leased item is done')
+    .argument('<queue>')
+    .argument('<id>')
+    .argument('<token>')
+    .argument('[result]', 'JSON')
+    .action(
+      async (
+        queue: string,
+        id: string,
+        token: string,
+        result: string | undefined,
+        _: unknown,
+        command: Command,
+      ) => {
+        const body = given({
+          id,
+          token: parseInteger(token, 'token'),
+          result: result === undefined ? undefined : parseJson(result, 'result'),
+        });
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, 'complete'), body)),
+        );
+      },
+    );
+  program
+    .command('fail')
+    .description('say that an attempt went wrong')
+    .argument('<queue>')
+    .argument('<id>')
+    .argument('<token>')
+    .argument('<message>')
+    .option('--no-retry', 'no further attempt')
+    .action(
+      async (
+        queue: string,
+        id: string,
+        token: string,
+        message: string,
+        { retry }: { retry: boolean },
+        command: Command,
+      ) => {
+        const body = { id, token: parseInteger(token, 'token'), error: { message }, retry };
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, 'fail'), body)),
+        );
+      },
+    );
+}
+
+function lookCommands(program: Command): void {
+  program
+    .command('get')
+    .description('show one item with its history')
+    .argument('<queue>')
+    .argument('<id>')
+    .action(async (queue: string, id: string, _: unknown, command: Command) => {
+      await inSession(command, async (trivet) =>
+        print(await ask(trivet, trivet.subjects.queue(queue, 'get'), { id })),
+      );
+    });
+  program
+    .command('list')
+    .description('list items, oldest first')
+    .argument('<queue>')
+    .option('--state <word>', 'scheduled, blocked, pending, processing, retry, done, failed or cancelled')
+    .option('--priority <word>')
+    .option('--limit <n>')
+    .option('--cursor <text>', 'where the page before ended')
+    .action(async (queue: string, { limit, ...rest }: Record<string, string>, command: Command) => {
+      const body = given({
+        ...rest,
+        limit: limit === undefined ? undefined : parseInteger(limit, '--limit'),
+      });
+      await inSession(command, async (trivet) =>
+        print(await ask(trivet, trivet.subjects.queue(queue, 'list'), body)),
+      );
+    });
+  program
+    .command('stats')
+    .description('figures of one queue, or of all')
+    .argument('[queue]')
+    .action(async (queue: string | undefined, _: unknown, command: Command) => {
+      await inSession(command, async (trivet) => {
+        const subject =
+          queue === undefined ? trivet.subjects.queueStats : trivet.subjects.queue(queue, 'stats');
+        print(await ask(trivet, subject, {}));
+      });
+    });
+}
+
+function adminCommands(program: Command): void {
+  for (const [name, about] of [
+    ['cancel', 'cancel an item'],
+    ['replay', 'give a failed item all its attempts again'],
+  ] as const) {
+    program
+      .command(name)
+      .description(about)
+      .argument('<queue>')
+      .argument('<id>')
+      .action(async (queue: string, id: string, _: unknown, command: Command) => {
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, name), { id })),
+        );
+      });
+  }
+  for (const [name, about] of [
+    ['pause', 'hand out nothing more'],
+    ['resume', 'hand out again'],
+  ] as const) {
+    program
+      .command(name)
+      .description(about)
+      .argument('<queue>')
+      .action(async (queue: string, _: unknown, command: Command) => {
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, name), {})),
+        );
+      });
+  }
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { TrivetError } from '#shared/protocol/errors.ts';
+import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { cacheCommands } from './commands/cache-commands.ts';
+import { queueCommands } from './commands/queue-commands.ts';
+import { telemetryCommands } from './commands/telemetry-commands.ts';
+
+// The `trivet` command: one-liners over the same protocol that every client speaks.
+
+const program = new Command('trivet')
+  .description('The cache, the job queue and the telemetry collector on your NATS.')
+  .option('--nats <url>', 'where NATS is (default: NATS_URL, then nats://127.0.0.1:4222)')
+  .option('--token <token>', 'a token for that NATS, where it asks for one')
+  .option('--prefix <word>', 'first token of every subject (default: TRIVET_PREFIX, then trivet)')
+  .showHelpAfterError('(trivet --help says more)')
+  .exitOverride();
+
+queueCommands(program);
+cacheCommands(program);
+telemetryCommands(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  else {
+    process.stderr.write(`trivet: ${error instanceof Error ? error.message : String(error)}\n`);
+    const badUsage = error instanceof TrivetError && error.code === 'invalid_request';
+    process.exitCode = badUsage ? exitCodes.usage : exitCodes.failed;
+  }
+}
