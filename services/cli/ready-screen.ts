@@ -55,8 +55,9 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
 
 function oneLiners(cluster: ReadyCluster, { prefix, natsCommand }: ScreenOptions): string[] {
   const body = JSON.stringify({ queue_name: 'hello', payload: { to: 'world' } });
+  const otherPrefix = prefix === 'trivet' ? '' : ` --prefix ${prefix}`;
   return [
-    `npx trivet --nats ${cluster.nats} enqueue hello '{"to":"world"}'`,
+    `npx trivet --nats ${cluster.nats}${otherPrefix} enqueue hello '{"to":"world"}'`,
     `curl -sS ${cluster.http}/queue/enqueue -H 'Authorization: Bearer ${cluster.token}' -H 'Content-Type: application/json' -d '${body}'`,
     ...(natsCommand
       ? [`nats --server ${cluster.nats} request ${prefix}.queue.hello.dequeue '{"max":2}'`]

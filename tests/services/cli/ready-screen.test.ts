@@ -44,3 +44,9 @@ test('the screen leaves out the monitoring of a NATS that is not ours', () => {
     'monitoring',
   );
 });
+
+test('the one-liners name another prefix where there is one', () => {
+  const screen = readyScreen(cluster, { prefix: 'acme', monitor: undefined, natsCommand: true });
+  expect(screen).toContain('--prefix acme enqueue hello');
+  expect(screen).toContain('request acme.queue.hello.dequeue');
+});
