@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CacheRequest } from '#shared/protocol/cache-schemas.ts';
 import { CompleteBody, FailBody, Problem, QueueRequest } from '#shared/protocol/http-schemas.ts';
@@ -230,6 +231,45 @@ test('metrics come from the gateway alone while no collector answers', async () 
   expect(answer.text).toMatch(
     /^trivet_gateway_http_request_duration_seconds_count\{method="GET",route="none",status="404"\} [1-9]/m,
   );
+});
+
+test('whatever is sent, the answer is a coded one and the gateway lives on', async () => {
+  const method = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'PATCH');
+  const segment = fc.oneof(
+    fc.constantFrom('queue', 'cache', 'v1', 'queues', 'items', 'dequeue', 'enqueue', 'operation', 'record'),
+    fc.constantFrom(
+      'telemetry',
+      'mails',
+      '0-1',
+      'complete',
+      'fail',
+      'stats',
+      '%00',
+      '..',
+      '%2F',
+      '__proto__',
+    ),
+    fc.string({ maxLength: 40 }).map((text) => encodeURIComponent(text.toWellFormed())),
+  );
+  const path = fc.array(segment, { maxLength: 6 }).map((segments) => `/${segments.join('/')}`);
+  const known = fc.constantFrom(...bodies.map((one) => one.path), '/telemetry/record');
+  const query = fc
+    .option(fc.webQueryParameters(), { nil: '' })
+    .map((text) => (text === '' ? '' : `?${text}`));
+  const body = fc.oneof(
+    fc.uint8Array({ maxLength: 500 }),
+    fc.json().map((text) => Buffer.from(text)),
+  );
+  await fc.assert(
+    fc.asyncProperty(method, fc.oneof(path, known), query, body, async (verb, at, search, sent) => {
+      const answer = await gateway.call(verb, `${at}${search}`, verb === 'GET' ? {} : { body: sent });
+      if (answer.status === 200) return;
+      expect(answer.status).not.toBe(500);
+      expect(isProblem(answer.body)).toMatchObject({ ok: true });
+    }),
+    { numRuns: 200 },
+  );
+  expect((await gateway.call('GET', '/health/live')).status).toBe(200);
 });
 
 /** Bytes as they are, and all that comes back. */
