@@ -100,3 +100,185 @@ export const TelemetryResponse = Type.Object({
   ),
 });
 export type TelemetryResponse = Static<typeof TelemetryResponse>;
+
+/** Newest records that one query may return. */
+const recentLimit = Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 }));
+const sourceFilter = Type.Optional(Type.String({ minLength: 1, maxLength: limits.tagLengthMax }));
+const recentFilter = { source: sourceFilter, since: Type.Optional(Time), limit: recentLimit };
+
+export const SeriesQuery = Strict({
+  name: Type.Optional(InstrumentName),
+  source: sourceFilter,
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+});
+export type SeriesQuery = Static<typeof SeriesQuery>;
+
+/** `level` is the least severe that is wanted. */
+export const EventsQuery = Strict({
+  name: Type.Optional(InstrumentName),
+  level: Type.Optional(TelemetryLevel),
+  ...recentFilter,
+});
+export type EventsQuery = Static<typeof EventsQuery>;
+
+export const ErrorsQuery = Strict({
+  type: Type.Optional(Type.String({ maxLength: limits.tagLengthMax })),
+  level: Type.Optional(TelemetryLevel),
+  ...recentFilter,
+});
+export type ErrorsQuery = Static<typeof ErrorsQuery>;
+
+export const LogsQuery = Strict({ level: Type.Optional(TelemetryLevel), ...recentFilter });
+export type LogsQuery = Static<typeof LogsQuery>;
+
+export const OperationsQuery = Strict({ operation: Type.Optional(InstrumentName), source: sourceFilter });
+export type OperationsQuery = Static<typeof OperationsQuery>;
+
+/** The queries of `trivet.telemetry-query.<query>` and the schema of each one's request. An empty body is `{}`. */
+export const telemetryQueries = {
+  stats: Strict({}),
+  series: SeriesQuery,
+  events: EventsQuery,
+  errors: ErrorsQuery,
+  logs: LogsQuery,
+  operations: OperationsQuery,
+  prometheus: Strict({}),
+} as const satisfies Record<string, TSchema>;
+
+export type TelemetryQueryName = keyof typeof telemetryQueries;
+
+export const isTelemetryQuery = (word: string): word is TelemetryQueryName =>
+  Object.hasOwn(telemetryQueries, word);
+
+const Count = Type.Integer({ minimum: 0 });
+
+/** received = exported + filtered + deadLettered + inFlight. */
+const KindFigures = Type.Object({
+  received: Count,
+  exported: Count,
+  filtered: Count,
+  deadLettered: Count,
+  inFlight: Count,
+});
+
+/** A collector's figures since its data folder was made; `otlp` counts requests, `other` messages of no known kind. */
+export const CollectorStats = Type.Object({
+  collector: Type.String(),
+  startedAt: Type.String(),
+  kinds: Type.Object({
+    metric: KindFigures,
+    event: KindFigures,
+    performance: KindFigures,
+    error: KindFigures,
+    log: KindFigures,
+    otlp: KindFigures,
+    other: KindFigures,
+  }),
+  /** Dead-lettered records by reason. */
+  reasons: Type.Record(Type.String(), Count),
+  /** Of the stream: messages nobody has yet, messages that some collector holds. */
+  backlog: Type.Object({ waiting: Count, unacknowledged: Count, redelivered: Count }),
+  /** Messages and bytes that this collector holds. */
+  held: Type.Object({ messages: Count, bytes: Count }),
+  series: Count,
+  destinations: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      state: Word(['up', 'down'] as const),
+      waiting: Count,
+      accepted: Count,
+      refused: Count,
+      retries: Count,
+      lastError: Type.Optional(Type.String()),
+    }),
+  ),
+});
+export type CollectorStats = Static<typeof CollectorStats>;
+
+export const SeriesReply = Type.Object({
+  series: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      type: Word(['counter', 'gauge', 'histogram'] as const),
+      source: Type.String(),
+      unit: Type.Optional(Type.String()),
+      tags: Type.Record(Type.String(), Type.String()),
+      /** A counter's total or a gauge's value. */
+      value: Type.Optional(Type.Number()),
+      count: Type.Optional(Count),
+      sum: Type.Optional(Type.Number()),
+      min: Type.Optional(Type.Number()),
+      max: Type.Optional(Type.Number()),
+      p50: Type.Optional(Type.Number()),
+      p95: Type.Optional(Type.Number()),
+      p99: Type.Optional(Type.Number()),
+    }),
+  ),
+  /** Series that fit the query; more than are listed when `limit` cut them. */
+  count: Count,
+});
+export type SeriesReply = Static<typeof SeriesReply>;
+
+const recent = {
+  at: Type.String(),
+  source: Type.String(),
+  level: TelemetryLevel,
+  attributes: Type.Record(Type.String(), Type.Unknown()),
+  traceId: Type.Optional(Type.String()),
+};
+
+export const EventsReply = Type.Object({
+  events: Type.Array(Type.Object({ name: Type.String(), ...recent })),
+});
+export type EventsReply = Static<typeof EventsReply>;
+
+export const ErrorsReply = Type.Object({
+  errors: Type.Array(
+    Type.Object({
+      message: Type.String(),
+      type: Type.Optional(Type.String()),
+      stack: Type.Optional(Type.String()),
+      ...recent,
+    }),
+  ),
+});
+export type ErrorsReply = Static<typeof ErrorsReply>;
+
+export const LogsReply = Type.Object({
+  logs: Type.Array(Type.Object({ message: Type.String(), ...recent })),
+});
+export type LogsReply = Static<typeof LogsReply>;
+
+export const OperationsReply = Type.Object({
+  operations: Type.Array(
+    Type.Object({
+      operation: Type.String(),
+      count: Count,
+      /** Successes / count. */
+      successRate: Type.Number({ minimum: 0, maximum: 1 }),
+      durationMs: Type.Object({
+        min: Type.Number(),
+        mean: Type.Number(),
+        p50: Type.Number(),
+        p95: Type.Number(),
+        p99: Type.Number(),
+        max: Type.Number(),
+      }),
+    }),
+  ),
+});
+export type OperationsReply = Static<typeof OperationsReply>;
+
+/** The text of a scrape, for whoever serves it over HTTP. */
+export const PrometheusReply = Type.Object({ contentType: Type.String(), text: Type.String() });
+export type PrometheusReply = Static<typeof PrometheusReply>;
+
+export const telemetryReplies = {
+  stats: CollectorStats,
+  series: SeriesReply,
+  events: EventsReply,
+  errors: ErrorsReply,
+  logs: LogsReply,
+  operations: OperationsReply,
+  prometheus: PrometheusReply,
+} as const satisfies Record<TelemetryQueryName, TSchema>;

@@ -1,0 +1,73 @@
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import { type Nats, headersOf } from '#shared/runtime/nats.ts';
+import type { Burial, DeadLetters } from './collector-service.ts';
+
+// Publishes that wait for their acknowledgement at once.
+const inFlightMax = 256;
+const pauseMs = 500;
+// Room for the headers below in a message that was as large as one may be.
+const headersBytesMax = 16_384;
+
+/**
+ * The stream of what could not be used: the record (or the whole message) as it came, and in the headers why and
+ * from where. A letter that is published again after a crash has the same id and is stored once.
+ */
+export class JetStreamDeadLetters implements DeadLetters {
+  readonly #nats: Nats;
+  readonly #subject: string;
+  readonly #stream: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
+
+  constructor(options: {
+    readonly nats: Nats;
+    readonly subjects: Subjects;
+    readonly streams: Streams;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#nats = options.nats;
+    this.#subject = options.subjects.telemetryDead;
+    this.#stream = options.streams.telemetryDead;
+    this.#clock = options.clock;
+    this.#log = options.log;
+  }
+
+  async bury(burials: readonly Burial[]): Promise<void> {
+    for (let start = 0; start < burials.length; start += inFlightMax)
+      await Promise.all(burials.slice(start, start + inFlightMax).map((one) => this.#publish(one)));
+  }
+
+  /** Tries until the stream has it: a bad record that is not kept would be lost without a trace. */
+  async #publish({ letter, sequence, subject, receivedMs }: Burial): Promise<void> {
+    const bodyBytesMax = (this.#nats.connection.info?.max_payload ?? 1_048_576) - headersBytesMax;
+    const headers = headersOf({
+      'Content-Type': letter.contentType,
+      'Trivet-Reason': letter.reason,
+      'Trivet-Message': headerText(letter.message),
+      'Trivet-Subject': subject,
+      'Trivet-Sequence': String(sequence),
+      'Trivet-Index': letter.index === undefined ? undefined : String(letter.index),
+      'Trivet-Truncated': letter.body.length > bodyBytesMax ? 'true' : undefined,
+    });
+    const msgID = `${sequence}-${receivedMs}-${letter.index ?? 'all'}`;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.#nats.js.publish(this.#subject, letter.body.subarray(0, bodyBytesMax), {
+          msgID,
+          expect: { streamName: this.#stream },
+          ...(headers === undefined ? {} : { headers }),
+        });
+        return;
+      } catch (error) {
+        if (attempt === 1) this.#log.warn({ err: error }, 'a dead letter was not stored; trying again');
+        await sleep(this.#clock, pauseMs);
+      }
+    }
+  }
+}
+
+/** One line of printable ASCII, as headers are. */
+const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 1_024);

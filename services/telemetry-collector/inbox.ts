@@ -1,0 +1,41 @@
+import type { TraceHeaders } from '#shared/runtime/trace-context.ts';
+
+/** A message of the stream, as it was given to this collector. */
+export interface Delivery {
+  /** In the stream; the same whenever it comes again. */
+  readonly sequence: number;
+  readonly subject: string;
+  readonly headers: TraceHeaders | undefined;
+  readonly body: Uint8Array;
+  /** When JetStream stored it, epoch milliseconds. */
+  readonly receivedMs: number;
+  readonly acknowledge: () => void;
+  /** Puts off the moment at which JetStream gives it to another collector. */
+  readonly working: () => void;
+}
+
+/** How much one pull may bring. */
+export interface Room {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export interface Backlog {
+  /** Messages that nobody has been given yet. */
+  readonly waiting: number;
+  /** Messages that some collector holds. */
+  readonly unacknowledged: number;
+  readonly redelivered: number;
+  /** Every message up to this sequence is acknowledged. */
+  readonly acknowledgedThrough: number;
+}
+
+/** The stream of records. */
+export interface Inbox {
+  /** Makes what is missing. @returns what tells this stream from a later one of its name */
+  prepare(): Promise<string>;
+  /** Hands over every message, as far as there is room, until `stop`. */
+  pull(room: () => Promise<Room>, onDelivery: (delivery: Delivery) => void): Promise<void>;
+  stop(): void;
+  backlog(): Promise<Backlog>;
+}

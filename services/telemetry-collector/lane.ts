@@ -1,0 +1,159 @@
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import { type Outcome, retryDelayMs } from './core/delivery.ts';
+
+/** One thing that a destination must have, and who waits for it. */
+export interface LaneItem<T> {
+  readonly value: T;
+  readonly bytes: number;
+  /** Called once the destination has it, or has refused it for good. */
+  readonly done: () => void;
+}
+
+export interface LaneOptions<T> {
+  readonly name: string;
+  /** Most items and bytes in one request. One item always goes, whatever its size. */
+  readonly itemsMax: number;
+  readonly bytesMax: number;
+  /** The request that carries these; encoded once, so that a repetition is the same to the byte. */
+  readonly encode: (values: readonly T[]) => Uint8Array;
+  readonly post: (body: Uint8Array) => Promise<Outcome>;
+  /** Told of one that the destination refuses for good; once it resolves, the item is done. */
+  readonly refused: (value: T, reason: string) => Promise<void>;
+  readonly clock: Clock;
+  readonly random01: () => number;
+  readonly log: Log;
+}
+
+export interface LaneState {
+  readonly name: string;
+  readonly state: 'up' | 'down';
+  readonly waiting: number;
+  readonly accepted: number;
+  readonly refused: number;
+  readonly retries: number;
+  readonly lastError?: string;
+}
+
+/**
+ * The way to one destination for one signal: requests go out one after the other; while one is on its way, what comes
+ * gathers for the next. What fails is sent again for ever, with growing pauses; what is refused for good is halved
+ * until the culprit is alone.
+ */
+export class Lane<T> {
+  readonly #options: LaneOptions<T>;
+  readonly #queue: LaneItem<T>[] = [];
+  #running = false;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+  #lastError: string | undefined;
+  #counts = { accepted: 0, refused: 0, retries: 0, sending: 0 };
+
+  constructor(options: LaneOptions<T>) {
+    this.#options = options;
+  }
+
+  add(items: readonly LaneItem<T>[]): void {
+    for (const item of items) this.#queue.push(item);
+    if (!this.#running) void this.#run();
+  }
+
+  /** Sends nothing more; what was not accepted stays undone. */
+  stop(): void {
+    this.#stopped = true;
+    this.#wake?.();
+  }
+
+  get state(): LaneState {
+    const { accepted, refused, retries, sending } = this.#counts;
+    return {
+      name: this.#options.name,
+      state: this.#lastError === undefined ? 'up' : 'down',
+      waiting: this.#queue.length + sending,
+      accepted,
+      refused,
+      retries,
+      ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
+    };
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#queue.length > 0 && !this.#stopped) {
+      const items = this.#take();
+      this.#counts.sending = items.length;
+      await this.#send(items);
+      this.#counts.sending = 0;
+    }
+    this.#running = false;
+  }
+
+  #take(): readonly LaneItem<T>[] {
+    const { itemsMax, bytesMax } = this.#options;
+    let bytes = 0;
+    let count = 0;
+    for (const item of this.#queue) {
+      if (count > 0 && (count >= itemsMax || bytes + item.bytes > bytesMax)) break;
+      bytes += item.bytes;
+      count += 1;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #send(items: readonly LaneItem<T>[]): Promise<void> {
+    const outcome = await this.#deliver(this.#options.encode(items.map((item) => item.value)));
+    if (outcome === 'stopped') return;
+    if (outcome.kind === 'accepted') {
+      this.#counts.accepted += items.length - outcome.rejected;
+      this.#counts.refused += outcome.rejected;
+      for (const item of items) item.done();
+      return;
+    }
+    const [first] = items;
+    if (first !== undefined && items.length === 1) {
+      this.#counts.refused += 1;
+      await this.#options.refused(first.value, outcome.reason);
+      first.done();
+      return;
+    }
+    const middle = items.length >>> 1;
+    await this.#send(items.slice(0, middle));
+    await this.#send(items.slice(middle));
+  }
+
+  /** Posts until there is an answer that ends it. */
+  async #deliver(body: Uint8Array): Promise<Exclude<Outcome, { kind: 'retry' }> | 'stopped'> {
+    for (let attempt = 1; !this.#stopped; attempt += 1) {
+      const outcome = await this.#options.post(body);
+      if (outcome.kind !== 'retry') {
+        this.#turn(undefined);
+        return outcome;
+      }
+      this.#counts.retries += 1;
+      this.#turn(outcome.reason);
+      await this.#pause(retryDelayMs(attempt, this.#options.random01(), outcome.afterMs));
+    }
+    return 'stopped';
+  }
+
+  /** One line in the log when the destination goes away, and one when it comes back. */
+  #turn(error: string | undefined): void {
+    const { log, name } = this.#options;
+    if (error !== undefined && this.#lastError === undefined)
+      log.warn({ lane: name, error }, `${name} is not accepted: it waits and is sent again`);
+    if (error === undefined && this.#lastError !== undefined)
+      log.info({ lane: name }, `${name} is accepted again`);
+    this.#lastError = error;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(delayMs, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#stopped) this.#wake();
+    });
+  }
+}

@@ -1,0 +1,200 @@
+import {
+  type Attributes as OtelAttributes,
+  type HrTime,
+  SeverityNumber,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  ValueType,
+} from '@opentelemetry/api';
+import { millisToHrTime } from '@opentelemetry/core';
+import {
+  ProtobufLogsSerializer,
+  ProtobufMetricsSerializer,
+  ProtobufTraceSerializer,
+} from '@opentelemetry/otlp-transformer';
+import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
+import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
+import {
+  AggregationTemporality,
+  DataPointType,
+  type MetricData,
+  type ResourceMetrics,
+} from '@opentelemetry/sdk-metrics';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import { ATTR_SERVICE_INSTANCE_ID, ATTR_SERVICE_NAME } from '@opentelemetry/semantic-conventions';
+import type { LogEntry, Origin, SpanEntry } from './core/interpret.ts';
+import type { Labels, Series } from './core/series.ts';
+import type { ReadPartial } from './otlp-http.ts';
+
+const severities = {
+  debug: SeverityNumber.DEBUG,
+  info: SeverityNumber.INFO,
+  warning: SeverityNumber.WARN,
+  error: SeverityNumber.ERROR,
+  critical: SeverityNumber.FATAL,
+} as const satisfies Record<TelemetryLevel, SeverityNumber>;
+
+const scope = { name: 'trivet-telemetry' };
+
+/** Our records as OTLP requests (protobuf), by OpenTelemetry's own serializers. */
+export class OtlpEncoding {
+  readonly #instance: string;
+  // The serializers group by identity: one resource object a source. Bounded like the sources of the series table.
+  readonly #resources = new Map<string, Resource>();
+
+  /** @param instance name of this collector: two that share the work keep totals of their own */
+  constructor(instance: string) {
+    this.#instance = instance;
+  }
+
+  /** Cumulative totals. @param nowMs the time of every point, epoch milliseconds */
+  metrics(series: readonly Series[], nowMs: number): Uint8Array {
+    // The same series twice is one point: the later one, which holds the earlier.
+    const latest = new Map(series.map((one) => [one.id, one]));
+    const bySource = Map.groupBy(latest.values(), (one) => one.source);
+    const parts = [...bySource].map(([source, own]) => {
+      // A collector's totals are its own: the instance tells them from another collector's.
+      const resource = resourceFromAttributes({
+        [ATTR_SERVICE_NAME]: source,
+        [ATTR_SERVICE_INSTANCE_ID]: this.#instance,
+      });
+      const byInstrument = Map.groupBy(own, (one) => JSON.stringify([one.type, one.name, one.unit]));
+      const metrics = [...byInstrument.values()].map((points) => metricData(points, nowMs));
+      return ProtobufMetricsSerializer.serializeRequest({
+        resource,
+        scopeMetrics: [{ scope, metrics }],
+      } satisfies ResourceMetrics);
+    });
+    // A request is a repeated field of resources: protobuf messages that follow each other are one message.
+    return Buffer.concat(parts.map((part) => part ?? new Uint8Array()));
+  }
+
+  logs(entries: readonly LogEntry[]): Uint8Array {
+    const records = entries.map((entry) => this.#logRecord(entry));
+    return ProtobufLogsSerializer.serializeRequest(records) ?? new Uint8Array();
+  }
+
+  spans(entries: readonly SpanEntry[]): Uint8Array {
+    const spans = entries.map((entry) => this.#span(entry));
+    return ProtobufTraceSerializer.serializeRequest(spans) ?? new Uint8Array();
+  }
+
+  #logRecord(entry: LogEntry): ReadableLogRecord {
+    return {
+      hrTime: millisToHrTime(entry.atMs),
+      hrTimeObserved: millisToHrTime(entry.receivedMs),
+      ...(entry.origin === undefined ? {} : { spanContext: entry.origin }),
+      severityText: entry.level,
+      severityNumber: severities[entry.level],
+      body: entry.body,
+      ...(entry.kind === 'event' ? { eventName: entry.body } : {}),
+      resource: this.#resource(entry.source),
+      instrumentationScope: scope,
+      attributes: entry.attributes,
+      droppedAttributesCount: 0,
+    };
+  }
+
+  #span(entry: SpanEntry): ReadableSpan {
+    const context = { ...entry.parent, spanId: entry.spanId } satisfies SpanContext;
+    const startTime = millisToHrTime(entry.startMs);
+    return {
+      name: entry.operation,
+      kind: SpanKind.INTERNAL,
+      spanContext: () => context,
+      parentSpanContext: entry.parent satisfies Origin,
+      startTime,
+      endTime: millisToHrTime(entry.startMs + entry.durationMs),
+      status: { code: entry.success ? SpanStatusCode.OK : SpanStatusCode.ERROR },
+      attributes: attributesOf(entry.labels),
+      links: [],
+      events: [],
+      duration: millisToHrTime(entry.durationMs),
+      ended: true,
+      resource: this.#resource(entry.source),
+      instrumentationScope: scope,
+      droppedAttributesCount: 0,
+      droppedEventsCount: 0,
+      droppedLinksCount: 0,
+    };
+  }
+
+  #resource(source: string): Resource {
+    const known = this.#resources.get(source);
+    if (known !== undefined) return known;
+    const resource = resourceFromAttributes({ [ATTR_SERVICE_NAME]: source });
+    if (this.#resources.size >= resourcesMax) this.#resources.clear();
+    this.#resources.set(source, resource);
+    return resource;
+  }
+}
+
+/** Sources of logs whose resource is kept; beyond that it is made anew. */
+const resourcesMax = 1_000;
+
+/** Points of one instrument. */
+function metricData(points: readonly Series[], nowMs: number): MetricData {
+  const endTime = millisToHrTime(nowMs);
+  const [first] = points;
+  const common = {
+    descriptor: {
+      name: first?.name ?? '',
+      description: '',
+      unit: first?.unit ?? '',
+      valueType: ValueType.DOUBLE,
+    },
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+  };
+  if (first?.type === 'histogram') {
+    const dataPoints = points.flatMap((one) =>
+      one.type === 'histogram' ? [{ ...pointOf(one, endTime), value: histogramOf(one) }] : [],
+    );
+    return { ...common, dataPointType: DataPointType.HISTOGRAM, dataPoints };
+  }
+  if (first?.type === 'counter') {
+    const dataPoints = points.flatMap((one) =>
+      one.type === 'counter' ? [{ ...pointOf(one, endTime), value: one.total }] : [],
+    );
+    return { ...common, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
+  }
+  const dataPoints = points.flatMap((one) =>
+    one.type === 'gauge' ? [{ ...pointOf(one, millisToHrTime(one.atMs)), value: one.value }] : [],
+  );
+  return { ...common, dataPointType: DataPointType.GAUGE, dataPoints };
+}
+
+const pointOf = (series: Series, endTime: HrTime) => ({
+  startTime: millisToHrTime(series.startMs),
+  endTime,
+  attributes: attributesOf(series.labels),
+});
+
+const histogramOf = (series: Extract<Series, { type: 'histogram' }>) => {
+  const { bounds, counts, count, sum, min, max } = series.histogram;
+  return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum, min, max };
+};
+
+const attributesOf = (labels: Labels): OtelAttributes => Object.fromEntries(labels);
+
+/** How many items a successful answer refuses, by signal. Throws when the body is no OTLP response. */
+export const readPartial: Readonly<Record<'metrics' | 'logs' | 'traces', ReadPartial>> = {
+  metrics: (body) => {
+    const partial = ProtobufMetricsSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedDataPoints, partial?.errorMessage);
+  },
+  logs: (body) => {
+    const partial = ProtobufLogsSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedLogRecords, partial?.errorMessage);
+  },
+  traces: (body) => {
+    const partial = ProtobufTraceSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedSpans, partial?.errorMessage);
+  },
+};
+
+const partialOf = (rejected: number | string | undefined, reason: string | undefined) => ({
+  rejected: Number(rejected ?? 0),
+  ...(reason === undefined || reason === '' ? {} : { reason }),
+});

@@ -1,0 +1,61 @@
+import { commonSettings, integer, port, processSettings, word } from '#shared/runtime/config.ts';
+import { telemetryLevels } from '#shared/protocol/telemetry-schemas.ts';
+
+/** Everything that a collector can be told. */
+export const settings = {
+  ...commonSettings,
+  ...processSettings('telemetry-collector'),
+  metricsPort: port({
+    env: 'TRIVET_METRICS_PORT',
+    default: 0,
+    about: 'port on loopback for Prometheus at /metrics; 0 is any free one, which the log names',
+  }),
+  levelMin: word({
+    env: 'TRIVET_TELEMETRY_LEVEL',
+    default: 'debug',
+    words: telemetryLevels,
+    about: 'the least severe event, error or log record that is kept',
+  }),
+  flushMs: integer({
+    env: 'TRIVET_TELEMETRY_FLUSH_MS',
+    default: 200,
+    min: 1,
+    max: 10_000,
+    about: 'longest time that a message waits for others before they are committed and exported together',
+  }),
+  ackWaitMs: integer({
+    env: 'TRIVET_TELEMETRY_ACK_WAIT_MS',
+    default: 30_000,
+    min: 1_000,
+    max: 600_000,
+    about: 'how long JetStream waits for a collector that is silent before it gives its messages to another',
+  }),
+  streamBytesMax: integer({
+    env: 'TRIVET_TELEMETRY_BYTES_MAX',
+    default: 2_147_483_648,
+    min: 1_048_576,
+    max: 1_000_000_000_000,
+    about: 'size of the stream of records, in bytes; when it is full, publishes are refused',
+  }),
+  deadBytesMax: integer({
+    env: 'TRIVET_TELEMETRY_DEAD_BYTES_MAX',
+    default: 268_435_456,
+    min: 1_048_576,
+    max: 1_000_000_000_000,
+    about: 'size of the dead-letter stream, in bytes; when it is full, the oldest go',
+  }),
+  seriesMax: integer({
+    env: 'TRIVET_TELEMETRY_SERIES_MAX',
+    default: 2_000,
+    min: 1,
+    max: 1_000_000,
+    about: 'series of one source; what comes after shares one overflow series for each name',
+  }),
+  recentMax: integer({
+    env: 'TRIVET_TELEMETRY_RECENT_MAX',
+    default: 5_000,
+    min: 0,
+    max: 10_000_000,
+    about: 'events, errors and log records that are kept for queries, of each kind',
+  }),
+} as const;

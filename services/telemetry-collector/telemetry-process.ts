@@ -1,0 +1,151 @@
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { Readiness, Service } from '#shared/runtime/lifecycle.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Nats, Subscription } from '#shared/runtime/nats.ts';
+import { type AnnouncedService, announceService } from '#shared/runtime/service-protocol.ts';
+import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
+import { Answers } from './answers.ts';
+import { Collector } from './collector-service.ts';
+import type { Destinations } from './destinations.ts';
+import type { HeldMessages } from './held-messages.ts';
+import type { Backlog } from './inbox.ts';
+import { type MetricsServer, serveMetrics } from './metrics-server.ts';
+import { observeFigures } from './own-metrics.ts';
+import { endpointName, queueGroup, serveQueries } from './queries.ts';
+import type { LmdbStateStore } from './state-store.ts';
+import type { TelemetryStream } from './telemetry-stream.ts';
+import type { Totals } from './totals.ts';
+
+export interface TelemetryProcessOptions {
+  readonly name: string;
+  readonly version: string;
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly stream: TelemetryStream;
+  readonly store: LmdbStateStore;
+  readonly totals: Totals;
+  readonly held: HeldMessages;
+  readonly collector: Collector;
+  readonly destinations: Destinations;
+  readonly telemetry: OwnTelemetry;
+  readonly ackWaitMs: number;
+  readonly metricsPort: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly fail: (error: Error) => void;
+}
+
+// How often the consumer is asked what waits.
+const backlogMs = 2_000;
+
+// What is on its way at the end has this long to arrive; the rest stays in the stream.
+const finishMsMax = 5_000;
+
+/** The life of a collector: what it does in each part of it. */
+export class TelemetryProcess implements Service {
+  readonly #options: TelemetryProcessOptions;
+  readonly #answers: Answers;
+  #backlog: Backlog = { waiting: 0, unacknowledged: 0, redelivered: 0, acknowledgedThrough: 0 };
+  #announced: AnnouncedService | undefined;
+  #queries: Subscription | undefined;
+  #metrics: MetricsServer | undefined;
+  #pulling: Promise<void> = Promise.resolve();
+  #cancelBacklog: () => void = () => undefined;
+  #isDraining = false;
+
+  constructor(options: TelemetryProcessOptions) {
+    this.#options = options;
+    const { name, totals, held, store, destinations, clock } = options;
+    this.#answers = new Answers({
+      collector: name,
+      startedMs: clock.nowMs(),
+      totals,
+      held,
+      recent: store,
+      destinations: () => destinations.states,
+      backlog: () => this.#backlog,
+    });
+  }
+
+  async recover(): Promise<void> {
+    const { stream, store, totals, log } = this.#options;
+    const recovered = await store.recover(await stream.prepare());
+    totals.recover(recovered);
+    log.info({ series: recovered.series.length, markers: recovered.markers.size }, 'totals are read back');
+  }
+
+  async serve(): Promise<Readiness> {
+    const { nats, subjects, stream, held, collector, telemetry, totals, clock, fail } = this.#options;
+    await this.#askBacklog();
+    held.start(Math.floor(this.#options.ackWaitMs / 3));
+    this.#announced = announceService(nats, this.#description(), this.#options.name);
+    this.#queries = serveQueries({
+      nats,
+      subjects,
+      answers: this.#answers,
+      announced: this.#announced,
+      clock,
+    });
+    this.#metrics = await serveMetrics(this.#options.metricsPort, () => this.#answers.prometheus());
+    observeFigures(telemetry.meter, { totals, held, backlog: () => this.#backlog });
+    this.#pulling = stream.pull(
+      () => held.room(),
+      (delivery) => collector.take(delivery),
+    );
+    this.#pulling.catch(fail);
+    this.#options.log.info({ metrics: `${this.#metrics.url}/metrics` }, 'metrics are served');
+    return { http: this.#metrics.url };
+  }
+
+  /** Pulls nothing more, gives what is under way some time to arrive, and leaves the rest in the stream. */
+  async drain(): Promise<void> {
+    const { stream, held, collector, destinations, store, telemetry, nats } = this.#options;
+    this.#isDraining = true;
+    this.#cancelBacklog();
+    stream.stop();
+    held.release();
+    await this.#pulling;
+    await collector.committed();
+    await this.#finish();
+    destinations.stop();
+    held.stop();
+    await collector.committed();
+    this.#queries?.unsubscribe();
+    this.#announced?.stop();
+    await this.#metrics?.stop();
+    await telemetry.shutdown();
+    // The acknowledgements are on the wire before the connection goes.
+    await nats.connection.drain();
+    await store.close();
+  }
+
+  /** Until nothing is held, or the time is over. */
+  async #finish(): Promise<void> {
+    const { held, clock } = this.#options;
+    const endMs = clock.monotonicMs() + finishMsMax;
+    while (held.messages > 0 && clock.monotonicMs() < endMs) await sleep(clock, 20);
+  }
+
+  /** Asks what waits, now and then again and again; what cannot be answered now keeps its last figure. */
+  async #askBacklog(): Promise<void> {
+    const { stream, collector, clock, log } = this.#options;
+    try {
+      this.#backlog = await stream.backlog();
+      collector.forgetThrough(this.#backlog.acknowledgedThrough);
+    } catch (error) {
+      log.debug({ err: error }, 'the backlog could not be asked for');
+    }
+    if (this.#isDraining) return;
+    this.#cancelBacklog = clock.after(backlogMs, () => void this.#askBacklog());
+  }
+
+  #description() {
+    return {
+      name: 'trivet-telemetry',
+      version: this.#options.version,
+      description: 'Collects telemetry records, acknowledges them after export, and answers about them.',
+      endpoints: [{ name: endpointName, subject: this.#options.subjects.telemetryQueryAll, queueGroup }],
+    };
+  }
+}

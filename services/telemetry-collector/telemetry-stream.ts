@@ -1,0 +1,164 @@
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import {
+  AckPolicy,
+  DeliverPolicy,
+  DiscardPolicy,
+  JetStreamApiError,
+  type JetStreamManager,
+  type Nats,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from '#shared/runtime/nats.ts';
+import type { Backlog, Delivery, Inbox, Room } from './inbox.ts';
+import { PullRequests } from './pull-requests.ts';
+
+/** The one consumer that all collectors share. */
+export const consumerName = 'collectors';
+
+export interface TelemetryStreamOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly streams: Streams;
+  readonly replicas: number;
+  readonly streamBytesMax: number;
+  readonly deadBytesMax: number;
+  readonly ackWaitMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+// Dead letters are looked at by people: two weeks cover a holiday.
+const deadAgeMsMax = 14 * 86_400_000;
+
+// Deliveries that all collectors together may hold: five busy ones, each at its own limit.
+const ackPendingMax = 20_000;
+
+// Pause after a pull that the server refused.
+const pauseMs = 500;
+
+const nanosPerMs = 1_000_000;
+
+/** The stream of records, its consumer, and the stream of dead letters. */
+export class TelemetryStream implements Inbox {
+  readonly #options: TelemetryStreamOptions;
+  #manager: JetStreamManager | undefined;
+  #requests: PullRequests | undefined;
+  #stopped = false;
+
+  constructor(options: TelemetryStreamOptions) {
+    this.#options = options;
+  }
+
+  /** Makes what is missing and checks what is there. @returns what tells this stream from a later one of its name */
+  async prepare(): Promise<string> {
+    const { nats, streams, subjects, replicas, streamBytesMax, deadBytesMax, ackWaitMs } = this.#options;
+    this.#manager = await nats.manager();
+    const identity = await ensureStream(this.#manager, {
+      name: streams.telemetry,
+      subjects: [subjects.telemetryAll, subjects.otlpAll],
+      // A message leaves the stream when it is acknowledged: what is in it is what is still to be done.
+      retention: RetentionPolicy.Workqueue,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_bytes: streamBytesMax,
+      num_replicas: replicas,
+    });
+    await ensureStream(this.#manager, {
+      name: streams.telemetryDead,
+      subjects: [subjects.telemetryDead],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.Old,
+      max_bytes: deadBytesMax,
+      max_age: deadAgeMsMax * nanosPerMs,
+      num_replicas: replicas,
+    });
+    await this.#manager.consumers.add(streams.telemetry, {
+      durable_name: consumerName,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      ack_wait: ackWaitMs * nanosPerMs,
+      max_ack_pending: ackPendingMax,
+      max_deliver: -1,
+    });
+    return identity;
+  }
+
+  async pull(room: () => Promise<Room>, onDelivery: (delivery: Delivery) => void): Promise<void> {
+    const { nats, streams, clock, log } = this.#options;
+    const requests = new PullRequests({
+      nats,
+      stream: streams.telemetry,
+      consumer: consumerName,
+      clock,
+      onDelivery,
+    });
+    this.#requests = requests;
+    let failing = false;
+    while (!this.#stopped) {
+      const wanted = await room();
+      if (this.#stopped) return;
+      const end = await requests.request(wanted);
+      const failed = end !== 'done';
+      if (failed && !failing) log.warn({ end }, 'records cannot be pulled; trying again');
+      if (failed) await sleep(clock, pauseMs);
+      failing = failed;
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#requests?.stop();
+  }
+
+  /** What waits in the stream. */
+  async backlog(): Promise<Backlog> {
+    this.#manager ??= await this.#options.nats.manager();
+    const info = await this.#manager.consumers.info(this.#options.streams.telemetry, consumerName);
+    return {
+      waiting: info.num_pending,
+      unacknowledged: info.num_ack_pending,
+      redelivered: info.num_redelivered,
+      acknowledgedThrough: info.ack_floor.stream_seq,
+    };
+  }
+}
+
+type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
+
+/** Creates the stream, or brings its limits up to date; refuses one that works in another way. */
+async function ensureStream(manager: JetStreamManager, wanted: WantedStream): Promise<string> {
+  const existing = await find(manager, wanted.name);
+  const info =
+    existing === undefined
+      ? await manager.streams.add(wanted)
+      : await manager.streams.update(wanted.name, { ...existing.config, ...mutable(wanted) });
+  for (const name of ['retention', 'storage', 'discard'] as const) {
+    if (info.config[name] === wanted[name]) continue;
+    throw new StartRefused(
+      exitCodes.usage,
+      `the stream ${wanted.name} has ${name} ${info.config[name]}; it must be ${wanted[name]}`,
+    );
+  }
+  return `${info.config.name} ${info.created}`;
+}
+
+const mutable = ({ subjects, max_bytes, max_age, num_replicas }: WantedStream): Partial<StreamConfig> => ({
+  subjects,
+  ...(max_bytes === undefined ? {} : { max_bytes }),
+  ...(max_age === undefined ? {} : { max_age }),
+  ...(num_replicas === undefined ? {} : { num_replicas }),
+});
+
+async function find(manager: JetStreamManager, name: string) {
+  try {
+    return await manager.streams.info(name);
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,191 @@
+import { type CountedKind, type Figures, addFigures, emptyFigures } from './core/figures.ts';
+import type { LogEntry } from './core/interpret.ts';
+import type { DeadLetter, DeadReason, KeptRecord, ReadMessage } from './core/read-message.ts';
+import { type Rejection, type Series, type SeriesLimits, SeriesTable, snapshotOf } from './core/series.ts';
+import type { Change, Marker, Recovered } from './collector-service.ts';
+
+/** A message that is counted for the first time, or again. */
+export interface Arrival {
+  readonly sequence: number;
+  readonly read: ReadMessage;
+  /** False where there is nobody to send it to: then it is done with this commit. */
+  readonly mustBeSent: boolean;
+}
+
+/** What an arrival comes to. */
+export interface Applied {
+  readonly kept: readonly KeptRecord[];
+  /** Its series as they are after it. */
+  readonly series: readonly Series[];
+  /** Dead letters that nobody has stored yet; empty for a message that comes again. */
+  readonly letters: readonly DeadLetter[];
+}
+
+/** A message whose records have all arrived where they must be. */
+export interface Settled {
+  readonly sequence: number;
+  readonly kind: CountedKind;
+  /** Records among them that a destination refused for good; they are dead letters now. */
+  readonly refused: number;
+}
+
+/**
+ * Everything that is counted: series, figures, and which messages are in them. What `apply` and `settle` change
+ * gathers into one change, which `takeChange` hands over to be committed; readers see what is committed.
+ */
+export class Totals {
+  readonly #table: SeriesTable;
+  readonly #figures: Figures = emptyFigures();
+  readonly #markers = new Map<number, Marker>();
+  /** By id, as of the last commit: what may be shown and sent. */
+  readonly #committed = new Map<number, Series>();
+  #committedFigures: Figures = emptyFigures();
+  #changedSeries = new Map<number, Series>();
+  #changedMarkers = new Map<number, Marker>();
+  #forgotten: number[] = [];
+  #recent: LogEntry[] = [];
+
+  constructor(limits: SeriesLimits) {
+    this.#table = new SeriesTable(limits);
+  }
+
+  /** As of the last commit. */
+  get figures(): Figures {
+    return this.#committedFigures;
+  }
+
+  get series(): Iterable<Series> {
+    return this.#committed.values();
+  }
+
+  get seriesCount(): number {
+    return this.#committed.size;
+  }
+
+  recover(recovered: Recovered): void {
+    addFigures(this.#figures, recovered.figures);
+    this.#committedFigures = structuredClone(this.#figures);
+    for (const series of recovered.series) {
+      this.#table.restore(series);
+      this.#committed.set(series.id, snapshotOf(series));
+    }
+    for (const [sequence, marker] of recovered.markers) this.#markers.set(sequence, marker);
+  }
+
+  /** True when the message was counted and delivered: only its acknowledgement was lost. */
+  isDelivered(sequence: number): boolean {
+    return this.#markers.get(sequence)?.delivered === true;
+  }
+
+  /** Counts one message, once: when it comes again, it is only told apart into what is to be sent. */
+  apply({ sequence, read, mustBeSent }: Arrival): Applied {
+    if (this.#markers.has(sequence)) {
+      if (!mustBeSent) this.settle({ sequence, kind: read.kind, refused: 0 });
+      return this.#again(read);
+    }
+    const letters = [...read.dead];
+    const kept: KeptRecord[] = [];
+    const series = new Set<Series>();
+    for (const record of read.kept) {
+      const changed = this.#table.apply(record.updates);
+      if (isRejection(changed)) letters.push(record.asDeadLetter(changed, rejectionText[changed]));
+      else {
+        kept.push(record);
+        for (const one of changed) series.add(one);
+      }
+    }
+    const records = recordsOf(read, kept.length);
+    this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
+    this.#mark(sequence, { delivered: !mustBeSent, records });
+    for (const { entry } of kept) if (entry !== undefined && 'kind' in entry) this.#recent.push(entry);
+    return { kept, letters, series: [...series].map((one) => this.#changed(one)) };
+  }
+
+  settle({ sequence, kind, refused }: Settled): void {
+    const marker = this.#markers.get(sequence);
+    if (marker === undefined || marker.delivered) return;
+    const figures = this.#figures.kinds[kind];
+    figures.exported += marker.records - refused;
+    if (refused > 0) this.#countDead(kind, 'refused_by_destination', refused);
+    this.#mark(sequence, { ...marker, delivered: true });
+  }
+
+  /** Forgets what can never come again: JetStream has every acknowledgement up to `floor`. */
+  forgetThrough(floor: number): void {
+    for (const sequence of this.#markers.keys()) {
+      if (sequence > floor) continue;
+      this.#markers.delete(sequence);
+      this.#forgotten.push(sequence);
+    }
+  }
+
+  /** Everything since the last call. Call `committed` with it once it is durable. */
+  takeChange(): Change {
+    const change: Change = {
+      figures: structuredClone(this.#figures),
+      series: [...this.#changedSeries.values()],
+      markers: this.#changedMarkers,
+      forgotten: this.#forgotten,
+      recent: this.#recent,
+    };
+    this.#changedSeries = new Map();
+    this.#changedMarkers = new Map();
+    this.#forgotten = [];
+    this.#recent = [];
+    return change;
+  }
+
+  committed(change: Change): void {
+    this.#committedFigures = change.figures;
+    for (const series of change.series) this.#committed.set(series.id, series);
+  }
+
+  #again(read: ReadMessage): Applied {
+    const series = new Set<Series>();
+    for (const record of read.kept) {
+      for (const update of record.updates) {
+        const found = this.#table.find(update);
+        if (found !== undefined) series.add(found);
+      }
+    }
+    return { kept: read.kept, letters: [], series: [...series].map(snapshotOf) };
+  }
+
+  #changed(series: Series): Series {
+    const snapshot = snapshotOf(series);
+    this.#changedSeries.set(series.id, snapshot);
+    return snapshot;
+  }
+
+  #count(
+    read: ReadMessage,
+    counted: { readonly records: number; readonly dead: readonly DeadReason[]; readonly exported: boolean },
+  ): void {
+    const figures = this.#figures.kinds[read.kind];
+    figures.received += counted.records + counted.dead.length + read.filtered;
+    figures.filtered += read.filtered;
+    if (counted.exported) figures.exported += counted.records;
+    for (const reason of counted.dead) this.#countDead(read.kind, reason, 1);
+  }
+
+  #countDead(kind: CountedKind, reason: DeadReason, count: number): void {
+    this.#figures.kinds[kind].deadLettered += count;
+    this.#figures.reasons[reason] = (this.#figures.reasons[reason] ?? 0) + count;
+  }
+
+  #mark(sequence: number, marker: Marker): void {
+    this.#markers.set(sequence, marker);
+    this.#changedMarkers.set(sequence, marker);
+  }
+}
+
+/** An OTLP request counts as one record, whatever it holds. */
+const recordsOf = (read: ReadMessage, kept: number): number => (read.kind === 'otlp' ? 1 : kept);
+
+const isRejection = (changed: readonly Series[] | Rejection): changed is Rejection =>
+  typeof changed === 'string';
+
+const rejectionText: Readonly<Record<Rejection, string>> = {
+  series_limit: 'name, tags or source are too many different ones',
+  type_conflict: 'the name is known with another type',
+};

@@ -1,0 +1,187 @@
+import { encode, json } from '#shared/protocol/encoding.ts';
+import { type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
+import { stackLengthMax, tagLengthMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import {
+  type TelemetryError,
+  type TelemetryEvent,
+  type TelemetryLog,
+  type TelemetryMetric,
+  type TelemetryPerformance,
+  type TelemetryType,
+  telemetryKinds,
+  telemetryRecords,
+} from '#shared/protocol/telemetry-schemas.ts';
+import { type Validator, validator } from '#shared/protocol/validation.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import { MicroBatch } from './micro-batch.ts';
+
+type Tags = NonNullable<TelemetryMetric['tags']>;
+type MetricOptions = Pick<TelemetryMetric, 'tags' | 'unit' | 'timestamp' | 'source'>;
+
+export interface TelemetryOptions {
+  /** Name of the service that speaks; every record may overrule it. */
+  readonly source?: string;
+  /** How long to wait until the stream has a message, in milliseconds. Default 5 s. */
+  readonly timeoutMs?: number;
+}
+
+interface KindRecords {
+  metric: TelemetryMetric;
+  event: TelemetryEvent;
+  performance: TelemetryPerformance;
+  error: TelemetryError;
+  log: TelemetryLog;
+}
+
+type AnyRecord = KindRecords[TelemetryType];
+
+// One message stays well below NATS's default payload of 1 MB.
+const messageBytesMax = 512 * 1_024;
+const timeoutMsDefault = 5_000;
+
+/**
+ * Sends telemetry. Every method resolves once the record is stored in the stream, from where a collector takes it, and
+ * rejects with a `TrivetError` when it is not valid or the stream does not have it. What is recorded in one turn of
+ * the event loop goes out as one message for each kind.
+ */
+export class Telemetry {
+  readonly #source: string | undefined;
+  readonly #batches: ReadonlyMap<TelemetryType, MicroBatch<Uint8Array, void>>;
+
+  constructor(nats: Nats, subjects: Subjects, options: TelemetryOptions = {}) {
+    this.#source = options.source;
+    const timeoutMs = options.timeoutMs ?? timeoutMsDefault;
+    this.#batches = new Map(
+      telemetryKinds.map((kind) => [
+        kind,
+        new MicroBatch<Uint8Array, void>({
+          itemsMax: telemetryRecordsMax,
+          bytesMax: messageBytesMax,
+          send: (records) => publish(nats, subjects.telemetry(kind), records, timeoutMs),
+        }),
+      ]),
+    );
+  }
+
+  /** Adds `value` (at least 0) to a counter. */
+  counter(name: string, value = 1, options: MetricOptions = {}): Promise<void> {
+    return this.metric({ name, value, type: 'counter', ...options });
+  }
+
+  /** Sets a gauge. */
+  gauge(name: string, value: number, options: MetricOptions = {}): Promise<void> {
+    return this.metric({ name, value, type: 'gauge', ...options });
+  }
+
+  /** Counts `value` in a histogram. */
+  histogram(name: string, value: number, options: MetricOptions = {}): Promise<void> {
+    return this.metric({ name, value, type: 'histogram', ...options });
+  }
+
+  metric(record: TelemetryMetric): Promise<void> {
+    return this.#record('metric', record);
+  }
+
+  event(record: TelemetryEvent): Promise<void> {
+    return this.#record('event', record);
+  }
+
+  performance(record: TelemetryPerformance): Promise<void> {
+    return this.#record('performance', record);
+  }
+
+  log(record: TelemetryLog): Promise<void> {
+    return this.#record('log', record);
+  }
+
+  /** Records an error: an `Error` with its type and stack, or the record itself. */
+  error(error: Error | TelemetryError, more: Omit<TelemetryError, 'message'> = {}): Promise<void> {
+    return this.#record('error', { ...(error instanceof Error ? recordOf(error) : error), ...more });
+  }
+
+  /**
+   * Runs `work` and records how long it took and whether it succeeded.
+   * The outcome is that of `work` alone: a record that cannot be sent is dropped.
+   */
+  async time<T>(operation: string, work: () => T | Promise<T>, tags?: Tags): Promise<T> {
+    const startedMs = performance.now();
+    const record = (success: boolean) => {
+      const durationMs = performance.now() - startedMs;
+      const sent = this.performance({
+        operation,
+        durationMs,
+        success,
+        ...(tags === undefined ? {} : { tags }),
+      });
+      // Whoever is timed must not fail because nobody keeps the time.
+      sent.catch(() => undefined);
+    };
+    try {
+      const value = await work();
+      record(true);
+      return value;
+    } catch (error) {
+      record(false);
+      throw error;
+    }
+  }
+
+  /** Sends what has gathered in this turn now. */
+  flush(): void {
+    for (const batch of this.#batches.values()) batch.flush();
+  }
+
+  async #record<Kind extends TelemetryType>(kind: Kind, given: KindRecords[Kind]): Promise<void> {
+    const record = this.#source === undefined ? given : { source: this.#source, ...given };
+    // The collector would keep a bad record as a dead letter; here its sender can still be told.
+    const checked = valid[kind](record);
+    if (!checked.ok) throw new TrivetError(checked.error);
+    const encoded = encode(record, json);
+    await this.#batches.get(kind)?.add(encoded, encoded.length);
+  }
+}
+
+/** @param options.source name of the service that speaks */
+export const createTelemetry = (nats: Nats, subjects: Subjects, options: TelemetryOptions = {}): Telemetry =>
+  new Telemetry(nats, subjects, options);
+
+const valid: Readonly<Record<TelemetryType, Validator<AnyRecord>>> = {
+  metric: validator(telemetryRecords.metric),
+  event: validator(telemetryRecords.event),
+  performance: validator(telemetryRecords.performance),
+  error: validator(telemetryRecords.error),
+  log: validator(telemetryRecords.log),
+};
+
+/** One message with all records; each has the outcome of the message. */
+async function publish(
+  nats: Nats,
+  subject: string,
+  records: readonly Uint8Array[],
+  timeoutMs: number,
+): Promise<readonly Result<void>[]> {
+  let outcome: Result<void> = accept(undefined);
+  try {
+    await nats.js.publish(subject, arrayOf(records), { timeout: timeoutMs });
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    outcome = refuse('unavailable', `the telemetry stream did not take the record: ${text}`);
+  }
+  return records.map(() => outcome);
+}
+
+const comma = Buffer.from(',');
+
+/** A JSON array of values that are encoded already. */
+function arrayOf(encoded: readonly Uint8Array[]): Uint8Array {
+  const parts = encoded.flatMap((one, index) => (index === 0 ? [one] : [comma, one]));
+  return Buffer.concat([Buffer.from('['), ...parts, Buffer.from(']')]);
+}
+
+/** What was thrown is told as far as there is room: nobody chose how long its text is. */
+const recordOf = (error: Error): TelemetryError => ({
+  message: (error.message === '' ? error.name : error.message).slice(0, stackLengthMax),
+  type: error.name.slice(0, tagLengthMax),
+  ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, stackLengthMax) }),
+});
