@@ -31,6 +31,8 @@ export interface HttpServerOptions {
   readonly log: Log;
 }
 
+/** Counted where the caller hung up before the answer; no such status is ever sent. nginx's number for it. */
+const callerGone = 499;
 /** Largest body, in bytes: the largest payload in its envelope, both written as JSON. */
 const bodyBytesMax = payloadBytesMax + 65_536;
 /** A request that has not come in whole after this long is a slow client's, or an attacker's. */
@@ -85,7 +87,9 @@ function addHooks(app: FastifyInstance, { authenticate, observe }: HttpServerOpt
     request.observation = observe(request);
     reply.headers(headersOfAll(request));
     // `close` and not `finish`: it also comes when the caller hung up.
-    reply.raw.once('close', () => request.observation.end(reply.statusCode));
+    reply.raw.once('close', () => {
+      request.observation.end(reply.raw.writableFinished ? reply.statusCode : callerGone);
+    });
     request.principal = authenticate(request.headers.authorization);
     if (request.principal !== undefined || request.routeOptions.config.isPublic === true) done();
     else done(new Refused({ code: 'unauthorized', message: 'a valid bearer token is needed' }));

@@ -46,25 +46,32 @@ export const errorHandler =
     return sendProblem(request, reply, { code: 'internal', message: 'the gateway failed on this request' });
   };
 
+interface BrokenRequest {
+  readonly status: number;
+  readonly message: string;
+}
+
+/** What Node's HTTP parser can say, by its error's code; everything else is not HTTP at all. */
+const brokenRequests: Readonly<Record<string, BrokenRequest>> = {
+  HPE_HEADER_OVERFLOW: { status: 431, message: 'the headers are too large' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: 408, message: 'the request came too slowly' },
+};
+const notHttp: BrokenRequest = { status: 400, message: 'not an HTTP request' };
+
 /** Answers what was not HTTP enough to become a request; the connection is of no use afterwards. */
 export function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  const status = tooLarge ? 431 : late ? 408 : 400;
-  const message = tooLarge
-    ? 'the headers are too large'
-    : late
-      ? 'the request came too slowly'
-      : 'not an HTTP request';
-  const body = JSON.stringify(
-    problemOf({ code: 'invalid_request', message }, { instance: '/', requestId: 'none', status }),
-  );
-  if (!socket.writable) return;
-  socket.end(
-    `HTTP/1.1 ${status} ${message}\r\nContent-Type: ${problemContentType}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n` +
-      `X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body}`,
-  );
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  const { status, message } = brokenRequests[error.code ?? ''] ?? notHttp;
+  const refusal: Refusal = { code: 'invalid_request', message };
+  const body = JSON.stringify(problemOf(refusal, { instance: '/', requestId: 'none', status }));
+  const head = [
+    `HTTP/1.1 ${status} ${message}`,
+    `Content-Type: ${problemContentType}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'X-Content-Type-Options: nosniff',
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
 function statusOf(error: unknown): number {

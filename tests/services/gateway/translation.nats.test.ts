@@ -188,6 +188,8 @@ test('items for a caller who is gone are handed back, uncharged', async () => {
   const call = gateway.call('GET', '/queue/mails/dequeue?wait=30s', { signal: abort.signal });
   await expect(call).rejects.toThrow('aborted');
   expect((await released.promise).body).toEqual({ items: [{ id: '0-7', token: 42 }] });
+  const metrics = await gateway.call('GET', '/metrics');
+  expect(metrics.text).toContain('_count{method="GET",route="/queue/:queue_name/dequeue",status="499"} 1');
 });
 
 test('a caller who is gone leaves nobody waiting beyond the piece that was asked for', async () => {
