@@ -2,11 +2,13 @@ import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { CacheNamespace, type CacheNamespaceOptions } from './cache.ts';
 import { Queue } from './queue.ts';
+import { Telemetry } from './telemetry.ts';
 import { type Handler, Worker, type WorkerOptions } from './worker.ts';
 
 export { TrivetError } from '#shared/protocol/errors.ts';
 export { CacheNamespace } from './cache.ts';
 export { Queue, type AddOptions, type Added } from './queue.ts';
+export { Telemetry } from './telemetry.ts';
 export { DoNotRetry, Worker, type Handler, type Job, type WorkerOptions } from './worker.ts';
 
 export interface ConnectOptions {
@@ -17,19 +19,21 @@ export interface ConnectOptions {
   readonly token?: string;
   /** First token of every subject. Default `TRIVET_PREFIX`, then `trivet`. */
   readonly prefix?: string;
-  /** Shown by nats-server for this connection. Default `trivet-client`. */
+  /** Shown by nats-server for this connection, and the `source` of its telemetry. Default `trivet-client`. */
   readonly name?: string;
 }
 
-/** A connection to Trivet: queues, workers and caches over one NATS connection. */
+/** A connection to Trivet: queues, workers, caches and telemetry over one NATS connection. */
 export class Trivet {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly telemetry: Telemetry;
   readonly #workers: { stop(): Promise<void> }[] = [];
 
-  constructor(nats: Nats, prefix: string) {
+  constructor(nats: Nats, prefix: string, name: string) {
     this.nats = nats;
     this.subjects = subjectsFor(prefix);
+    this.telemetry = new Telemetry(nats, this.subjects, { source: name });
   }
 
   /** The producer's side of a queue. No queue has to be announced first. */
@@ -66,12 +70,13 @@ export class Trivet {
 /** Connects to the NATS that Trivet lives on. Rejects when there is none at `url`; reconnects for ever after that. */
 export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
   const { url, user, password, token, prefix, name } = options;
+  const shown = name ?? 'trivet-client';
   const nats = await connectNats({
     url: url ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
     user,
     password,
     token,
-    name: name ?? 'trivet-client',
+    name: shown,
   });
-  return new Trivet(nats, prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet');
+  return new Trivet(nats, prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet', shown);
 }
