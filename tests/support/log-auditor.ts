@@ -34,7 +34,7 @@ export interface Audit {
 }
 
 type Fact = Readonly<Record<string, unknown>> & { readonly kind: string };
-interface Record_ {
+interface Batch {
   readonly epoch: number;
   readonly at: number;
   readonly facts: readonly Fact[];
@@ -135,7 +135,7 @@ class Auditor {
     this.#records += 1;
     if (sequence !== this.#sequence + 1) this.#fault(`record ${sequence} follows ${this.#sequence}`);
     this.#sequence = sequence;
-    const record = unpackr.unpack(data) as Record_ & { readonly broker?: string };
+    const record = unpackr.unpack(data) as Batch & { readonly broker?: string };
     if (isFence) {
       this.#epoch = sequence;
       this.#fences.push({ partition: this.#partition, sequence, broker: record.broker ?? '' });
@@ -181,7 +181,7 @@ class Auditor {
     const id = this.#idOf(Number(fact['order']));
     if (this.#items.has(id)) this.#fault(`item ${id} was enqueued twice`);
     const queue = String(fact['queue']);
-    const key = fact['key'] === undefined ? undefined : String(fact['key']);
+    const key = typeof fact['key'] === 'string' ? fact['key'] : undefined;
     const name = `${queue}\n${key}`;
     if (key !== undefined && this.#keys.has(name))
       this.#fault(`key ${key} of queue ${queue} stands for ${this.#keys.get(name)} and for ${id}`);
