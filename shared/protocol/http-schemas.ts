@@ -15,6 +15,7 @@ import {
   UserHeaders,
 } from './queue-schemas.ts';
 import {
+  CollectorStats,
   TelemetryRequest,
   type TelemetryType,
   telemetryKinds,
@@ -101,8 +102,8 @@ export const CacheStatsList = Type.Object({
   namespaces: Type.Array(CacheStats),
 });
 
-/** The collectors' live figures; what they count is theirs to say. */
-export const TelemetryStats = Type.Object({}, { additionalProperties: true });
+/** Live figures of the collector that answered. */
+export const TelemetryStats = CollectorStats;
 
 /** Body of `POST /telemetry/record`: one record, or many. A bad one among many does not drop its neighbours. */
 export const TelemetryBody = Type.Union(
