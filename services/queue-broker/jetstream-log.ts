@@ -5,9 +5,12 @@ import {
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamManager,
+  type JsMsg,
+  type MsgHdrs,
   type Nats,
   RetentionPolicy,
   StorageType,
+  headers,
 } from '#shared/runtime/nats.ts';
 import { FencedError, type LogDescription, type LogRecord, type PartitionLog } from './partition-log.ts';
 
@@ -24,6 +27,15 @@ export interface JetStreamLogOptions {
 
 /** nats-server's error codes for an expectation that does not hold (`errors.json` in its source). */
 const wrongLastSequence = new Set([10_070, 10_071, 10_164, 10_193]);
+
+/** Marks what a broker wrote; what nats-server writes for others has no headers. */
+const writtenBy = 'Trivet-Broker';
+
+function brokerHeaders(): MsgHdrs {
+  const made = headers();
+  made.set(writtenBy, '1');
+  return made;
+}
 
 /** How long one try of an append waits for its answer. */
 const appendTimeoutMs = 5_000;
@@ -67,6 +79,7 @@ export class JetStreamLog implements PartitionLog {
     try {
       const ack = await this.#options.nats.js.publish(this.#fenceSubject, fence, {
         timeout: appendTimeoutMs,
+        headers: brokerHeaders(),
         expect: { lastSubjectSequence: expectedFence },
       });
       return ack.seq;
@@ -88,6 +101,7 @@ export class JetStreamLog implements PartitionLog {
         const ack = await this.#options.nats.js.publish(this.#logSubject, batch, {
           msgID,
           timeout: appendTimeoutMs,
+          headers: brokerHeaders(),
           expect: {
             lastSequence: position.lastSequence,
             lastSubjectSequence: position.epoch,
@@ -117,12 +131,17 @@ export class JetStreamLog implements PartitionLog {
     for await (const message of messages) {
       if (message.seq !== expected)
         throw new Error(`${this.#stream} lacks record ${expected}: the next one is ${message.seq}`);
-      const kind = message.subject === this.#fenceSubject ? 'fence' : 'batch';
-      onRecord({ kind, sequence: message.seq, data: message.data });
+      onRecord(this.#recordOf(message));
       if (message.seq >= to) break;
       expected = message.seq + 1;
     }
     await messages.close();
+  }
+
+  #recordOf(message: JsMsg): LogRecord {
+    const sequence = message.seq;
+    if (message.headers?.has(writtenBy) !== true) return { kind: 'foreign', sequence };
+    return { kind: message.subject === this.#fenceSubject ? 'fence' : 'batch', sequence, data: message.data };
   }
 
   async #ensureStream(): Promise<void> {

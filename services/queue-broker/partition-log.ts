@@ -1,5 +1,9 @@
-/** One record of a partition's log as it is read back. */
+/**
+ * One record of a partition's log as it is read back. A foreign one was not written by a broker: nats-server itself
+ * can be made to write its PubAck there, by a client that names the log's subject as its reply subject.
+ */
 export type LogRecord =
+  | { readonly kind: 'foreign'; readonly sequence: number }
   | { readonly kind: 'fence'; readonly sequence: number; readonly data: Uint8Array }
   | { readonly kind: 'batch'; readonly sequence: number; readonly data: Uint8Array };
 

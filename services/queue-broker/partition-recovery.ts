@@ -116,6 +116,14 @@ async function replay(options: Replay): Promise<void> {
 /** Applies one record. One that does not carry the fence in force was written by a former owner: it never counts. */
 export function applyRecord(options: Pick<Replay, 'table' | 'log' | 'partition'>, record: LogRecord): void {
   const { table, log, partition } = options;
+  if (record.kind === 'foreign') {
+    log.error(
+      { partition, sequence: record.sequence },
+      'a record that no broker wrote stands in the log and is skipped',
+    );
+    table.advance(record.sequence, table.applied.at);
+    return;
+  }
   if (record.kind === 'fence') {
     table.beginEpoch(record.sequence, decodeFence(record.data, record.sequence));
     return;

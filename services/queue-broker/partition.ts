@@ -164,12 +164,16 @@ export class Partition {
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
     const more = decideTime(turn);
     this.#sweepWhenDue(turn);
-    const answers = this.#decideGroup(turn);
+    const group = this.#takeGroup();
+    const answers = this.#decideGroup(turn, group);
     const events = table.takeEvents();
     this.#serveWaiters(turn, events, answers);
     const claims = table.takeEvents();
     if (turn.facts.length > 0) {
-      await this.#append(turn.facts, turn.at, sequence, applied.epoch);
+      await this.#append(turn.facts, turn.at, sequence, applied.epoch).catch((error: unknown) => {
+        for (const work of group) work.refuse(outcomeUnknown);
+        throw error;
+      });
       this.#options.announce(partition, [...events, ...claims], turn.at);
     }
     for (const answer of answers) answer();
@@ -187,19 +191,27 @@ export class Partition {
     this.#durableIngest = this.#options.table.applied.ingested;
   }
 
-  #decideGroup(turn: Turn): AfterCommit[] {
-    const answers: AfterCommit[] = [];
+  /** Takes what goes into the next record: as much as fits, at least one. */
+  #takeGroup(): readonly Work[] {
     let bytes = 0;
     let taken = 0;
     for (const work of this.#inbox) {
       if (taken > 0 && (bytes + work.bytes > groupBytesMax || taken >= groupWorkMax)) break;
       taken += 1;
       bytes += work.bytes;
-      if (this.#roomFor(work.room)) answers.push(work.decide(turn));
-      else work.refuse(logFull);
     }
+    const group = this.#inbox.slice(0, taken);
     this.#inbox = taken === this.#inbox.length ? [] : this.#inbox.slice(taken);
     this.#inboxBytes -= bytes;
+    return group;
+  }
+
+  #decideGroup(turn: Turn, group: readonly Work[]): AfterCommit[] {
+    const answers: AfterCommit[] = [];
+    for (const work of group) {
+      if (this.#roomFor(work.room)) answers.push(work.decide(turn));
+      else answers.push(() => work.refuse(logFull));
+    }
     return answers;
   }
 
@@ -274,6 +286,10 @@ export class Partition {
 }
 
 const notOwner: Refusal = { code: 'unavailable', message: 'this broker no longer owns the queue, ask again' };
+const outcomeUnknown: Refusal = {
+  code: 'timeout',
+  message: 'the outcome is not known: ask again, with the same key or token',
+};
 const tooBusy: Refusal = {
   code: 'unavailable',
   message: 'too many requests wait for this queue, ask again later',

@@ -13,7 +13,7 @@ export interface Work {
   readonly bytes: number;
   readonly room: Room;
   decide(turn: Turn): AfterCommit;
-  /** Answers a request that will not be decided. */
+  /** Answers a request that was not decided, or (`timeout`) one whose decision may or may not have become durable. */
   refuse(refusal: Refusal): void;
 }
 
