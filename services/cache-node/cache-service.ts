@@ -1,5 +1,5 @@
 import { cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
-import { decode, json } from '#shared/protocol/encoding.ts';
+import { json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { cacheExpiredPerStepMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
@@ -16,6 +16,7 @@ import {
 } from '#shared/runtime/replies.ts';
 import { Namespaces } from './core/namespaces.ts';
 import { operations } from './operations.ts';
+import { decodeBody } from './request-body.ts';
 
 /** One answered request, for whoever counts. */
 export interface Answered {
@@ -110,7 +111,8 @@ export class CacheService {
 
   #decide(message: Msg, encodings: RequestEncodings): Result<Encoded> {
     if (!this.#options.owns()) return refuse('unavailable', 'this node does not own the cache just now');
-    const body = decode(message.data, encodings.request);
+    const { name, operation } = this.#address(message);
+    const body = decodeBody(message.data, encodings.request, operation);
     if (!body.ok) return body;
     // An empty body stands for a request without fields.
     const request = body.value === undefined ? {} : body.value;
@@ -118,7 +120,6 @@ export class CacheService {
       const checked = noFields(request);
       return checked.ok ? accept(encodePart(this.stats(), encodings.reply)) : checked;
     }
-    const { name, operation } = this.#address(message);
     if (!isName(name))
       return refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');
     if (!isCacheOperation(operation))
@@ -129,7 +130,6 @@ export class CacheService {
     const reply = operations[operation](request, {
       namespace: namespace.value,
       nowMs,
-      requestEncoding: encodings.request,
       replyEncoding: encodings.reply,
     });
     this.#namespaces.keepWithinBytes(nowMs);

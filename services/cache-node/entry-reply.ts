@@ -49,10 +49,10 @@ const refusalPart = (error: Refusal, encoding: Encoding): Encoded => encodePart(
 function valueIn(value: StoredValue, encoding: Encoding): Result<Encoded> {
   if (value.encoding === encoding) return accept(value.encoded);
   const decoded = decode(Buffer.from(value.encoded), value.encoding);
-  if (!decoded.ok) return refuse('internal', 'the stored value cannot be read');
+  if (!decoded.ok) return refuse('wrong_state', `the value cannot be read as ${value.encoding}`);
   try {
     return accept(encodePart(decoded.value, encoding));
   } catch {
-    return refuse('internal', `the value cannot be written as ${encoding}: it is nested too deeply`);
+    return refuse('wrong_state', `the value is nested too deeply to be written as ${encoding}`);
   }
 }

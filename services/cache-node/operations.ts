@@ -17,12 +17,10 @@ import { readKey, readSet, readTtl } from './set-command.ts';
 export interface Call {
   readonly namespace: Namespace;
   readonly nowMs: number;
-  /** Of the request: what its values are stored in. */
-  readonly requestEncoding: Encoding;
   readonly replyEncoding: Encoding;
 }
 
-/** Validates a decoded body, decides, and encodes the reply. Never throws on what a caller can send. */
+/** Validates a decoded body (request-body.ts), decides, and encodes the reply. Never throws on what a caller can send. */
 export type Operation = (body: unknown, call: Call) => Result<Encoded>;
 
 /** An operation whose reply is encoded here, as most are. */
@@ -57,8 +55,8 @@ const get = keyOperation((key, { namespace, replyEncoding, nowMs }) =>
   entryReply(namespace.get(key, nowMs), replyEncoding, nowMs),
 );
 
-const set = operation(validator(SetRequest), (request, { namespace, requestEncoding, nowMs }) => {
-  const command = readSet(request, requestEncoding);
+const set = operation(validator(SetRequest), (request, { namespace, nowMs }) => {
+  const command = readSet(request);
   return command.ok ? namespace.set(command.value, nowMs) : command;
 });
 

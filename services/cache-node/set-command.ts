@@ -1,23 +1,22 @@
 import type { SetRequest } from '#shared/protocol/cache-schemas.ts';
 import { durationMs } from '#shared/protocol/durations.ts';
-import { type Encoding, json } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { cacheKeyBytesMax, delayMsMax, payloadBytesMax } from '#shared/protocol/limits.ts';
-import { encodePart, encodedBytes } from '#shared/protocol/splice.ts';
 import type { StoredValue } from './core/entry.ts';
 import type { SetCommand, SetCondition } from './core/namespace.ts';
+import { KeptValue } from './request-body.ts';
 
-// What the schemas cannot say of a request: bytes of a key, milliseconds of a ttl, the value as it is stored.
+// What the schemas cannot say of a request: bytes of a key, milliseconds of a ttl, bytes of a value.
 
 /** A set as the namespace takes it. */
-export function readSet(request: SetRequest, encoding: Encoding): Result<SetCommand> {
+export function readSet(request: SetRequest): Result<SetCommand> {
   const key = readKey(request.key);
   if (!key.ok) return key;
   const ttlMs = readTtl(request.ttl, 'ttl');
   if (!ttlMs.ok) return ttlMs;
   const condition = readCondition(request);
   if (!condition.ok) return condition;
-  const value = readValue(request.value, encoding);
+  const value = readValue(request.value);
   if (!value.ok) return value;
   return accept({
     key: key.value,
@@ -49,26 +48,12 @@ function readCondition({ ifAbsent, ifVersion }: SetRequest): Result<SetCondition
   return accept({ kind: 'version', version: ifVersion });
 }
 
-function readValue(value: unknown, encoding: Encoding): Result<StoredValue> {
-  let encoded;
-  try {
-    encoded = encodePart(value, encoding);
-  } catch (error) {
-    // What decodes may still not encode: nesting deeper than the stack, a cycle made of MessagePack extensions.
-    return refuseField(
-      'value',
-      `cannot be stored: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-  const sizeBytes = encodedBytes(encoded);
-  if (sizeBytes > payloadBytesMax) {
-    const problem = `value has ${sizeBytes} bytes and must have at most ${payloadBytesMax}`;
-    return refuse('payload_too_large', problem, { field: 'value' });
-  }
-  // A copy of the bytes: the encoder's buffer is larger than the value, and shared.
-  return accept({
-    encoding,
-    encoded: encoding === json || typeof encoded === 'string' ? encoded : new Uint8Array(encoded),
-    sizeBytes,
-  });
+/** The value as it came in, within its size. */
+function readValue(value: unknown): Result<StoredValue> {
+  // A message in a form that other libraries do not write: the decoder understood it, our walk over it did not.
+  if (!(value instanceof KeptValue)) return refuseField('value', 'must stand in a plain map');
+  const { stored } = value;
+  if (stored.sizeBytes <= payloadBytesMax) return accept(stored);
+  const problem = `value has ${stored.sizeBytes} bytes and must have at most ${payloadBytesMax}`;
+  return refuse('payload_too_large', problem, { field: 'value' });
 }

@@ -9,7 +9,8 @@ export const msgpack: Encoding = 'application/msgpack';
 
 // No shared structures on the wire: every message is readable alone, by any MessagePack library.
 // `auto` (missing in the library's types): an integer beyond 2^53 becomes bigint, so that no value changes silently.
-const options = { useRecords: false, mapsAsObjects: true, int64AsType: 'auto' };
+// `variableMapSize`: the library's short form throws at 65,536 members, and takes three bytes for a map of one.
+const options = { useRecords: false, mapsAsObjects: true, int64AsType: 'auto', variableMapSize: true };
 const packr = new Packr(options as ConstructorParameters<typeof Packr>[0]);
 const textEncoder = new TextEncoder();
 // `fatal`: invalid UTF-8 is refused, never replaced by U+FFFD.

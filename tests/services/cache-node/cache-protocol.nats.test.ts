@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { headers } from '@nats-io/transport-node';
+import { pack } from 'msgpackr';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type RunningCache, startCache } from './running-cache.ts';
 
@@ -128,6 +130,28 @@ test('bytes, dates and big integers come back to MessagePack as they were, and t
   expect(await body('types', 'get', { key: 'a' })).toMatchObject({
     value: { bytes: 'AP8H', at: '2026-01-31T12:00:00.000Z', big: '1152921504606846976', plain: 'text' },
   });
+});
+
+test('a number that JavaScript cannot count exactly comes back as it was', async () => {
+  const value = '{"id":12345678901234567890,"tiny":1e-400,"price":1.10}';
+  await cache.send('trivet.cache.exact.set', `{"value": ${value} ,"key":"a"}`);
+  await cache.send('trivet.cache.exact.set-many', `{"items":[{"key":"b","value":${value}}]}`);
+  for (const key of ['a', 'b']) {
+    const reply = await cache.client.request('trivet.cache.exact.get', JSON.stringify({ key }));
+    expect(reply.string()).toContain(`"value":${value},`);
+  }
+});
+
+test('an extension type that we do not know comes back as it was', async () => {
+  const value = Buffer.from([0xc7, 3, 42, 1, 2, 3]);
+  const packed = { 'Content-Type': 'application/msgpack' };
+  const request = Buffer.concat([pack({ key: 'a', value: 0 }).subarray(0, -1), value]);
+  expect(await cache.send('trivet.cache.extension.set', request, packed)).toMatchObject({ status: 0 });
+  const made = headers();
+  made.set('Content-Type', 'application/msgpack');
+  const options = { headers: made, timeout: 5_000 };
+  const reply = await cache.client.request('trivet.cache.extension.get', pack({ key: 'a' }), options);
+  expect(Buffer.from(reply.data).includes(value)).toBe(true);
 });
 
 test('a counter is the same number in both encodings', async () => {

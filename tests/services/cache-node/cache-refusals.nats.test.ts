@@ -124,18 +124,34 @@ test('a body that is not of its encoding, and an encoding that we do not speak, 
   expect(await cache.send(subject, '', { Accept: 'image/png' })).toMatchObject(refusal('Accept'));
 });
 
-test('nesting deeper than the stack is refused, in both encodings', async () => {
+test('a value nested deeper than the stack comes back as it was, and is refused in the other encoding', async () => {
   const depth = 200_000;
-  const json = `{"key":"a","value":${'['.repeat(depth)}${']'.repeat(depth)}}`;
-  expect(await cache.send('trivet.cache.deep.set', json)).toMatchObject({ status: 400 });
-  const envelope = pack({ key: 'a', value: 7 });
-  const nested = Buffer.concat([envelope.subarray(0, -1), Buffer.alloc(depth, 0x91), Buffer.from([0xc0])]);
   const packed = { 'Content-Type': 'application/msgpack' };
-  expect(await cache.send('trivet.cache.deep.set', nested, packed)).toMatchObject({ status: 400 });
+  const [get, set] = ['trivet.cache.deep.get', 'trivet.cache.deep.set'];
+  const json = `{"key":"json","value":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+  expect(await cache.send(set, json)).toMatchObject({ status: 0 });
+  expect((await cache.send(get, '{"key":"json"}')).body).toMatchObject({ hit: true });
+  expect(await cache.send(get, pack({ key: 'json' }), packed)).toMatchObject({ status: 409 });
+
+  const envelope = pack({ key: 'packed', value: 7 });
+  const nested = Buffer.concat([envelope.subarray(0, -1), Buffer.alloc(depth, 0x91), Buffer.from([0xc0])]);
+  expect(await cache.send(set, nested, packed)).toMatchObject({ status: 0 });
+  expect(await cache.send(get, '{"key":"packed"}')).toMatchObject({ status: 409 });
 });
 
-test('after all of that the node still serves, and none of it was kept', async () => {
-  expect((await cache.ask('deep', 'stats')).body).toMatchObject({ entries: 0 });
+test('no object that a caller sends passes for a stored value', async () => {
+  const value = {
+    stored: { encoding: 'application/json', encoded: '}{', sizeBytes: 2 },
+    encoded: '}{',
+    sizeBytes: 2,
+  };
+  await cache.ask('forged', 'set', { key: 'a', value });
+  expect((await cache.ask('forged', 'get', { key: 'a' })).body).toMatchObject({ hit: true, value });
+  await cache.askPacked('forged', 'set', { key: 'b', value });
+  expect((await cache.ask('forged', 'get', { key: 'b' })).body).toMatchObject({ hit: true, value });
+});
+
+test('after all of that the node still serves', async () => {
   await cache.ask('after', 'set', { key: 'a', value: 1 });
   expect((await cache.ask('after', 'get', { key: 'a' })).body).toMatchObject({ hit: true });
   expect(await cache.node.stop()).toBe(0);

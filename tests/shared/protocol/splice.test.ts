@@ -4,7 +4,12 @@ import { decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { type Encoded, encodePart, encodedBytes, spliceList, spliceObject } from '#shared/protocol/splice.ts';
 
 const bytesOf = (encoded: Encoded) => (typeof encoded === 'string' ? Buffer.from(encoded) : encoded);
-const plainValue = fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as unknown);
+// The MessagePack library renames members called `__proto__`, so that no message reaches a prototype.
+const plainValue = fc
+  .jsonValue()
+  .map((value) => JSON.stringify(value))
+  .filter((text) => !text.includes('__proto__'))
+  .map((text) => JSON.parse(text) as unknown);
 
 test.each([json, msgpack])('what is spliced in %s decodes as if it had been encoded whole', (encoding) => {
   fc.assert(
@@ -33,6 +38,12 @@ test('a list of many thousands has its own head in MessagePack', () => {
     msgpack,
   );
   expect(decode(bytesOf(list), msgpack)).toMatchObject({ ok: true, value: { length: 70_000 } });
+});
+
+test('an object of many thousands of members survives both encodings', () => {
+  const value = Object.fromEntries(Array.from({ length: 70_000 }, (_, n) => [`k${n}`, n]));
+  for (const encoding of [json, msgpack])
+    expect(decode(encode(value, encoding), encoding)).toEqual({ ok: true, value });
 });
 
 test('what JSON cannot carry becomes text, whatever kind of byte array it was', () => {

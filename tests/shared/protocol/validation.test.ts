@@ -68,7 +68,10 @@ test('the partition hash is the one that nats-server uses', () => {
 test('every JSON value survives both encodings', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (value) => {
-      const plain = JSON.parse(JSON.stringify(value)) as unknown;
+      const text = JSON.stringify(value);
+      // The MessagePack library renames members of that name, so that no message reaches a prototype.
+      fc.pre(!text.includes('__proto__'));
+      const plain = JSON.parse(text) as unknown;
       for (const encoding of ['application/json', 'application/msgpack'] as const) {
         const decoded = decode(encode(plain, encoding), encoding);
         expect(decoded).toEqual({ ok: true, value: plain });
