@@ -130,17 +130,19 @@ test('pages of keys neither skip nor repeat a key that stays, whatever happens t
   const change = fc.record({ verb: fc.constantFrom('set', 'delete'), n: fc.integer({ min: 0, max: 30 }) });
   fc.assert(
     fc.property(
-      fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { maxLength: 40 }),
+      fc.uniqueArray(
+        fc.record({
+          kind: fc.constantFrom('p:stays', 'p:stays', 'p:goes', 'q'),
+          n: fc.integer({ min: 0, max: 30 }),
+        }),
+        { maxLength: 80, selector: ({ kind, n }) => `${kind}-${n}` },
+      ),
       fc.array(fc.array(change, { maxLength: 6 }), { minLength: 1, maxLength: 20 }),
       fc.integer({ min: 1, max: 7 }),
-      (numbers, changes, limit) => {
+      (held, changes, limit) => {
         const namespace = madeNamespace();
-        const staying = numbers.map((n) => `p:stays-${n}`);
-        for (const n of numbers) {
-          namespace.set(setOf(`p:stays-${n}`, n), 0);
-          namespace.set(setOf(`p:goes-${n}`, n), 0);
-          namespace.set(setOf(`q:${n}`, n), 0);
-        }
+        for (const { kind, n } of held) namespace.set(setOf(`${kind}-${n}`, n), 0);
+        const staying = held.filter(({ kind }) => kind === 'p:stays').map(({ n }) => `p:stays-${n}`);
         const seen: string[] = [];
         let cursor: string | undefined;
         let turn = 0;
