@@ -5,7 +5,7 @@ import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { type Ending, type Service, runProcess } from '#shared/runtime/lifecycle.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { connectNats, serviceInboxPrefix } from '#shared/runtime/nats.ts';
-import { announceService } from '#shared/runtime/service-protocol.ts';
+import { EndpointFigures, announceService } from '#shared/runtime/service-protocol.ts';
 import { startTelemetry } from '#shared/runtime/telemetry.ts';
 import { Broker, brokerGroup } from './broker.ts';
 import { brokerObserver } from './observation.ts';
@@ -54,12 +54,9 @@ async function start(ending: Ending): Promise<Service> {
     log,
   });
   const subjects = subjectsFor(config.prefix);
-  const endpoint = { name: 'queue', subject: subjects.queueAll, queueGroup: brokerGroup };
-  const announced = announceService(
-    nats,
-    { name: 'trivet-queue', version, description: 'The job queue', endpoints: [endpoint] },
-    config.name,
-  );
+  const figures = new EndpointFigures();
+  const endpoint = { name: 'queue', subject: subjects.queueAll, queueGroup: brokerGroup, figures };
+  const description = { name: 'trivet-queue', version, description: 'The job queue', endpoints: [endpoint] };
   const broker = new Broker({
     ...config,
     nats,
@@ -67,15 +64,18 @@ async function start(ending: Ending): Promise<Service> {
     streams: streamsFor(config.prefix),
     clock: systemClock,
     log,
-    observer: brokerObserver(announced.figures('queue'), telemetry),
+    observer: brokerObserver(figures, telemetry),
     random01: Math.random,
     ending,
   });
   return {
     recover: () => broker.start(),
-    serve: () => Promise.resolve({}),
+    // Whoever looks for a broker finds one that serves.
+    serve: () => {
+      announceService(nats, description, config.name);
+      return Promise.resolve({});
+    },
     drain: async () => {
-      announced.stop();
       await broker.drain();
       await nats.connection.drain();
       await telemetry.shutdown();

@@ -28,6 +28,7 @@ export class Trivet {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly telemetry: Telemetry;
+  readonly #queues = new Map<string, Queue>();
   readonly #workers: { stop(): Promise<void> }[] = [];
 
   constructor(nats: Nats, prefix: string, name: string) {
@@ -36,9 +37,14 @@ export class Trivet {
     this.telemetry = new Telemetry(nats, this.subjects, { source: name });
   }
 
-  /** The producer's side of a queue. No queue has to be announced first. */
+  /**
+   * The producer's side of a queue, the same object for the same name, so that all who add to it share its messages.
+   * No queue has to be announced first.
+   */
   queue<Payload = unknown, Result = unknown>(name: string): Queue<Payload, Result> {
-    return new Queue(this.nats, this.subjects, name);
+    const queue = this.#queues.get(name) ?? new Queue(this.nats, this.subjects, name);
+    this.#queues.set(name, queue);
+    return queue as Queue<Payload, Result>;
   }
 
   /** Begins to work on a queue at once; `stop` of the worker, or `close` here, lets it finish. */

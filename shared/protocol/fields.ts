@@ -42,8 +42,15 @@ export const Key = Type.String({ minLength: 1, maxLength: keyLengthMax });
 /** A cache key; its length in bytes of UTF-8 is checked by the cache, since JSON Schema counts characters. */
 export const CacheKey = Type.String({ minLength: 1, maxLength: cacheKeyBytesMax });
 
+/** Keys of a record, by their length: TypeBox keeps nothing of a key's schema but its pattern. */
+export const KeyText = (lengthMax: number) => Type.String({ pattern: `^[\\s\\S]{1,${lengthMax}}$` });
+
 export const Tags = Type.Record(
-  Type.String({ minLength: 1, maxLength: tagLengthMax }),
+  KeyText(tagLengthMax),
   Type.Union([Type.String({ maxLength: 4 * tagLengthMax }), Type.Number(), Type.Boolean()]),
-  { maxProperties: tagsMax, 'x-expected': 'an object of at most 64 strings, numbers or booleans' },
+  {
+    additionalProperties: false,
+    maxProperties: tagsMax,
+    'x-expected': 'an object of at most 64 strings, numbers or booleans, with names of 1 to 256 characters',
+  },
 );

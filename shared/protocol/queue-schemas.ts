@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Duration, ItemId, Key, Name, Strict, Time, Token, Word } from './fields.ts';
+import { Duration, ItemId, Key, KeyText, Name, Strict, Time, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
 
 /** The four priorities, most urgent first; their index is their band. */
@@ -26,11 +26,11 @@ export const Backoff = Type.String({
   'x-expected': '"exponential:<first>:<cap>" or "fixed:<delay>", such as "exponential:1s:1h" or "fixed:5s"',
 });
 
-export const UserHeaders = Type.Record(
-  Type.String({ minLength: 1, maxLength: 128 }),
-  Type.String({ maxLength: limits.headerLengthMax }),
-  { maxProperties: limits.headersMax, 'x-expected': 'an object of at most 32 strings' },
-);
+export const UserHeaders = Type.Record(KeyText(128), Type.String({ maxLength: limits.headerLengthMax }), {
+  additionalProperties: false,
+  maxProperties: limits.headersMax,
+  'x-expected': 'an object of at most 32 strings, with names of 1 to 128 characters',
+});
 
 /** What an enqueued item may ask for besides its payload. */
 export const itemOptions = {

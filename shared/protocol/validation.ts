@@ -45,16 +45,17 @@ function describeFault(schema: TSchema, faults: readonly ValidationFault[]) {
 /** The `x-expected` of the schema that governs the value at `tokens`, where it has one. */
 function expectedAt(schema: TSchema, tokens: readonly string[]): string | undefined {
   let at: SchemaNode | undefined = schema;
-  for (const token of tokens) {
-    if (at?.['x-expected'] !== undefined) return at['x-expected'];
-    at = at?.properties?.[token] ?? at?.items;
-  }
+  for (const token of tokens) at = at?.properties?.[token] ?? at?.items ?? recordValue(at);
   return at?.['x-expected'];
 }
+
+const recordValue = (record: SchemaNode | undefined): SchemaNode | undefined =>
+  Object.values(record?.patternProperties ?? {})[0];
 
 interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
+  readonly patternProperties?: Readonly<Record<string, SchemaNode>>;
   readonly 'x-expected'?: string;
 }
 

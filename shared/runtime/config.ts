@@ -10,6 +10,8 @@ export interface Setting<T> {
   readonly about: string;
   /** Left out where the setting must be given. */
   readonly default?: T;
+  /** Its value is never shown, in no fault either. */
+  readonly secret?: boolean;
   /** The value of `text`, or what it must be, as the rest of a sentence that begins "must be". */
   readonly parse: (text: string) => { readonly value: T } | { readonly expected: string };
 }
@@ -21,7 +23,7 @@ export type ConfigOf<Table> = {
   readonly [Name in keyof Table]: Table[Name] extends Setting<infer Value> ? Value : never;
 };
 
-type About<T> = { readonly env: string; readonly about: string; readonly default?: T };
+type About<T> = Pick<Setting<T>, 'env' | 'about' | 'default' | 'secret'>;
 
 export const text = <T extends string | undefined = string>(setting: About<T>): Setting<T> => ({
   ...setting,
@@ -90,7 +92,10 @@ export function readConfig<Table extends SettingTable>(
     }
     const parsed = setting.parse(value);
     if ('value' in parsed) config[name] = parsed.value;
-    else faults.push(`${origin} must be ${parsed.expected}, not ${JSON.stringify(value)}`);
+    else
+      faults.push(
+        `${origin} must be ${parsed.expected}${setting.secret === true ? '' : `, not ${JSON.stringify(value)}`}`,
+      );
   }
   if (faults.length > 0) return { faults };
   return { config: Object.freeze(config) as ConfigOf<Table> };
@@ -144,6 +149,7 @@ export const commonSettings = {
     env: 'TRIVET_NATS_PASSWORD',
     default: undefined,
     about: 'its password',
+    secret: true,
   }),
   prefix: prefix({ env: 'TRIVET_PREFIX', default: 'trivet', about: 'the first token of every subject' }),
   replicas: integer({

@@ -18,6 +18,8 @@ export interface EndpointDescription {
   readonly name: string;
   readonly subject: string;
   readonly queueGroup: string;
+  /** Where its requests are counted. Default: figures of its own. */
+  readonly figures?: EndpointFigures;
 }
 
 /** Counts one endpoint's requests; the owner of the endpoint calls `count` once for each. */
@@ -51,7 +53,9 @@ export interface AnnouncedService {
 export function announceService(nats: Nats, service: ServiceDescription, instance: string): AnnouncedService {
   const id = createHash('sha256').update(instance).update(randomBytes(8)).digest('hex').slice(0, 22);
   const started = new Date().toISOString();
-  const figures = new Map(service.endpoints.map((endpoint) => [endpoint.name, new EndpointFigures()]));
+  const figures = new Map(
+    service.endpoints.map((endpoint) => [endpoint.name, endpoint.figures ?? new EndpointFigures()]),
+  );
   const identity = { name: service.name, id, version: service.version, metadata: { process: instance } };
   const bodies = {
     PING: () => ({ type: 'io.nats.micro.v1.ping_response', ...identity }),

@@ -1,0 +1,61 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+
+export interface RunningRedis {
+  readonly port: number;
+  readonly version: string;
+  stop(): Promise<void>;
+}
+
+/** A Redis of its own with `appendfsync everysec`, the durability that job queues on Redis are run with. */
+export async function startRedis(): Promise<RunningRedis> {
+  const dir = await mkdtemp(join(tmpdir(), 'trivet-redis-'));
+  const port = await freePort();
+  const args = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    dir,
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'everysec',
+    '--save',
+    '',
+    '--maxmemory-policy',
+    'noeviction',
+  ];
+  const child: ChildProcess = spawn('redis-server', args, { stdio: 'ignore' });
+  const client = new Redis({ port, host: '127.0.0.1', maxRetriesPerRequest: null });
+  // It is asked until it has begun to listen; each refusal before that is expected.
+  client.on('error', () => undefined);
+  await client.ping();
+  await client.quit();
+  return {
+    port,
+    version:
+      /v=([0-9.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown',
+    stop: async () => {
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      await ended;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
