@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type LeaseRecord, type Owner, OwnerLease } from '#services/cache-node/owner-lease.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
+import { leaseRecordContract } from './lease-record.contract.ts';
+import { MemoryLeaseRecord } from './memory-lease-record.ts';
 
 const leaseMs = 1_000;
 
@@ -43,36 +45,6 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
 }
 
-/** A record in memory that behaves as a KV bucket does. */
-class MemoryRecord implements LeaseRecord {
-  #owner: Owner | undefined;
-  #revision = 0;
-  /** `lost`: nothing is written; `unheard`: written, but the writer does not hear of it. */
-  fault: 'none' | 'lost' | 'unheard' = 'none';
-
-  async read() {
-    await Promise.resolve();
-    if (this.fault === 'lost') throw new Error('no answer');
-    return { owner: this.#owner, revision: this.#revision };
-  }
-
-  async write(owner: Owner, revision: number) {
-    await Promise.resolve();
-    if (this.fault === 'lost') throw new Error('no answer');
-    if (revision !== this.#revision) return undefined;
-    this.#owner = owner;
-    this.#revision += 1;
-    if (this.fault === 'unheard') throw new Error('no answer');
-    return this.#revision;
-  }
-
-  async remove(revision: number) {
-    await Promise.resolve();
-    if (revision === this.#revision) this.#owner = undefined;
-    this.#revision += 1;
-  }
-}
-
 function node(world: World, record: LeaseRecord, self: Owner) {
   const events: string[] = [];
   const lease = new OwnerLease({
@@ -89,9 +61,11 @@ function node(world: World, record: LeaseRecord, self: Owner) {
   return { lease, events, isReady: () => ready };
 }
 
+leaseRecordContract('in memory', () => Promise.resolve(new MemoryLeaseRecord()));
+
 test('the first node owns the cache at once, the second stands by and is ready when it saw the first renew', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   const first = node(world, record, { node: 'a', instance: 'a1' });
   await settled();
   expect([first.lease.holds(), first.isReady()]).toEqual([true, true]);
@@ -105,7 +79,7 @@ test('the first node owns the cache at once, the second stands by and is ready w
 
 test('a standby takes over from an owner that vanished, within two leases', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   node(world, record, { node: 'a', instance: 'a1' });
   await settled();
   const second = node(world, record, { node: 'b', instance: 'b1' });
@@ -118,7 +92,7 @@ test('a standby takes over from an owner that vanished, within two leases', asyn
 
 test('an owner that wakes up after a pause does not hold the lease, and learns who does', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   const first = node(world, record, { node: 'a', instance: 'a1' });
   node(world, record, { node: 'b', instance: 'b1' });
   await world.advance(leaseMs);
@@ -133,7 +107,7 @@ test('an owner that wakes up after a pause does not hold the lease, and learns w
 
 test('a restarted process takes its own lease at once', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   node(world, record, { node: 'a', instance: 'a1' });
   await world.advance(leaseMs);
   world.paused.add('a1');
@@ -144,7 +118,7 @@ test('a restarted process takes its own lease at once', async () => {
 
 test('a released lease is taken at the next look', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   const first = node(world, record, { node: 'a', instance: 'a1' });
   await settled();
   const second = node(world, record, { node: 'b', instance: 'b1' });
@@ -157,7 +131,7 @@ test('a released lease is taken at the next look', async () => {
 
 test('a write of which nothing was heard does not cost the lease', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   const first = node(world, record, { node: 'a', instance: 'a1' });
   await settled();
   record.fault = 'unheard';
@@ -170,7 +144,7 @@ test('a write of which nothing was heard does not cost the lease', async () => {
 
 test('an owner that is cut off stops when its lease ends, and goes on with what it has when nobody came meanwhile', async () => {
   const world = new World();
-  const record = new MemoryRecord();
+  const record = new MemoryLeaseRecord();
   const first = node(world, record, { node: 'a', instance: 'a1' });
   await settled();
   record.fault = 'lost';
@@ -193,7 +167,7 @@ test('there are never two owners at once, and there is one again when the faults
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
       const world = new World();
-      const record = new MemoryRecord();
+      const record = new MemoryLeaseRecord();
       const nodes = ['a', 'b', 'c'].map((name) => node(world, record, { node: name, instance: `${name}1` }));
       const owners = () => nodes.filter((one) => one.lease.holds()).length;
       for (const one of steps) {
