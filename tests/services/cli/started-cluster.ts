@@ -27,9 +27,11 @@ export async function startCluster(options: {
   readonly env?: Readonly<Record<string, string>>;
   /** Of an earlier start, to find its data. */
   readonly dir?: string;
+  /** The module that is started. Default: with stand-ins for the services. */
+  readonly entry?: string;
 }): Promise<StartedCluster> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'trivet-start-')));
-  const entry = join(import.meta.dirname, 'start-with-stand-ins.ts');
+  const entry = options.entry ?? join(import.meta.dirname, 'start-with-stand-ins.ts');
   const args = ['--data', dir, '--nats-port', '0', '--http-port', '0', ...(options.args ?? [])];
   const child = spawn(process.execPath, [entry, ...args], {
     env: { ...process.env, ...options.env },
