@@ -3,13 +3,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
 import type { Figures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
-import {
-  type DeadLetter,
-  type DeadReason,
-  type KeptRecord,
-  type ReadMessage,
-  readMessage,
-} from './core/read-message.ts';
+import { type DeadLetter, type KeptRecord, type ReadMessage, readMessage } from './core/read-message.ts';
 import type { Series } from './core/series.ts';
 import type { Shipment } from './destinations.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -133,9 +127,11 @@ export class Collector {
       kind: 'arrived',
       delivery: { sequence, subject, receivedMs },
       bytes: delivery.body.length,
-      read: raw === undefined ? this.#read(delivery) : { kind: 'otlp', kept: [], dead: [], filtered: 0 },
+      read: raw === undefined ? this.#read(delivery) : rawRead(raw.body),
       raw,
     });
+    // Nothing more will come before something goes: to wait for others would be in vain.
+    if (held.isFull) this.#steps.flush();
   }
 
   /** Forgets the markers of what JetStream knows to be acknowledged. */
@@ -195,8 +191,8 @@ export class Collector {
       kept: applied.kept,
       series: applied.series,
       raw: step.raw,
-      asDeadLetter: (reason, message) => rawLetter(step, reason, message),
-      refused: async (letters) => {
+      refused: async (places, reason) => {
+        const letters = step.read.lettersOf(places, 'refused_by_destination', reason);
         refused += letters.length;
         await this.#bury(burialsOf(step, letters));
       },
@@ -217,12 +213,15 @@ function rawOf({ subject, body }: Delivery): Shipment['raw'] {
   return subject.endsWith(`.otlp.v1.${signal}`) && isSignal(signal) ? { signal, body } : undefined;
 }
 
-const rawLetter = (step: Arrived, reason: DeadReason, message: string): DeadLetter => ({
-  reason,
-  message,
-  index: undefined,
-  contentType: 'application/x-protobuf',
-  body: step.raw?.body ?? new Uint8Array(),
+/** An OTLP request is one record, which is not looked into. */
+const rawRead = (body: Uint8Array): ReadMessage => ({
+  kind: 'otlp',
+  kept: [],
+  dead: [],
+  filtered: 0,
+  lettersOf: (_places, reason, message) => [
+    { reason, message, index: undefined, contentType: 'application/x-protobuf', body },
+  ],
 });
 
 const burialsOf = (step: Arrived, letters: readonly DeadLetter[]): readonly Burial[] =>

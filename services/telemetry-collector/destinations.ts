@@ -1,9 +1,9 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { LogEntry, SpanEntry } from './core/interpret.ts';
-import type { DeadLetter, KeptRecord } from './core/read-message.ts';
+import type { KeptRecord } from './core/read-message.ts';
 import type { Series } from './core/series.ts';
-import { Lane, type LaneItem, type LaneState } from './lane.ts';
+import { Lane, type LaneOptions, type LaneState } from './lane.ts';
 import { OtlpEncoding, readPartial } from './otlp-encoding.ts';
 import { OtlpSender, type Signal, otlpTarget } from './otlp-http.ts';
 
@@ -14,10 +14,8 @@ export interface Shipment {
   readonly series: readonly Series[];
   /** An OTLP request as it came. */
   readonly raw: { readonly signal: Signal; readonly body: Uint8Array } | undefined;
-  /** Stores what a destination refuses for good; resolves once it is stored. */
-  readonly refused: (letters: readonly DeadLetter[]) => Promise<void>;
-  /** An OTLP request as a dead letter. */
-  readonly asDeadLetter: (reason: 'refused_by_destination', message: string) => DeadLetter;
+  /** Stores what a destination refuses for good, by the records' places; resolves once it is stored. */
+  readonly refused: (places: readonly number[], reason: string) => Promise<void>;
   /** Called once every destination has its part. */
   readonly done: () => void;
 }
@@ -31,10 +29,23 @@ export interface DestinationOptions {
   readonly log: Log;
 }
 
-type Outgoing<T> = { readonly entry: T; readonly record: KeptRecord; readonly shipment: Shipment };
+/** Entries of one message that go the same way. */
+interface Entries<T> {
+  readonly shipment: Shipment;
+  readonly entries: readonly Placed<T>[];
+}
 
-// Requests of some thousand items stay below the 4 MiB that receivers commonly allow.
-const itemsMax = 4_000;
+interface Placed<T> {
+  readonly index: number;
+  readonly entry: T;
+}
+
+type Ways<T> = Pick<LaneOptions<T>, 'encode' | 'halve' | 'sizeOf' | 'refused'> & {
+  readonly itemsMax?: number;
+};
+
+// Requests stay below the 4 MiB that receivers commonly allow.
+const itemsMax = 1_000;
 const bytesMax = 2 * 1_048_576;
 // A point of a histogram with its labels, roughly.
 const pointBytes = 600;
@@ -43,73 +54,66 @@ const pointBytes = 600;
 export class Destinations {
   readonly #options: DestinationOptions;
   readonly #metrics: Lane<Shipment> | undefined;
-  readonly #logs: Lane<Outgoing<LogEntry>> | undefined;
-  readonly #spans: Lane<Outgoing<SpanEntry>> | undefined;
+  readonly #logs: Lane<Entries<LogEntry>> | undefined;
+  readonly #spans: Lane<Entries<SpanEntry>> | undefined;
   readonly #raw: { readonly [S in Signal]: Lane<Shipment> | undefined };
 
   constructor(options: DestinationOptions) {
     this.#options = options;
     const encoding = new OtlpEncoding(options.instance);
-    this.#metrics = this.#lane('metrics', 'metrics', {
-      encode: (shipments) =>
-        encoding.metrics(
-          shipments.flatMap((one) => one.series),
-          options.clock.nowMs(),
-        ),
-      refused: (shipment, reason) => shipment.refused(shipment.kept.map((one) => lettered(one, reason))),
-    });
-    this.#logs = this.#lane('logs', 'logs', {
-      encode: (records) => encoding.logs(records.map((one) => one.entry)),
-      refused: ({ shipment, record }, reason) => shipment.refused([lettered(record, reason)]),
-    });
-    this.#spans = this.#lane('spans', 'traces', {
-      encode: (records) => encoding.spans(records.map((one) => one.entry)),
-      // The record is counted already, in its operation's series: only its span is lost, and the lane counts it.
-      refused: async () => undefined,
-    });
-    this.#raw = {
-      metrics: this.#rawLane('metrics'),
-      logs: this.#rawLane('logs'),
-      traces: this.#rawLane('traces'),
-    };
+    this.#metrics = this.#lane('metrics', 'metrics', metricsWays(encoding, options.clock));
+    this.#logs = this.#lane(
+      'logs',
+      'logs',
+      entryWays((entries) => encoding.logs(entries), refuseRecords),
+    );
+    this.#spans = this.#lane(
+      'spans',
+      'traces',
+      // The record is counted already, in its operation's series: only its span is lost, and the lane counts that.
+      entryWays(
+        (entries) => encoding.spans(entries),
+        async () => undefined,
+      ),
+    );
+    const raw = (signal: Signal) => this.#lane(`otlp-${signal}`, signal, rawWays);
+    this.#raw = { metrics: raw('metrics'), logs: raw('logs'), traces: raw('traces') };
   }
 
   /** True where something waits for a message of this content. */
   wants(kept: readonly KeptRecord[], raw: Signal | undefined): boolean {
     if (raw !== undefined) return this.#raw[raw] !== undefined;
-    return kept.some(
-      ({ updates, entry }) =>
-        (updates.length > 0 && this.#metrics !== undefined) ||
-        (entry !== undefined && this.#laneOf(entry) !== undefined),
-    );
+    return kept.some(({ updates, entry }) => {
+      if (updates.length > 0 && this.#metrics !== undefined) return true;
+      return entry !== undefined && ('kind' in entry ? this.#logs : this.#spans) !== undefined;
+    });
   }
 
   /** Puts everything on its way; `done` is called when all of it has arrived. */
   send(shipment: Shipment): void {
-    const entries = shipment.kept.flatMap((record) =>
-      record.entry === undefined ? [] : [{ entry: record.entry, record }],
-    );
-    const bytes = Math.ceil(shipment.bytes / Math.max(1, shipment.kept.length));
+    const { raw, series, bytes } = shipment;
+    // One for this call, so that the first lane to finish does not end it before the last one has begun.
     let waiting = 1;
     const done = () => {
       waiting -= 1;
       if (waiting === 0) shipment.done();
     };
-    const item = <T>(value: T, itemBytes: number): LaneItem<T> => {
+    const put = <T>(lane: Lane<T> | undefined, value: T, itemBytes: number): void => {
+      if (lane === undefined) return;
       waiting += 1;
-      return { value, bytes: itemBytes, done };
+      lane.add({ value, bytes: itemBytes, done });
     };
-    const { raw, series } = shipment;
-    if (raw !== undefined) this.#raw[raw.signal]?.add([item(shipment, raw.body.length)]);
-    if (series.length > 0) this.#metrics?.add([item(shipment, series.length * pointBytes)]);
-    const logs = entries.flatMap(({ entry, record }) =>
-      'kind' in entry ? [{ entry, record, shipment }] : [],
-    );
-    const spans = entries.flatMap(({ entry, record }) =>
-      'kind' in entry ? [] : [{ entry, record, shipment }],
-    );
-    if (logs.length > 0) this.#logs?.add(logs.map((one) => item(one, bytes)));
-    if (spans.length > 0) this.#spans?.add(spans.map((one) => item(one, bytes)));
+    if (raw !== undefined) put(this.#raw[raw.signal], shipment, raw.body.length);
+    if (series.length > 0) put(this.#metrics, shipment, series.length * pointBytes);
+    const logs: Placed<LogEntry>[] = [];
+    const spans: Placed<SpanEntry>[] = [];
+    for (const { index, entry } of shipment.kept) {
+      if (entry === undefined) continue;
+      if ('kind' in entry) logs.push({ index, entry });
+      else spans.push({ index, entry });
+    }
+    if (logs.length > 0) put(this.#logs, { shipment, entries: logs }, bytes);
+    if (spans.length > 0) put(this.#spans, { shipment, entries: spans }, bytes);
     done();
   }
 
@@ -128,29 +132,7 @@ export class Destinations {
     );
   }
 
-  #laneOf(entry: LogEntry | SpanEntry) {
-    return 'kind' in entry ? this.#logs : this.#spans;
-  }
-
-  #rawLane(signal: Signal): Lane<Shipment> | undefined {
-    return this.#lane(`otlp-${signal}`, signal, {
-      // As it came, alone: a request that is cut off would swallow the beginning of the next one.
-      itemsMax: 1,
-      encode: ([first]) => first?.raw?.body ?? new Uint8Array(),
-      refused: (shipment, reason) =>
-        shipment.refused([shipment.asDeadLetter('refused_by_destination', reason)]),
-    });
-  }
-
-  #lane<T>(
-    name: string,
-    signal: Signal,
-    ways: {
-      readonly itemsMax?: number;
-      readonly encode: (values: readonly T[]) => Uint8Array;
-      readonly refused: (value: T, reason: string) => Promise<void>;
-    },
-  ): Lane<T> | undefined {
+  #lane<T>(name: string, signal: Signal, ways: Ways<T>): Lane<T> | undefined {
     const { endpoint, env, clock, random01, log } = this.#options;
     const target = otlpTarget(signal, endpoint, env);
     if (target === undefined) return undefined;
@@ -160,5 +142,46 @@ export class Destinations {
   }
 }
 
-const lettered = (record: KeptRecord, reason: string): DeadLetter =>
-  record.asDeadLetter('refused_by_destination', reason);
+const metricsWays = (encoding: OtlpEncoding, clock: Clock): Ways<Shipment> => ({
+  encode: (shipments) =>
+    encoding.metrics(
+      shipments.flatMap((one) => one.series),
+      clock.nowMs(),
+    ),
+  sizeOf: (shipment) => shipment.series.length,
+  // A total is not one record's: which of them made it unacceptable cannot be told.
+  halve: () => undefined,
+  refused: (shipment, reason) => shipment.refused(placesOf(shipment.kept), reason),
+});
+
+const rawWays: Ways<Shipment> = {
+  // As it came, alone: a request that is cut off would swallow the beginning of the next one.
+  itemsMax: 1,
+  encode: ([first]) => first?.raw?.body ?? new Uint8Array(),
+  sizeOf: () => 1,
+  halve: () => undefined,
+  refused: (shipment, reason) => shipment.refused([0], reason),
+};
+
+const entryWays = <T>(
+  encode: (entries: readonly T[]) => Uint8Array,
+  refused: (value: Entries<T>, reason: string) => Promise<void>,
+): Ways<Entries<T>> => ({
+  encode: (values) => encode(values.flatMap((one) => one.entries.map((placed) => placed.entry))),
+  sizeOf: (value) => value.entries.length,
+  halve: ({ shipment, entries }) => {
+    if (entries.length < 2) return undefined;
+    const middle = entries.length >>> 1;
+    return [
+      { shipment, entries: entries.slice(0, middle) },
+      { shipment, entries: entries.slice(middle) },
+    ];
+  },
+  refused,
+});
+
+const refuseRecords = <T>({ shipment, entries }: Entries<T>, reason: string): Promise<void> =>
+  shipment.refused(placesOf(entries), reason);
+
+const placesOf = (placed: readonly { readonly index: number }[]): readonly number[] =>
+  placed.map((one) => one.index);

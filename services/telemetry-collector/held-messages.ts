@@ -7,7 +7,7 @@ export type HeldDelivery = Pick<Delivery, 'acknowledge' | 'working'>;
 export interface HeldLimits {
   /** Messages that this collector holds without an acknowledgement. */
   readonly messagesMax: number;
-  /** Their bytes: with a destination that is down this is what the collector's memory grows by, times a small factor. */
+  /** Their bytes: with a destination that is down the collector's memory grows by some ten times this. */
   readonly bytesMax: number;
   /** Least room of one request: the largest message must fit. */
   readonly requestBytesMin: number;
@@ -19,7 +19,7 @@ export interface HeldLimits {
  */
 export const heldLimits = (payloadMax = 1_048_576): HeldLimits => ({
   messagesMax: 4_000,
-  bytesMax: 4 * 1_048_576,
+  bytesMax: 2 * 1_048_576,
   // With its subject and headers.
   requestBytesMin: payloadMax + 65_536,
 });
@@ -33,6 +33,8 @@ export class HeldMessages {
   readonly #clock: Clock;
   readonly #held = new Map<number, { delivery: HeldDelivery; readonly bytes: number }>();
   #bytes = 0;
+  /** Of one message, as they came lately. */
+  #bytesMean = 4_096;
   #waiting: (() => void) | undefined;
   #cancel: () => void = () => undefined;
   #released = false;
@@ -48,6 +50,10 @@ export class HeldMessages {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  get isFull(): boolean {
+    return this.#held.size >= this.#limits.messagesMax || this.#bytes >= this.#limits.bytesMax;
   }
 
   /** Says `working` for every held message each `intervalMs`, until `stop`. */
@@ -78,6 +84,7 @@ export class HeldMessages {
     const { acknowledge, working, body } = delivery;
     this.#held.set(delivery.sequence, { delivery: { acknowledge, working }, bytes: body.length });
     this.#bytes += body.length;
+    this.#bytesMean += (body.length - this.#bytesMean) / 16;
     return true;
   }
 
@@ -93,7 +100,7 @@ export class HeldMessages {
   /** Resolves once there is room for more, with how much. After `release` at once. */
   async room(): Promise<Room> {
     const { messagesMax, bytesMax, requestBytesMin } = this.#limits;
-    if (this.#held.size >= messagesMax || this.#bytes >= bytesMax) {
+    if (this.isFull) {
       await new Promise<void>((resolve) => {
         this.#waiting = () => {
           // Not with the first byte: a request for one message costs as much as one for hundreds.
@@ -103,8 +110,9 @@ export class HeldMessages {
       });
     }
     this.#waiting = undefined;
+    const fitting = Math.ceil((bytesMax - this.#bytes) / Math.max(1, this.#bytesMean));
     return {
-      messages: Math.max(1, messagesMax - this.#held.size),
+      messages: Math.max(1, Math.min(messagesMax - this.#held.size, fitting)),
       bytes: Math.max(requestBytesMin, bytesMax - this.#bytes),
     };
   }

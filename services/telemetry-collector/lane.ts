@@ -17,7 +17,11 @@ export interface LaneOptions<T> {
   readonly bytesMax: number;
   /** The request that carries these; encoded once, so that a repetition is the same to the byte. */
   readonly encode: (values: readonly T[]) => Uint8Array;
+  /** How much one value counts for in the figures: the records in it. */
+  readonly sizeOf: (value: T) => number;
   readonly post: (body: Uint8Array) => Promise<Outcome>;
+  /** Divides one item whose request is refused; undefined where it cannot be divided. */
+  readonly halve: (value: T) => readonly [T, T] | undefined;
   /** Told of one that the destination refuses for good; once it resolves, the item is done. */
   readonly refused: (value: T, reason: string) => Promise<void>;
   readonly clock: Clock;
@@ -28,7 +32,9 @@ export interface LaneOptions<T> {
 export interface LaneState {
   readonly name: string;
   readonly state: 'up' | 'down';
+  /** Messages that are on their way or wait for it. */
   readonly waiting: number;
+  /** Records, points or requests, as the destination counts them. */
   readonly accepted: number;
   readonly refused: number;
   readonly retries: number;
@@ -53,8 +59,8 @@ export class Lane<T> {
     this.#options = options;
   }
 
-  add(items: readonly LaneItem<T>[]): void {
-    for (const item of items) this.#queue.push(item);
+  add(item: LaneItem<T>): void {
+    this.#queue.push(item);
     if (!this.#running) void this.#run();
   }
 
@@ -101,24 +107,38 @@ export class Lane<T> {
   }
 
   async #send(items: readonly LaneItem<T>[]): Promise<void> {
-    const outcome = await this.#deliver(this.#options.encode(items.map((item) => item.value)));
-    if (outcome === 'stopped') return;
+    if (await this.#settle(items.map((item) => item.value))) for (const item of items) item.done();
+  }
+
+  /** Sends until each value is accepted or refused for good. @returns false when it was stopped before */
+  async #settle(values: readonly T[]): Promise<boolean> {
+    const outcome = await this.#deliver(this.#options.encode(values));
+    if (outcome === 'stopped') return false;
+    const { sizeOf } = this.#options;
     if (outcome.kind === 'accepted') {
-      this.#counts.accepted += items.length - outcome.rejected;
+      const size = values.reduce((sum, value) => sum + sizeOf(value), 0);
+      this.#counts.accepted += Math.max(0, size - outcome.rejected);
       this.#counts.refused += outcome.rejected;
-      for (const item of items) item.done();
-      return;
+      return true;
     }
-    const [first] = items;
-    if (first !== undefined && items.length === 1) {
-      this.#counts.refused += 1;
-      await this.#options.refused(first.value, outcome.reason);
-      first.done();
-      return;
+    const halves = this.#halves(values);
+    if (halves !== undefined) return (await this.#settle(halves[0])) && this.#settle(halves[1]);
+    for (const value of values) {
+      this.#counts.refused += sizeOf(value);
+      await this.#options.refused(value, outcome.reason);
     }
-    const middle = items.length >>> 1;
-    await this.#send(items.slice(0, middle));
-    await this.#send(items.slice(middle));
+    return true;
+  }
+
+  #halves(values: readonly T[]): readonly [readonly T[], readonly T[]] | undefined {
+    const [first] = values;
+    if (first === undefined) return undefined;
+    if (values.length === 1) {
+      const halves = this.#options.halve(first);
+      return halves === undefined ? undefined : [[halves[0]], [halves[1]]];
+    }
+    const middle = values.length >>> 1;
+    return [values.slice(0, middle), values.slice(middle)];
   }
 
   /** Posts until there is an answer that ends it. */

@@ -77,7 +77,7 @@ export class TelemetryStream implements Inbox {
       max_age: deadAgeMsMax * nanosPerMs,
       num_replicas: replicas,
     });
-    await this.#manager.consumers.add(streams.telemetry, {
+    await ensureConsumer(this.#manager, streams.telemetry, {
       durable_name: consumerName,
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
@@ -128,11 +128,12 @@ export class TelemetryStream implements Inbox {
   }
 }
 
+type WantedConsumer = Parameters<JetStreamManager['consumers']['add']>[1];
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 
 /** Creates the stream, or brings its limits up to date; refuses one that works in another way. */
 async function ensureStream(manager: JetStreamManager, wanted: WantedStream): Promise<string> {
-  const existing = await find(manager, wanted.name);
+  const existing = await found(() => manager.streams.info(wanted.name));
   const info =
     existing === undefined
       ? await manager.streams.add(wanted)
@@ -154,9 +155,21 @@ const mutable = ({ subjects, max_bytes, max_age, num_replicas }: WantedStream): 
   ...(num_replicas === undefined ? {} : { num_replicas }),
 });
 
-async function find(manager: JetStreamManager, name: string) {
+/** Creates the consumer, or brings its limits up to date. */
+async function ensureConsumer(
+  manager: JetStreamManager,
+  stream: string,
+  wanted: WantedConsumer,
+): Promise<void> {
+  const existing = await found(() => manager.consumers.info(stream, consumerName));
+  if (existing === undefined) await manager.consumers.add(stream, wanted);
+  else await manager.consumers.update(stream, consumerName, wanted);
+}
+
+/** What `ask` finds; undefined where it is not there. */
+async function found<T>(ask: () => Promise<T>): Promise<T | undefined> {
   try {
-    return await manager.streams.info(name);
+    return await ask();
   } catch (error) {
     if (error instanceof JetStreamApiError && error.status === 404) return undefined;
     throw error;

@@ -83,17 +83,18 @@ export class Totals {
       if (!mustBeSent) this.settle({ sequence, kind: read.kind, refused: 0 });
       return this.#again(read);
     }
-    const letters = [...read.dead];
+    const rejected: Record<Rejection, number[]> = { series_limit: [], type_conflict: [] };
     const kept: KeptRecord[] = [];
     const series = new Set<Series>();
     for (const record of read.kept) {
       const changed = this.#table.apply(record.updates);
-      if (isRejection(changed)) letters.push(record.asDeadLetter(changed, rejectionText[changed]));
+      if (isRejection(changed)) rejected[changed].push(record.index);
       else {
         kept.push(record);
         for (const one of changed) series.add(one);
       }
     }
+    const letters = [...read.dead, ...rejectedLetters(read, rejected)];
     const records = recordsOf(read, kept.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
     this.#mark(sequence, { delivered: !mustBeSent, records });
@@ -181,6 +182,16 @@ export class Totals {
 
 /** An OTLP request counts as one record, whatever it holds. */
 const recordsOf = (read: ReadMessage, kept: number): number => (read.kind === 'otlp' ? 1 : kept);
+
+const rejectedLetters = (
+  read: ReadMessage,
+  rejected: Readonly<Record<Rejection, readonly number[]>>,
+): readonly DeadLetter[] =>
+  rejections.flatMap((reason) =>
+    rejected[reason].length === 0 ? [] : read.lettersOf(rejected[reason], reason, rejectionText[reason]),
+  );
+
+const rejections = ['series_limit', 'type_conflict'] as const satisfies readonly Rejection[];
 
 const isRejection = (changed: readonly Series[] | Rejection): changed is Rejection =>
   typeof changed === 'string';

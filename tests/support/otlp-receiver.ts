@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type IncomingMessage, createServer } from 'node:http';
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
 
 /** What the receiver answers to one request. */
 export interface OtlpAnswer {
@@ -30,17 +30,16 @@ export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const accepted: OtlpRequest[] = [];
   const seen: OtlpRequest[] = [];
   let answer: (request: OtlpRequest) => OtlpAnswer | undefined = () => ({ status: 200 });
-  const server = createServer((incoming, response) => {
-    void readBody(incoming).then((body) => {
-      const request: OtlpRequest = { path: incoming.url ?? '', body };
-      seen.push(request);
-      const given = answer(request);
-      if (given === undefined) return;
-      if (given.status < 300) accepted.push(request);
-      response.writeHead(given.status, { 'content-type': 'application/x-protobuf', ...given.headers });
-      response.end(given.body);
-    });
-  });
+  const serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const request: OtlpRequest = { path: incoming.url ?? '', body: await readBody(incoming) };
+    seen.push(request);
+    const given = answer(request);
+    if (given === undefined) return;
+    if (given.status < 300) accepted.push(request);
+    response.writeHead(given.status, { 'content-type': 'application/x-protobuf', ...given.headers });
+    response.end(given.body);
+  };
+  const server = createServer((incoming, response) => void serve(incoming, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

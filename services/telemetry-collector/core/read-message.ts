@@ -41,15 +41,22 @@ export interface ReadMessage {
   readonly kept: readonly KeptRecord[];
   readonly dead: readonly DeadLetter[];
   readonly filtered: number;
+  /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
+  readonly lettersOf: (
+    places: readonly number[],
+    reason: DeadReason,
+    message: string,
+  ) => readonly DeadLetter[];
 }
 
-export type Kept = Extract<Interpretation, { kind: 'kept' }>;
-
-export interface KeptRecord extends Kept {
+export interface KeptRecord {
+  /** Its place in the message. */
   readonly index: number;
-  /** The record as a dead letter, should it come to that. */
-  readonly asDeadLetter: (reason: DeadReason, message: string) => DeadLetter;
+  readonly updates: Kept['updates'];
+  readonly entry: Kept['entry'];
 }
+
+type Kept = Extract<Interpretation, { kind: 'kept' }>;
 
 export interface MessageBody {
   /** The last token of its subject. */
@@ -74,12 +81,12 @@ export function readMessage(message: MessageBody, context: MessageContext): Read
   }
   const decoded = decode(message.body, encoding);
   if (!decoded.ok) return unreadable(kind, message, 'undecodable', decoded.error.message);
-  const records: readonly unknown[] = Array.isArray(decoded.value) ? decoded.value : [decoded.value];
+  const records = recordsIn(decoded);
   if (records.length > telemetryRecordsMax) {
     const problem = `${records.length} records are more than ${telemetryRecordsMax}`;
     return unreadable(kind, message, 'too_many_records', problem);
   }
-  return readRecords(kind, records, encoding, context);
+  return readRecords({ kind, records, encoding, body: message.body }, context);
 }
 
 /** The whole message as one dead letter. */
@@ -96,36 +103,58 @@ function unreadable(
     contentType: message.contentType ?? json,
     body: message.body,
   };
-  return { kind, kept: [], dead: [letter], filtered: 0 };
+  return { kind, kept: [], dead: [letter], filtered: 0, lettersOf: () => [letter] };
 }
 
-function readRecords(
-  kind: TelemetryType,
-  records: readonly unknown[],
-  encoding: Encoding,
-  context: MessageContext,
-): ReadMessage {
+interface DecodedMessage {
+  readonly kind: TelemetryType;
+  readonly records: readonly unknown[];
+  readonly encoding: Encoding;
+  readonly body: Uint8Array;
+}
+
+function readRecords(decoded: DecodedMessage, context: MessageContext): ReadMessage {
+  const { kind, records, encoding, body } = decoded;
   const kept: KeptRecord[] = [];
   const dead: DeadLetter[] = [];
   let filtered = 0;
   for (const [index, record] of records.entries()) {
-    const asDeadLetter = (reason: DeadReason, message: string): DeadLetter => ({
-      reason,
-      message,
-      index,
-      contentType: encoding,
-      body: encode(record ?? null, encoding),
-    });
     const checked = check[kind](record);
     const meaning: Interpretation = checked.ok
       ? interpret(checked.value, index, context)
       : { kind: 'rejected', reason: 'invalid_record', message: checked.error.message };
-    if (meaning.kind === 'kept') kept.push({ ...meaning, index, asDeadLetter });
+    if (meaning.kind === 'kept') kept.push({ index, updates: meaning.updates, entry: meaning.entry });
     else if (meaning.kind === 'filtered') filtered += 1;
-    else dead.push(asDeadLetter(meaning.reason, meaning.message));
+    else dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
   }
-  return { kind, kept, dead, filtered };
+  return {
+    kind,
+    kept,
+    dead,
+    filtered,
+    lettersOf: (places, reason, message) => {
+      const again = recordsIn(decode(body, encoding));
+      return places.map((index) => letter({ record: again[index], index, encoding }, reason, message));
+    },
+  };
 }
+
+const recordsIn = (decoded: Result<unknown>): readonly unknown[] => {
+  if (!decoded.ok) return [];
+  return Array.isArray(decoded.value) ? decoded.value : [decoded.value];
+};
+
+const letter = (
+  one: { readonly record: unknown; readonly index: number; readonly encoding: Encoding },
+  reason: DeadReason,
+  message: string,
+): DeadLetter => ({
+  reason,
+  message,
+  index: one.index,
+  contentType: one.encoding,
+  body: encode(one.record ?? null, one.encoding),
+});
 
 const validMetric = validator(TelemetryMetric);
 const validEvent = validator(TelemetryEvent);

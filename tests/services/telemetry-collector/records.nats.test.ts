@@ -92,9 +92,11 @@ test('Prometheus reads the same text over HTTP and over NATS', async () => {
 test('MessagePack is read as JSON is, alone and in an array', async () => {
   const headers = headersOf({ 'Content-Type': msgpack });
   const publish = (body: unknown) =>
-    cluster.nats.js.publish(cluster.subjects.telemetry('metric'), encode(body, msgpack), {
-      ...(headers === undefined ? {} : { headers }),
-    });
+    cluster.nats.js.publish(
+      cluster.subjects.telemetry('metric'),
+      encode(body, msgpack),
+      headers && { headers },
+    );
   await publish({ name: 'packed', value: 1, type: 'counter' });
   await publish([
     { name: 'packed', value: 2, type: 'counter' },
@@ -130,9 +132,7 @@ test.each([
 ])('a %s message of %s type, %s, is kept as %s', async (kind, contentType, body, reason) => {
   const before = (await cluster.stats()).reasons[reason] ?? 0;
   const headers = headersOf({ 'Content-Type': contentType });
-  await cluster.nats.js.publish(cluster.subjects.telemetry(kind), body, {
-    ...(headers === undefined ? {} : { headers }),
-  });
+  await cluster.nats.js.publish(cluster.subjects.telemetry(kind), body, headers && { headers });
   await until(
     () => cluster.stats(),
     (stats) => stats.reasons[reason] === before + 1,
@@ -147,6 +147,8 @@ const valid = {
   error: { message: 'm', type: 't', stack: 's', level: 'error', attributes: {}, timestamp: 1, source: 's' },
   log: { message: 'm', level: 'info', attributes: {}, timestamp: 1, source: 's' },
 };
+
+const byText = (one: string, other: string): number => one.localeCompare(other);
 
 test.each(telemetryKinds)(
   'every way to break a %s record ends as a dead letter that names the field',
@@ -165,13 +167,12 @@ test.each(telemetryKinds)(
     expect(after.kinds[kind].deadLettered - before.kinds[kind].deadLettered).toBe(bad.length);
     expect(after.kinds[kind].exported - before.kinds[kind].exported).toBe(1);
     const letters = (await cluster.deadLetters()).slice(lettersBefore);
-    expect(letters.map((letter) => letter.message.split(' ', 1)[0]).sort()).toEqual(
-      bad.map((one) => one.field).sort(),
-    );
+    const named = letters.map((letter) => letter.message.split(' ', 1)[0] ?? '');
+    expect(named.toSorted(byText)).toEqual(bad.map((one) => one.field).toSorted(byText));
   },
 );
 
-test('one message in the figures of nats micro', async () => {
+test('the service protocol shows a collector under its name', async () => {
   const reply = await cluster.nats.connection.request('$SRV.STATS.trivet-telemetry', '');
   expect(reply.json()).toMatchObject({ name: 'trivet-telemetry', endpoints: [{ name: 'query' }] });
 });
