@@ -74,10 +74,11 @@ export class CacheService {
     this.#expireLater(expiryPeriodMs);
   }
 
-  /** Answers no more, at once, and forgets what it held: another node may have become the owner. */
+  /** Takes no more requests, and forgets what it held: another node may have become the owner. */
   cease(): void {
     this.#cancelExpiry();
-    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+    // Drained, so that what is on its way is refused and not left without an answer. A closed connection has nothing.
+    for (const subscription of this.#subscriptions) subscription.drain().catch(() => {});
     this.#subscriptions = [];
     this.#namespaces = this.#emptyNamespaces();
   }

@@ -60,6 +60,8 @@ function importRule(file: string, imported: string): string | undefined {
   }
   if (!file.startsWith('tests/') && imported.startsWith('#services/'))
     return `a service is not imported, it is asked over NATS: ${imported}`;
+  if (!file.startsWith('tests/') && imported.startsWith('#tests/'))
+    return `the tests are not there where this runs: ${imported}`;
   return doorRule(file, imported);
 }
 
