@@ -1,3 +1,5 @@
+import { refuseField } from '#shared/protocol/errors.ts';
+import { isName } from '#shared/protocol/names.ts';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
@@ -11,8 +13,9 @@ import {
   RetentionPolicy,
   StorageType,
 } from '#shared/runtime/nats.ts';
-import { decideEnqueue } from './core/enqueue-decisions.ts';
+import { type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
 import type { Turn } from './core/turn.ts';
+import { enqueueBytes } from './log-bytes.ts';
 import type { Partition } from './partition.ts';
 import { readEnqueue, refusedPublish } from './queue-requests.ts';
 import type { Work } from './work.ts';
@@ -135,17 +138,17 @@ export class IngestReader {
   }
 
   #workOf(message: JsMsg): Work {
-    const queue = message.subject.split('.').at(-1) ?? '';
+    const request = requestOf(message);
     const finished = () => {
       this.#underWay -= 1;
       this.#room?.();
     };
     return {
-      bytes: message.data.length + 256,
+      bytes: enqueueBytes(request),
       // It is stored in NATS already: refusing it here would not make it smaller.
       room: 'always',
       decide: (turn) => {
-        this.#takeIn(turn, queue, message);
+        this.#takeIn(turn, request, message);
         return finished;
       },
       // Not decided, so not marked: who owns the partition next reads it again.
@@ -153,15 +156,12 @@ export class IngestReader {
     };
   }
 
-  #takeIn(turn: Turn, queue: string, message: JsMsg): void {
+  #takeIn(turn: Turn, request: EnqueueRequest, message: JsMsg): void {
     // A consumer that was made again after a lost connection may begin before what is under way.
     if (message.seq <= this.#mark()) return;
-    const read = readEnqueue(queue, message.data, message.headers, false);
-    const decided = decideEnqueue(
-      turn,
-      read.ok ? read.value : refusedPublish(queue, message.data, message.headers, read.error),
-    );
-    if (!decided.ok) decideEnqueue(turn, refusedPublish(queue, message.data, message.headers, decided.error));
+    const decided = decideEnqueue(turn, request);
+    if (!decided.ok)
+      decideEnqueue(turn, refusedPublish(request.queue, message.data, message.headers, decided.error));
     turn.emit({ kind: 'ingested', stream: this.#identity, sequence: message.seq });
   }
 
@@ -199,3 +199,13 @@ export class IngestReader {
     if (!this.#stopped) this.#schedulePurge();
   }
 }
+
+/** What a publish asks for. One that cannot be understood is kept as failed: its publisher has its PubAck. */
+function requestOf({ subject, data, headers }: JsMsg): EnqueueRequest {
+  const queue = subject.split('.').at(-1) ?? '';
+  const read = isName(queue) ? readEnqueue(queue, data, headers, false) : badName;
+  return read.ok ? read.value : refusedPublish(queue, data, headers, read.error);
+}
+
+// NATS lets any token through. Nobody can ask for such a queue, but its figures show that something went wrong.
+const badName = refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');

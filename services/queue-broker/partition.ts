@@ -32,6 +32,9 @@ export interface PartitionOptions extends Recovered {
 const groupBytesMax = 4 * 1_048_576;
 const groupWorkMax = 4_096;
 
+/** What one request may add to the log: below NATS's `max_payload`, with room for what time and waiters add. */
+const recordBytesMax = 7.5 * 1_048_576;
+
 /** What may wait to be decided: beyond it callers are told to come again. */
 const inboxBytesMax = 128 * 1_048_576;
 const inboxWorkMax = 200_000;
@@ -96,6 +99,7 @@ export class Partition {
   /** Takes a request in; it is decided with the next group. */
   submit(work: Work): void {
     if (this.#ended) return work.refuse(notOwner);
+    if (work.bytes > recordBytesMax) return work.refuse(tooLarge);
     if (this.#inbox.length >= inboxWorkMax || this.#inboxBytes > inboxBytesMax) return work.refuse(tooBusy);
     this.#inbox.push(work);
     this.#inboxBytes += work.bytes;
@@ -143,7 +147,9 @@ export class Partition {
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#running = undefined;
-        this.#schedule();
+        // What was submitted between the last look at the inbox and here found a run that was ending.
+        if (this.#inbox.length > 0) this.#wake();
+        else this.#schedule();
       });
   }
 
@@ -172,10 +178,12 @@ export class Partition {
     if (turn.facts.length > 0) {
       await this.#append(turn.facts, turn.at, sequence, applied.epoch).catch((error: unknown) => {
         for (const work of group) work.refuse(outcomeUnknown);
+        this.#line.fail(outcomeUnknown);
         throw error;
       });
       this.#options.announce(partition, [...events, ...claims], turn.at);
     }
+    this.#line.commit();
     for (const answer of answers) answer();
     return more;
   }
@@ -289,6 +297,10 @@ const notOwner: Refusal = { code: 'unavailable', message: 'this broker no longer
 const outcomeUnknown: Refusal = {
   code: 'timeout',
   message: 'the outcome is not known: ask again, with the same key or token',
+};
+const tooLarge: Refusal = {
+  code: 'payload_too_large',
+  message: 'what the request becomes does not fit one record of the log, send it in parts',
 };
 const tooBusy: Refusal = {
   code: 'unavailable',

@@ -1,5 +1,6 @@
 import { type Encoding, decode, encode, encodingOf, msgpack } from '#shared/protocol/encoding.ts';
-import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { keyLengthMax } from '#shared/protocol/limits.ts';
 
 /** A payload as it is stored. */
 export interface Payload {
@@ -20,6 +21,8 @@ export function rawPayload(
   contentType: string | undefined,
   strict: boolean,
 ): Result<Payload> {
+  if ((contentType ?? '').length > keyLengthMax)
+    return refuseField('Content-Type', `must have at most ${keyLengthMax} characters`);
   const given = contentType === undefined || contentType === '' ? {} : { contentType };
   const encoding = encodingOf(contentType);
   if (encoding === msgpack) {

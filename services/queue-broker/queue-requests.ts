@@ -54,7 +54,10 @@ const optionHeaders = {
   key: 'Nats-Msg-Id',
 } as const;
 
-const carriedApart = /^(nats-|trivet-|content-type$|accept$)/i;
+const carriedApart = /^(nats-|content-type$|accept$)/i;
+
+/** Ours: one that is not in the table is a misspelt option, never a header of the user's. */
+const ownHeader = /^trivet-/i;
 
 /** `enqueue` and plain publishes: the body is the payload, the options are headers. */
 export function readEnqueue(
@@ -68,6 +71,9 @@ export function readEnqueue(
   return withOptions(queue, payload.value, headerOptions(headers), headerFault);
 }
 
+/** Options that may be a number: of attempts, or of milliseconds. A header is always text. */
+const numericOptions = new Set(['maxAttempts', 'delay', 'runAt', 'timeout', 'expires']);
+
 /** Options as the headers give them; `headers` are all others, such as `traceparent`. */
 function headerOptions(headers: MsgHdrs | undefined): Record<string, unknown> {
   const options: Record<string, unknown> = {};
@@ -75,9 +81,13 @@ function headerOptions(headers: MsgHdrs | undefined): Record<string, unknown> {
   for (const [name, header] of Object.entries(optionHeaders)) {
     const given = headers.get(header);
     if (given === '') continue;
-    options[name] = name === 'maxAttempts' && /^[0-9]{1,9}$/.test(given) ? Number(given) : given;
+    options[name] = numericOptions.has(name) && /^[0-9]{1,15}$/.test(given) ? Number(given) : given;
   }
-  const others = headers.keys().filter((name) => !carriedApart.test(name));
+  const known: readonly string[] = Object.values(optionHeaders);
+  for (const name of headers.keys()) {
+    if (ownHeader.test(name) && !known.includes(name)) options[name] = headers.get(name);
+  }
+  const others = headers.keys().filter((name) => !carriedApart.test(name) && !ownHeader.test(name));
   if (others.length > 0)
     options['headers'] = Object.fromEntries(others.map((name) => [name, headers.get(name)]));
   return options;
@@ -117,7 +127,9 @@ export function refusedPublish(
 ): EnqueueRequest {
   const defaults = readItemOptions({});
   if (!defaults.ok) throw new Error('an item without options is refused');
-  const payload = rawPayload(body.slice(0, limits.payloadBytesMax), headers?.get('Content-Type'), false);
+  const contentType = headers?.get('Content-Type') ?? '';
+  const kept = contentType.length <= limits.keyLengthMax ? contentType : undefined;
+  const payload = rawPayload(body.slice(0, limits.payloadBytesMax), kept, false);
   const key = headers?.get('Nats-Msg-Id') ?? '';
   const keyed = key !== '' && key.length <= limits.keyLengthMax ? { key } : {};
   return {
@@ -154,6 +166,8 @@ export function readDequeue(queue: string, body: unknown, claim: string | undefi
   if (waitMs === undefined || waitMs > limits.waitMsMax) return refuseField('wait', 'must be at most 60s');
   const leaseMs = readLease(lease);
   if (!leaseMs.ok) return leaseMs;
+  if (claim !== undefined && claim.length > limits.keyLengthMax)
+    return refuseField('Nats-Msg-Id', `must have at most ${limits.keyLengthMax} characters`);
   return accept({
     queue,
     max: max ?? 1,

@@ -1,4 +1,4 @@
-import { decode, json } from '#shared/protocol/encoding.ts';
+import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
@@ -21,6 +21,7 @@ import type { Turn } from './core/turn.ts';
 import { listItems } from './item-list.ts';
 import { itemView, withPayload } from './item-views.ts';
 import type { Observer } from './observation.ts';
+import type { NotedRequest } from './log-bytes.ts';
 import type { Partition } from './partition.ts';
 import {
   type LeasedCall,
@@ -181,15 +182,16 @@ export class QueueService {
           return decided.ok ? accept({ id, priority }) : decided;
         });
       case 'pause':
-      case 'resume':
         return this.#takePlain(request, checkEmpty(body), (turn) => {
-          decidePause(turn, request.queue, operation === 'pause');
-          return accept({ queue: request.queue, paused: operation === 'pause' });
+          decidePause(turn, request.queue, true);
+          return accept({ queue: request.queue, paused: true });
         });
+      case 'resume':
+        return this.#resume(request, checkEmpty(body));
     }
   }
 
-  #takeLeased<R, A>(
+  #takeLeased<R extends NotedRequest, A>(
     request: Request,
     call: Result<LeasedCall<R>>,
     decide: (turn: Turn, queue: string, request: R) => Result<A>,
@@ -209,6 +211,12 @@ export class QueueService {
   ): Refusal | undefined {
     if (!query.ok) return query.error;
     request.partition.submit(works.plainWork(request.caller, (turn) => decide(turn, query.value)));
+    return undefined;
+  }
+
+  #resume({ partition, queue, caller }: Request, checked: Result<unknown>): Refusal | undefined {
+    if (!checked.ok) return checked.error;
+    partition.submit(works.resumeWork(partition, queue, caller));
     return undefined;
   }
 
@@ -281,12 +289,16 @@ export class QueueService {
   }
 }
 
-/** `enqueue` takes a payload of any content type; its reply is JSON then. */
+/** `enqueue` takes a payload of any content type; its reply is JSON then, unless `Accept` says otherwise. */
 function encodingsOf(message: Msg, operation: string): Result<RequestEncodings> {
   const encodings = requestEncodings(message);
   if (encodings.ok || operation !== 'enqueue' || encodings.error.details?.['field'] !== 'Content-Type')
     return encodings;
-  return accept({ request: json, reply: json });
+  const wanted = message.headers?.get('Accept') ?? '';
+  const reply = wanted === '' || wanted === '*/*' ? json : encodingOf(wanted);
+  return reply === undefined
+    ? refuseField('Accept', 'must be application/json or application/msgpack')
+    : accept({ request: json, reply });
 }
 
 const badQueue = refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;

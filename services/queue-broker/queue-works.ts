@@ -2,10 +2,12 @@ import type { Encoding } from '#shared/protocol/encoding.ts';
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
+import { decidePause } from './core/admin-decisions.ts';
 import { decideDequeue } from './core/dequeue-decision.ts';
 import { type EnqueueAnswer, type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
 import type { ExtendAnswer, SettledAnswer } from './core/lease-decisions.ts';
 import type { Turn } from './core/turn.ts';
+import { type NotedRequest, dequeueBytes, enqueueBytes, itemBytes, notedBytes } from './log-bytes.ts';
 import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './item-views.ts';
 import type { Partition } from './partition.ts';
 import type { DequeueCall, Each, LeasedCall } from './queue-requests.ts';
@@ -23,7 +25,7 @@ export interface Caller {
 
 export function enqueueWork(request: EnqueueRequest, caller: Caller): Work {
   return {
-    bytes: request.payload.length + itemBytes,
+    bytes: enqueueBytes(request),
     room: 'new-items',
     decide: (turn) => {
       const decided = decideEnqueue(turn, request);
@@ -35,7 +37,7 @@ export function enqueueWork(request: EnqueueRequest, caller: Caller): Work {
 
 export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], caller: Caller): Work {
   return {
-    bytes: requests.reduce((sum, one) => sum + itemBytes + (one.ok ? one.value.payload.length : 0), 0),
+    bytes: requests.reduce((sum, one) => sum + (one.ok ? enqueueBytes(one.value) : itemBytes), 0),
     room: 'new-items',
     decide: (turn) => {
       const items = requests.map((one) =>
@@ -55,23 +57,29 @@ export function dequeueWork(partition: Partition, request: DequeueCall, caller: 
     return () => caller.lease(turn.partition, items);
   };
   const nothing = () => caller.value({ items: [] });
+  let waits = false;
   return {
-    bytes: itemBytes,
+    bytes: dequeueBytes(request.max),
     room: 'claims',
     decide: (turn) => {
       const answer = attempt(turn);
       if (answer !== undefined) return answer;
       if (request.waitMs === 0) return nothing;
       // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
-      partition.wait({ queue: request.queue, decide: attempt, expire: nothing }, request.waitMs);
+      waits = true;
+      const { queue, waitMs } = request;
+      partition.wait({ queue, decide: attempt, expire: nothing, refuse: caller.refuse }, waitMs);
       return () => undefined;
     },
-    refuse: caller.refuse,
+    // Who waits is answered by the line: served, sent away, or told that the outcome is not known.
+    refuse: (refusal) => {
+      if (!waits) caller.refuse(refusal);
+    },
   };
 }
 
 /** `complete`, `fail`, `extend` or `release`, single or batch, and the next items in the same record. */
-export function leasedWork<R, A>(options: {
+export function leasedWork<R extends NotedRequest, A>(options: {
   readonly queue: string;
   readonly call: LeasedCall<R>;
   readonly caller: Caller;
@@ -80,8 +88,10 @@ export function leasedWork<R, A>(options: {
   readonly bytes: number;
 }): Work {
   const { queue, call, caller, decide, view } = options;
+  const noted = call.items.reduce((sum, one) => sum + (one.ok ? notedBytes(one.value) : 0), 0);
   return {
-    bytes: options.bytes + itemBytes * call.items.length,
+    bytes:
+      Math.max(options.bytes, noted) + itemBytes * call.items.length + dequeueBytes(call.fetch?.max ?? 0),
     room: 'always',
     decide: (turn) => {
       const decided = call.items.map((one) => (one.ok ? decide(turn, queue, one.value) : one));
@@ -99,6 +109,23 @@ export function leasedWork<R, A>(options: {
   };
 }
 
+/** Lets a queue hand out again; whoever waits at it is served in the same record. */
+export function resumeWork(partition: Partition, queue: string, caller: Caller): Work {
+  return {
+    bytes: itemBytes,
+    room: 'always',
+    decide: (turn) => {
+      decidePause(turn, queue, false);
+      const served = partition.waiting.serve(queue, turn);
+      return () => {
+        caller.value({ queue, paused: false });
+        for (const answer of served) answer();
+      };
+    },
+    refuse: caller.refuse,
+  };
+}
+
 /** A question or an administrative act: one answer, made within the turn. */
 export function plainWork(caller: Caller, decide: (turn: Turn) => Result<unknown>): Work {
   return {
@@ -111,9 +138,6 @@ export function plainWork(caller: Caller, decide: (turn: Turn) => Result<unknown
     refuse: caller.refuse,
   };
 }
-
-/** Bytes of a request and its facts besides payload and results, roughly. */
-const itemBytes = 256;
 
 const enqueuedView = (answer: EnqueueAnswer) => ({
   id: answer.id,

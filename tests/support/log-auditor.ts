@@ -29,6 +29,8 @@ export interface Audit {
   readonly items: ReadonlyMap<string, AuditedItem>;
   readonly fences: readonly AuditedFence[];
   readonly records: number;
+  /** Records that no broker wrote. */
+  readonly foreign: number;
   /** Whatever must not be, as sentences. */
   readonly faults: readonly string[];
 }
@@ -65,6 +67,9 @@ const comesFrom: Readonly<Record<string, readonly string[]>> = {
   reprioritized: ['scheduled', 'blocked', 'pending', 'retry'],
 };
 
+/** The header that every record of a broker carries. */
+const writtenBy = 'Trivet-Broker';
+
 const terminal = new Set(['done', 'failed', 'cancelled']);
 /** Facts that are not about items. */
 const aside = new Set(['queue-paused', 'swept']);
@@ -91,7 +96,8 @@ export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Pr
       const consumer = await jetstream(connection).consumers.get(stream, { opt_start_seq: 1 });
       const messages = await consumer.consume({ max_messages: 500 });
       for await (const message of messages) {
-        auditor.take(message.seq, message.subject === `${prefix}.fence.${partition}`, message.data);
+        const kind = message.subject === `${prefix}.fence.${partition}` ? 'fence' : 'batch';
+        auditor.take(message.seq, message.headers?.has(writtenBy) ? kind : 'foreign', message.data);
         if (message.seq >= last) break;
       }
       await messages.close();
@@ -117,6 +123,7 @@ class Auditor {
   readonly #fences: AuditedFence[] = [];
   readonly #faults: string[] = [];
   #records = 0;
+  #foreign = 0;
   #partition = 0;
   #sequence = 0;
   #epoch = 0;
@@ -131,12 +138,16 @@ class Auditor {
     this.#ingested.clear();
   }
 
-  take(sequence: number, isFence: boolean, data: Uint8Array): void {
+  take(sequence: number, kind: 'fence' | 'batch' | 'foreign', data: Uint8Array): void {
     this.#records += 1;
     if (sequence !== this.#sequence + 1) this.#fault(`record ${sequence} follows ${this.#sequence}`);
     this.#sequence = sequence;
+    if (kind === 'foreign') {
+      this.#foreign += 1;
+      return;
+    }
     const record = unpackr.unpack(data) as Batch & { readonly broker?: string };
-    if (isFence) {
+    if (kind === 'fence') {
       this.#epoch = sequence;
       this.#fences.push({ partition: this.#partition, sequence, broker: record.broker ?? '' });
       return;
@@ -149,7 +160,13 @@ class Auditor {
   }
 
   audit(): Audit {
-    return { items: this.#items, fences: this.#fences, records: this.#records, faults: this.#faults };
+    return {
+      items: this.#items,
+      fences: this.#fences,
+      records: this.#records,
+      foreign: this.#foreign,
+      faults: this.#faults,
+    };
   }
 
   #fold(fact: Fact, sequence: number): void {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { jetstream } from '@nats-io/jetstream';
+import { type PubAck, jetstream } from '@nats-io/jetstream';
 import { type Msg, type NatsConnection, connect, headers } from '@nats-io/transport-node';
 import { pack, unpack } from 'msgpackr';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
@@ -33,7 +33,7 @@ export interface RunningQueue {
   /** Bytes as they are, with these headers. */
   send(subject: string, body: Uint8Array | string, values?: HeaderValues): Promise<Reply>;
   /** A plain durable publish; resolves with its PubAck. */
-  publish(queue: string, body: Uint8Array | string, values?: HeaderValues): Promise<void>;
+  publish(queue: string, body: Uint8Array | string, values?: HeaderValues): Promise<PubAck>;
   stop(): Promise<void>;
 }
 
@@ -77,9 +77,8 @@ export async function startQueue(options: RunningQueueOptions = {}): Promise<Run
         'Content-Type': 'application/msgpack',
         ...values,
       }),
-    publish: async (queue, body, values = {}) => {
-      await js.publish(`trivet.jobs.${queue}`, body, { headers: headersOf(values) });
-    },
+    publish: (queue, body, values = {}) =>
+      js.publish(`trivet.jobs.${queue}`, body, { headers: headersOf(values) }),
     stop: async () => {
       await client.close();
       // A test may have killed or paused some of them: SIGKILL ends all alike.
@@ -120,3 +119,26 @@ export interface Leased {
 
 /** The leased items of a reply to `dequeue`. */
 export const leased = (reply: Reply): readonly Leased[] => (reply.body as { items: Leased[] }).items;
+
+/** What the tests read of an item as `get` and `list` show it. */
+export interface Shown {
+  readonly id: string;
+  readonly state: string;
+  readonly priority: string;
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  readonly group?: string;
+  readonly key?: string;
+  readonly runAt?: string;
+  readonly enqueuedAt: string;
+  readonly finishedAt?: string;
+  readonly payload?: unknown;
+  readonly payloadBase64?: string;
+  readonly attempts: readonly { readonly error?: { readonly message: string; readonly type?: string } }[];
+  readonly transitions: readonly { readonly at: string; readonly to: string; readonly why: string }[];
+}
+
+/** The items of one page of `list`. */
+export const listed = (reply: Reply): readonly Shown[] => (reply.body as { items: Shown[] }).items;
+
+export const shown = (reply: Reply): Shown => reply.body as Shown;
