@@ -64,6 +64,8 @@ export class Partition {
   #sweptAtMs = 0;
   #cancelTimer: (() => void) | undefined;
   #ended = false;
+  /** The table may be ahead of the log: nothing of it may be stored any more. */
+  #failed = false;
   #durableIngest: { readonly stream: string; readonly sequence: number };
 
   constructor(options: PartitionOptions) {
@@ -117,7 +119,7 @@ export class Partition {
     while (this.#running !== undefined) await this.#running;
     this.#end();
     await this.#storing;
-    if (this.#options.table.changeCount > 0) await this.#store();
+    if (!this.#failed && this.#options.table.changeCount > 0) await this.#store();
     await this.#options.store.close();
   }
 
@@ -271,6 +273,7 @@ export class Partition {
 
   /** A failed append or commit leaves the table ahead of what is durable: it is thrown away, never repaired. */
   #fail(error: unknown): void {
+    this.#failed = true;
     if (this.#ended) return;
     this.#end();
     this.#options.lost(error);

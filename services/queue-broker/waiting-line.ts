@@ -1,3 +1,4 @@
+import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Turn } from './core/turn.ts';
 import type { AfterCommit, Waiter } from './work.ts';
@@ -11,6 +12,8 @@ interface Place {
 export class WaitingLine {
   readonly #clock: Clock;
   readonly #places = new Map<string, Set<Place>>();
+  /** Served in the turn that is under way: not answered before its record is durable. */
+  #served: Waiter[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -41,9 +44,21 @@ export class WaitingLine {
       if (answer === undefined) break;
       this.#leave(place);
       place.cancelExpiry();
+      this.#served.push(place.waiter);
       answers.push(answer);
     }
     return answers;
+  }
+
+  /** The turn is durable: whoever was served in it has an answer. */
+  commit(): void {
+    this.#served = [];
+  }
+
+  /** The turn's outcome is not known: whoever was served in it has left the line and hears that instead. */
+  fail(refusal: Refusal): void {
+    for (const waiter of this.#served) waiter.refuse(refusal);
+    this.#served = [];
   }
 
   /** Sends everybody away with nothing. */

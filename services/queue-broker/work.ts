@@ -24,4 +24,6 @@ export interface Waiter {
   decide(turn: Turn): AfterCommit | undefined;
   /** Answers that none came in time. */
   expire(): void;
+  /** Answers that what it was given may not stand: the record's outcome is not known. */
+  refuse(refusal: Refusal): void;
 }
