@@ -113,8 +113,11 @@ export function runProcess(options: ProcessOptions): void {
       options.drainMsMax ?? 10_000,
     ),
   );
+  let known: string | undefined;
   actor.subscribe((snapshot) => {
-    log.info({ state: snapshot.value }, `process ${snapshot.value}`);
+    // A step that has ended gives a snapshot as well; only another state is news.
+    if (snapshot.value !== known) log.info(`process ${snapshot.value}`);
+    known = snapshot.value;
     if (snapshot.status !== 'done') return;
     endProcess(log, snapshot.value === 'failed' ? { failure: snapshot.context.failure } : undefined);
   });
