@@ -97,17 +97,18 @@ export class PartitionTable {
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */
   takeWoken(nowMs: number, max: number): readonly Item[] {
-    const woken: Item[] = [];
-    while (woken.length < max) {
+    // By order: an item may have two entries for one moment, such as a scheduled one whose priority was changed.
+    const woken = new Map<number, Item>();
+    while (woken.size < max) {
       const at = this.#wakes.firstRank;
       const order = this.#wakes.firstValue;
       if (at === undefined || order === undefined || at > nowMs) break;
       this.#wakes.shift();
       const item = order < 0 ? this.#leased.get(-order) : this.item(order);
       // An entry is stale when the item has moved on; its new moment has an entry of its own.
-      if (item !== undefined && wakeAt(item) === at) woken.push(item);
+      if (item !== undefined && wakeAt(item) === at) woken.set(item.order, item);
     }
-    return woken;
+    return [...woken.values()];
   }
 
   // Writing.

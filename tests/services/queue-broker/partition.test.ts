@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest';
+import { MemoryStore } from '#services/queue-broker/memory-store.ts';
+import { FencedError } from '#services/queue-broker/partition-log.ts';
+import { recoverPartition } from '#services/queue-broker/partition-recovery.ts';
+import { Partition } from '#services/queue-broker/partition.ts';
+import { readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
+import { type Caller, dequeueWork, enqueueManyWork } from '#services/queue-broker/queue-works.ts';
+import { json } from '#shared/protocol/encoding.ts';
+import { createLog } from '#shared/runtime/log.ts';
+import { VirtualClock } from '#tests/support/virtual-clock.ts';
+import { VirtualLog, VirtualStream, calmNetwork } from '#tests/support/virtual-log.ts';
+import { transitions } from '#tests/support/virtual-world.ts';
+import { defaultRetention } from '#services/queue-broker/core/queue-index.ts';
+import { value } from './made-table.ts';
+
+/** One partition on a quiet network. */
+async function owned() {
+  const clock = new VirtualClock();
+  const stream = new VirtualStream(clock);
+  const store = new MemoryStore();
+  const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
+  const shared = { partition: 0, clock, log: createLog('test', 'silent'), records, store };
+  const recovery = { ...shared, broker: 'a', transitions, retention: defaultRetention };
+  const recovered = await clock.until(recoverPartition(recovery));
+  const losses: unknown[] = [];
+  const partition = new Partition({
+    ...shared,
+    ...recovered,
+    random01: () => 0.5,
+    announce: () => undefined,
+    lost: (error) => losses.push(error),
+  });
+  return { clock, stream, store, partition, losses };
+}
+
+/** Somebody raises a fence of his own: the partition is lost, and its owner does not know it. */
+function takeAway(stream: VirtualStream): void {
+  stream.store({ kind: 'fence', data: new Uint8Array(), expectedFence: stream.lastFence });
+}
+
+function listener() {
+  const heard: string[] = [];
+  const caller: Caller = {
+    value: (answer) => heard.push(JSON.stringify(answer)),
+    refuse: ({ code }) => heard.push(code),
+    lease: (_, items) => heard.push(`leased ${items.length}`),
+    valueWithNext: (_, answer) => heard.push(JSON.stringify(answer)),
+  };
+  return { heard, caller };
+}
+
+const oneItem = () => value(readEnqueueMany('mail', { items: [{ payload: 1 }] }, json));
+
+test('a decision that the log refused is not stored, even when the partition is drained at that moment', async () => {
+  const { clock, stream, store, partition, losses } = await owned();
+  await clock.advance(100);
+  takeAway(stream);
+  const { heard, caller } = listener();
+  partition.submit(enqueueManyWork(oneItem(), caller));
+  await clock.until(partition.drain());
+  expect(losses[0]).toBeInstanceOf(FencedError);
+  expect(heard).toEqual(['timeout']);
+  expect([...store.items()]).toEqual([]);
+});
+
+test('a dequeue that waits is answered once when its partition is lost', async () => {
+  const { clock, stream, partition } = await owned();
+  const waiting = listener();
+  const call = value(readDequeue('mail', { wait: '5s' }, undefined));
+  takeAway(stream);
+  partition.submit(
+    enqueueManyWork(value(readEnqueueMany('other', { items: [{ payload: 1 }] }, json)), listener().caller),
+  );
+  partition.submit(dequeueWork(partition, call, waiting.caller));
+  await clock.advance(10_000);
+  expect(waiting.heard).toEqual(['{"items":[]}']);
+});
+
+test('a dequeue that was served by a record that the log refused hears that the outcome is not known', async () => {
+  const { clock, stream, partition } = await owned();
+  const waiting = listener();
+  partition.submit(
+    dequeueWork(partition, value(readDequeue('mail', { wait: '5s' }, undefined)), waiting.caller),
+  );
+  await clock.advance(10);
+  takeAway(stream);
+  partition.submit(enqueueManyWork(oneItem(), listener().caller));
+  await clock.advance(10_000);
+  expect(waiting.heard).toEqual(['timeout']);
+});

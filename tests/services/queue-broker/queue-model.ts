@@ -1,0 +1,381 @@
+import type { Claimed, Enqueued, Fact, Failed } from '#services/queue-broker/core/facts.ts';
+import { decodeBatch, decodeFence } from '#services/queue-broker/fact-codec.ts';
+import type { LogRecord } from '#services/queue-broker/partition-log.ts';
+import type { Submitted } from './submitted.ts';
+
+/** An item, as simply as it can be said. */
+export interface ModelItem {
+  readonly order: number;
+  readonly queue: string;
+  readonly payload: string;
+  readonly key: string | undefined;
+  readonly attemptsMax: number;
+  readonly expiresAt: number;
+  readonly timeoutMs: number;
+  state: 'scheduled' | 'pending' | 'processing' | 'retry' | 'done' | 'failed' | 'cancelled';
+  band: number;
+  attempt: number;
+  runAt: number;
+  readyAt: number;
+  /** Place in line: numbers that only grow; a released item keeps its own. */
+  place: number;
+  /** Record and time at which it last became ready. */
+  readySince: number;
+  token: number;
+  lease: { readonly leaseMs: number; readonly expiresAt: number; readonly claim?: string } | undefined;
+  startedAt: number;
+  finishedAt: number;
+  /** How each of its tokens came to its end. */
+  readonly endings: Map<number, 'done' | 'failed' | 'retry' | 'pending' | 'cancelled' | 'expired'>;
+}
+
+export interface ModelRetention {
+  readonly doneMs: number;
+  readonly doneMax: number;
+  readonly failedMs: number;
+}
+
+const agingMs = 300_000;
+const isFinal = ({ state }: ModelItem) => state === 'done' || state === 'failed' || state === 'cancelled';
+
+/**
+ * What a queue is, in the plainest words: a list of items. It reads the log on its own and holds every record against
+ * the rules and against what was asked for. It shares no code with the broker but the codec of the log.
+ */
+export class QueueModel {
+  readonly #submitted: Submitted;
+  readonly #retention: ModelRetention;
+  readonly items = new Map<number, ModelItem>();
+  /** Every item that there ever was: what became of a swept one must still be known. */
+  readonly all = new Map<number, ModelItem>();
+  readonly paused = new Set<string>();
+  /** Record at which a queue was last paused or resumed. */
+  readonly pauseChanged = new Map<string, number>();
+  readonly #keys = new Map<string, { readonly order: number; readonly until: number }>();
+  /** Finished items, in the order in which they finished. */
+  #finished: ModelItem[] = [];
+  #places = 0;
+  #epoch = 0;
+  sequence = 0;
+  at = 0;
+
+  constructor(submitted: Submitted, retention: ModelRetention) {
+    this.#submitted = submitted;
+    this.#retention = retention;
+  }
+
+  /** Takes a record of the log, or throws the sentence that it breaks. */
+  take(record: LogRecord): void {
+    must(record.sequence === this.sequence + 1, `record ${record.sequence} follows record ${this.sequence}`);
+    this.sequence = record.sequence;
+    if (record.kind === 'foreign') return;
+    if (record.kind === 'fence') {
+      const fence = decodeFence(record.data, record.sequence);
+      this.#epoch = record.sequence;
+      this.at = Math.max(this.at, fence.at);
+      for (const item of this.items.values())
+        if (item.lease !== undefined) item.lease = { ...item.lease, expiresAt: this.at + item.lease.leaseMs };
+      return;
+    }
+    const batch = decodeBatch(record.data, record.sequence);
+    must(batch.epoch === this.#epoch, `record ${record.sequence} was written by a former owner`);
+    must(batch.at >= this.at, `time runs back at record ${record.sequence}`);
+    this.at = batch.at;
+    for (const fact of batch.facts) this.#apply(fact);
+  }
+
+  /** The item that must be handed out next: strict by band, but a band's head rises one band every five minutes. */
+  next(queue: string): ModelItem | undefined {
+    const heads = [0, 1, 2, 3].map((band) => this.#head(queue, band)).filter((item) => item !== undefined);
+    const rank = (item: ModelItem) => Math.max(0, item.band - Math.floor((this.at - item.readyAt) / agingMs));
+    return heads.sort((a, b) => rank(a) - rank(b) || a.readyAt - b.readyAt || a.band - b.band)[0];
+  }
+
+  /** True when the item was handed out under this token, whatever became of it. */
+  wasClaimed(order: number, token: number): boolean {
+    const item = this.all.get(order);
+    return item !== undefined && (item.token === token || item.endings.has(token));
+  }
+
+  /** An item that a dequeue at `queue` could have had at any moment since the record `since`, or undefined. */
+  readySince(queue: string, since: number): ModelItem | undefined {
+    if (this.paused.has(queue) || (this.pauseChanged.get(queue) ?? 0) > since) return undefined;
+    return [...this.items.values()].find(
+      (item) =>
+        item.queue === queue &&
+        item.state === 'pending' &&
+        item.readySince <= since &&
+        item.expiresAt > this.at,
+    );
+  }
+
+  /** The item that is processing under this token, or undefined. */
+  holder(order: number, token: number): ModelItem | undefined {
+    const item = this.items.get(order);
+    return item?.state === 'processing' && item.token === token ? item : undefined;
+  }
+
+  #head(queue: string, band: number): ModelItem | undefined {
+    let head: ModelItem | undefined;
+    for (const item of this.items.values()) {
+      if (item.queue !== queue || item.band !== band || item.state !== 'pending') continue;
+      if (head === undefined || item.place < head.place) head = item;
+    }
+    return head;
+  }
+
+  #apply(fact: Fact): void {
+    switch (fact.kind) {
+      case 'enqueued':
+        return this.#enqueue(fact);
+      case 'claimed':
+        return this.#claim(fact);
+      case 'completed': {
+        const item = this.#leased(fact.order);
+        must(
+          this.#submitted.has('complete', fact.order, item.token),
+          `nobody completed item ${fact.order} with its token`,
+        );
+        this.#endLease(item, 'done');
+        return this.#finish(item, 'done');
+      }
+      case 'failed':
+        return this.#fail(fact);
+      case 'extended': {
+        const item = this.#leased(fact.order);
+        must(
+          this.#submitted.has('extend', fact.order, item.token),
+          `nobody extended item ${fact.order} with its token`,
+        );
+        item.lease = { ...item.lease, leaseMs: fact.leaseMs, expiresAt: this.at + fact.leaseMs };
+        return;
+      }
+      case 'released': {
+        const item = this.#leased(fact.order);
+        must(
+          this.#submitted.has('release', fact.order, item.token),
+          `nobody released item ${fact.order} with its token`,
+        );
+        this.#endLease(item, 'pending');
+        item.attempt -= 1;
+        item.state = 'pending';
+        item.readySince = this.sequence;
+        return;
+      }
+      case 'lease-expired':
+        return this.#expireLease(fact.order, fact.mayRetry);
+      case 'due':
+        return fact.orders.forEach((order) => this.#due(order));
+      case 'expired':
+        return fact.orders.forEach((order) => {
+          const item = this.#live(order);
+          must(item.expiresAt <= this.at, `item ${order} expired before its time`);
+          must(item.state !== 'processing', `item ${order} expired while somebody worked on it`);
+          this.#finish(item, 'failed');
+        });
+      case 'cancelled': {
+        const item = this.#live(fact.order);
+        must(this.#submitted.has('cancel', fact.order), `nobody cancelled item ${fact.order}`);
+        if (item.state === 'processing') this.#endLease(item, 'cancelled');
+        return this.#finish(item, 'cancelled');
+      }
+      case 'replayed':
+        return fact.orders.forEach((order) => this.#replay(order));
+      case 'reprioritized': {
+        const item = this.#live(fact.order);
+        must(
+          this.#submitted.has('reprioritize', fact.order, fact.band),
+          `nobody moved item ${fact.order} to band ${fact.band}`,
+        );
+        item.band = fact.band;
+        item.place = this.#place();
+        return;
+      }
+      case 'queue-paused':
+        must(
+          this.#submitted.has(fact.paused ? 'pause' : 'resume', fact.queue),
+          `nobody stopped or let on ${fact.queue}`,
+        );
+        if (fact.paused) this.paused.add(fact.queue);
+        else this.paused.delete(fact.queue);
+        this.pauseChanged.set(fact.queue, this.sequence);
+        return;
+      case 'swept':
+        return this.#sweep(fact.queue);
+      case 'ingested':
+        throw new Error('nothing was published, and yet something was ingested');
+    }
+  }
+
+  #enqueue(fact: Enqueued): void {
+    must(!this.all.has(fact.order), `place ${fact.order} is given twice`);
+    const payload = new TextDecoder().decode(fact.payload);
+    must(this.#submitted.has('enqueue', fact.queue, payload), `nobody enqueued ${payload} in ${fact.queue}`);
+    if (fact.key !== undefined) {
+      const name = `${fact.queue} ${fact.key}`;
+      const known = this.#keys.get(name);
+      must(
+        known === undefined || known.until <= this.at,
+        `key ${name} stands for item ${known?.order} and item ${fact.order}`,
+      );
+      must((fact.dedupUntil ?? 0) > this.at, `key ${name} stands for nothing`);
+      this.#keys.set(name, { order: fact.order, until: fact.dedupUntil ?? 0 });
+    }
+    const waits = fact.runAt !== undefined && fact.runAt > this.at;
+    const item: ModelItem = {
+      order: fact.order,
+      queue: fact.queue,
+      payload,
+      key: fact.key,
+      attemptsMax: fact.attemptsMax,
+      expiresAt: fact.expiresAt ?? Number.POSITIVE_INFINITY,
+      timeoutMs: fact.timeoutMs ?? Number.POSITIVE_INFINITY,
+      state: waits ? 'scheduled' : 'pending',
+      band: fact.band,
+      attempt: 0,
+      runAt: fact.runAt ?? 0,
+      readyAt: this.at,
+      place: this.#place(),
+      readySince: this.sequence,
+      token: 0,
+      lease: undefined,
+      startedAt: 0,
+      finishedAt: 0,
+      endings: new Map(),
+    };
+    this.items.set(fact.order, item);
+    this.all.set(fact.order, item);
+  }
+
+  #claim(fact: Claimed): void {
+    for (const order of fact.orders) {
+      const item = this.#live(order);
+      must(!this.paused.has(item.queue), `item ${order} was handed out though ${item.queue} is paused`);
+      must(
+        item.lease === undefined,
+        `item ${order} is handed out to a second worker while the first one holds it`,
+      );
+      must(item.state === 'pending', `item ${order} is handed out though it is ${item.state}`);
+      must(item.expiresAt > this.at, `item ${order} is handed out though it has expired`);
+      must(item.attempt < item.attemptsMax, `item ${order} is handed out more often than it may be`);
+      const first = this.next(item.queue)?.order;
+      must(first === order, `item ${order} is handed out, item ${first} was first in line`);
+      must(this.sequence > item.token, `the token of item ${order} does not grow`);
+      item.state = 'processing';
+      item.attempt += 1;
+      item.token = this.sequence;
+      item.startedAt = this.at;
+      item.lease = {
+        leaseMs: fact.leaseMs,
+        expiresAt: this.at + fact.leaseMs,
+        ...(fact.claim === undefined ? {} : { claim: fact.claim }),
+      };
+    }
+  }
+
+  #fail(fact: Failed): void {
+    const item = this.#leased(fact.order);
+    const asked = this.#submitted.failures(fact.order, item.token);
+    const retries = item.attempt < item.attemptsMax && fact.mayRetry;
+    must(
+      asked.some((one) => (one.retry && item.attempt < item.attemptsMax) === fact.mayRetry),
+      `nobody failed item ${fact.order} with its token in this way`,
+    );
+    must(fact.mayRetry === retries, `item ${fact.order} gets more attempts than it may have`);
+    this.#endLease(item, retries ? 'retry' : 'failed');
+    if (!retries) return this.#finish(item, 'failed');
+    item.state = 'retry';
+    item.runAt = fact.nextAttemptAt ?? 0;
+    must(item.runAt >= this.at, `the next attempt of item ${fact.order} lies in the past`);
+  }
+
+  #expireLease(order: number, mayRetry: boolean): void {
+    const item = this.#leased(order);
+    const over = (item.lease?.expiresAt ?? 0) <= this.at || item.startedAt + item.timeoutMs <= this.at;
+    must(over, `the lease of item ${order} was ended before its time`);
+    must(mayRetry === item.attempt < item.attemptsMax, `the lost lease of item ${order} was charged wrongly`);
+    this.#endLease(item, 'expired');
+    if (mayRetry) this.#makeReady(item);
+    else this.#finish(item, 'failed');
+  }
+
+  #due(order: number): void {
+    const item = this.#live(order);
+    must(
+      item.state === 'scheduled' || item.state === 'retry',
+      `item ${order} is due though it is ${item.state}`,
+    );
+    must(item.runAt <= this.at, `item ${order} is due before its time`);
+    this.#makeReady(item);
+  }
+
+  #replay(order: number): void {
+    const item = this.#known(order);
+    must(item.state === 'failed', `item ${order} is replayed though it is ${item.state}`);
+    must(this.#submitted.has('replay', order), `nobody replayed item ${order}`);
+    this.#finished = this.#finished.filter((one) => one !== item);
+    item.attempt = 0;
+    this.#makeReady(item);
+  }
+
+  #makeReady(item: ModelItem): void {
+    item.state = 'pending';
+    item.place = this.#place();
+    item.readyAt = this.at;
+    item.readySince = this.sequence;
+  }
+
+  #endLease(item: ModelItem, how: 'done' | 'failed' | 'retry' | 'pending' | 'cancelled' | 'expired'): void {
+    item.endings.set(item.token, how);
+    item.lease = undefined;
+  }
+
+  #finish(item: ModelItem, state: 'done' | 'failed' | 'cancelled'): void {
+    must(!isFinal(item), `item ${item.order} is ${state} though it was ${item.state} already`);
+    item.state = state;
+    item.finishedAt = this.at;
+    this.#finished.push(item);
+    this.#sweep(item.queue);
+  }
+
+  #sweep(queue: string): void {
+    const { doneMs, doneMax, failedMs } = this.#retention;
+    const here = this.#finished.filter((item) => item.queue === queue);
+    let kept = here.filter(({ state }) => state !== 'failed').length;
+    for (const item of here) {
+      const failed = item.state === 'failed';
+      const old = item.finishedAt + (failed ? failedMs : doneMs) <= this.at;
+      if (!old && (failed || kept <= doneMax)) continue;
+      if (!failed) kept -= 1;
+      this.items.delete(item.order);
+      this.#finished = this.#finished.filter((one) => one !== item);
+    }
+  }
+
+  #place(): number {
+    this.#places += 1;
+    return this.#places;
+  }
+
+  #known(order: number): ModelItem {
+    const item = this.items.get(order);
+    if (item === undefined) throw new Error(`the log speaks of item ${order}, which does not exist`);
+    return item;
+  }
+
+  #live(order: number): ModelItem {
+    const item = this.#known(order);
+    must(!isFinal(item), `item ${order} changes though it is ${item.state} already`);
+    return item;
+  }
+
+  #leased(order: number): ModelItem {
+    const item = this.#live(order);
+    must(item.state === 'processing', `item ${order} is spoken of as leased, it is ${item.state}`);
+    return item;
+  }
+}
+
+export function must(holds: boolean, sentence: string): asserts holds {
+  if (!holds) throw new Error(sentence);
+}

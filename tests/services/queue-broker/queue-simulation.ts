@@ -1,0 +1,239 @@
+import { MemoryStore } from '#services/queue-broker/memory-store.ts';
+import { VirtualWorld } from '#tests/support/virtual-world.ts';
+import { type ModelItem, QueueModel, must } from './queue-model.ts';
+import { SimulatedClients } from './simulated-clients.ts';
+import { Submitted } from './submitted.ts';
+import { contents, mustBeEqual, mustFollow } from './table-checks.ts';
+
+/** What a run did, so that a reader sees that it was not idle. */
+export interface SimulationFigures {
+  readonly items: number;
+  readonly records: number;
+  readonly takeovers: number;
+}
+
+/** Small enough that a short run sees items go. */
+const retention = { doneMs: 120_000, doneMax: 8, failedMs: 400_000 };
+const queues = ['mail', 'images', 'reports'] as const;
+const keys = ['k1', 'k2', 'k3', 'k4'] as const;
+const stepsOfChaos = 300;
+/** Longest delay, lease, back-off and timeout of the simulation are all below a minute and a half. */
+const drainMsMax = 900_000;
+
+/**
+ * One life of a partition, from one seed: chaos, then calm.
+ * Safety: every record in the log and every answer is held against the model; the rows of each broker and the log
+ * read from zero give one table, and it is the model's. Liveness: once the faults stop, every item of a queue that is
+ * not paused comes to its end, and no request stays without an answer.
+ * Throws the sentence that does not hold.
+ */
+export async function simulateQueue(seed: number): Promise<SimulationFigures> {
+  const run = new Run(seed);
+  await run.chaos();
+  await run.compareDisks();
+  await run.calm();
+  return run.figures();
+}
+
+class Run {
+  readonly #submitted = new Submitted();
+  readonly #model = new QueueModel(this.#submitted, retention);
+  readonly #world: VirtualWorld;
+  readonly #clients: SimulatedClients;
+  #payloads = 0;
+  #takeovers = 0;
+
+  constructor(seed: number) {
+    this.#world = new VirtualWorld({
+      seed,
+      retention,
+      onRecord: (record) => {
+        if (record.kind === 'fence') this.#takeovers += 1;
+        this.#model.take(record);
+      },
+    });
+    this.#clients = new SimulatedClients(this.#world, this.#model, this.#submitted);
+  }
+
+  figures(): SimulationFigures {
+    return { items: this.#model.all.size, records: this.#model.sequence, takeovers: this.#takeovers };
+  }
+
+  async chaos(): Promise<void> {
+    const { random } = this.#world;
+    this.#world.brokers[0]?.start();
+    await this.#pass(200);
+    for (let step = 0; step < stepsOfChaos; step += 1) {
+      this.#act();
+      if (random.chance(0.05)) this.#disturb();
+      // Mostly somebody takes over soon; a world without an owner decides nothing.
+      if (random.chance(0.3) && !this.#world.brokers.some(({ partition }) => partition !== undefined))
+        random.pick(this.#world.brokers).start();
+      await this.#pass(this.#patience());
+    }
+  }
+
+  /** All processes die; then each disk, and the log alone, must give the same table, and the model's. */
+  async compareDisks(): Promise<void> {
+    for (const broker of this.#world.brokers) broker.crash();
+    const fromLog = await this.#world.recoverCopy(new MemoryStore());
+    mustFollow(this.#model, fromLog.table, false);
+    const expected = contents(fromLog.table, keys);
+    for (const { name, rows } of this.#world.brokers) {
+      const fromDisk = await this.#world.recoverCopy(rows);
+      mustBeEqual(`the log from zero and disk ${name}`, expected, contents(fromDisk.table, keys));
+    }
+  }
+
+  /** No more faults: everything that is not paused must come to an end. */
+  async calm(): Promise<void> {
+    const { clock } = this.#world;
+    this.#world.faulty = false;
+    const owner = this.#world.random.pick(this.#world.brokers);
+    // Late messages of the time of faults may still be under way: whatever they do, a broker tries again.
+    for (let tries = 0; tries < 10 && owner.partition === undefined; tries += 1) {
+      owner.start();
+      await this.#pass(2_000);
+    }
+    must(owner.partition !== undefined, 'no broker gets the partition though nothing is in its way');
+    this.#clients.forgetUnanswered();
+    const stopped = this.#world.random.chance(0.3) ? this.#world.random.pick(queues) : undefined;
+    for (const queue of queues) this.#clients.pause(queue, queue === stopped);
+    await this.#pass(50);
+    const untilMs = clock.monotonicMs() + drainMsMax;
+    while (this.#open(stopped).length > 0 && clock.monotonicMs() < untilMs) await this.#drainSome(stopped);
+    const left = this.#open(stopped).map(({ order, state, queue }) => `${order} (${state} in ${queue})`);
+    must(left.length === 0, `items come to no end though nothing is in their way: ${left.join(', ')}`);
+    // Longer than the longest delay of a repeated request and the longest wait of a dequeue together.
+    await this.#pass(85_000);
+    must(this.#clients.unanswered === 0, `${this.#clients.unanswered} requests were never answered`);
+    const { table } = owner.partition;
+    await clock.until(owner.drain());
+    mustFollow(this.#model, table, true);
+    for (const order of this.#clients.acknowledged)
+      must(this.#model.all.has(order), `item ${order} was acknowledged and does not exist`);
+    await this.compareDisks();
+  }
+
+  /** Items that have not come to their end, in the queues that are not paused. */
+  #open(stopped: string | undefined): readonly ModelItem[] {
+    const ended = new Set(['done', 'failed', 'cancelled']);
+    return [...this.#model.items.values()].filter((item) => item.queue !== stopped && !ended.has(item.state));
+  }
+
+  async #drainSome(stopped: string | undefined): Promise<void> {
+    const before = this.#clients.held.length;
+    for (const queue of queues) {
+      if (queue === stopped) continue;
+      // A pause of the time before may arrive late, as any request.
+      if (this.#model.paused.has(queue)) this.#clients.pause(queue, false);
+      this.#clients.dequeue(queue, { max: 5, wait: '1s', lease: '10s' });
+    }
+    await this.#pass(1_200);
+    for (const held of this.#clients.held.slice(before)) this.#clients.complete(held);
+    await this.#pass(100);
+  }
+
+  /** Lets time pass, and stops at the first sentence that does not hold. */
+  async #pass(ms: number): Promise<void> {
+    await this.#world.clock.advance(ms);
+    const [failure] = this.#world.failures;
+    if (failure !== undefined) throw failure;
+  }
+
+  #patience(): number {
+    const { random } = this.#world;
+    if (random.chance(0.01)) return random.integer(200_000, 700_000);
+    if (random.chance(0.06)) return random.integer(3_000, 40_000);
+    return random.chance(0.5) ? 0 : random.integer(0, 60);
+  }
+
+  /** One fault, or the end of one. */
+  #disturb(): void {
+    const { random, brokers } = this.#world;
+    const broker = random.pick(brokers);
+    if (!brokers.some(({ runs, isPaused }) => runs && !isPaused))
+      return broker.isPaused ? broker.wake() : broker.start();
+    if (!broker.runs) return broker.start();
+    if (broker.isPaused) return random.chance(0.8) ? broker.wake() : broker.crash();
+    const dice = random.next01();
+    if (dice < 0.4) broker.crash();
+    else if (dice < 0.8) broker.pause();
+    else if (dice < 0.85) broker.loseDisk();
+    else if (dice < 0.92) void broker.drain();
+    else this.#world.stream.intrude();
+  }
+
+  /** One thing that a client does. */
+  #act(): void {
+    const { random } = this.#world;
+    const queue = random.pick(queues);
+    const dice = random.next01();
+    if (dice < 0.27) return this.#clients.enqueue(queue, [this.#newItem()]);
+    if (dice < 0.32) {
+      const items = Array.from({ length: random.integer(2, 8) }, () => this.#newItem());
+      return this.#clients.enqueue(queue, items);
+    }
+    if (dice < 0.52) return this.#dequeue(queue);
+    if (dice < 0.84) return this.#useLease();
+    const item = this.#someItem();
+    if (item === undefined) return undefined;
+    if (dice < 0.87) return this.#clients.cancel(item.queue, item.order);
+    if (dice < 0.9) return this.#clients.replay(item.queue, item.order);
+    if (dice < 0.95) return this.#clients.reprioritize(item.queue, item.order, random.integer(0, 3));
+    return this.#clients.pause(queue, random.chance(0.4));
+  }
+
+  #newItem() {
+    const { random, clock } = this.#world;
+    const maybe = (probability: number, fields: () => object) => (random.chance(probability) ? fields() : {});
+    this.#payloads += 1;
+    return {
+      payload: { number: this.#payloads },
+      priority: random.pick(['critical', 'high', 'normal', 'normal', 'low']),
+      maxAttempts: random.integer(1, 4),
+      backoff: random.pick(['fixed:1s', 'exponential:100ms:20s', 'fixed:0ms']),
+      ...maybe(0.25, () => ({ key: random.pick(keys) })),
+      ...maybe(0.15, () => ({ expires: random.pick(['100ms', '5s', '20s']) })),
+      ...maybe(0.15, () => ({ timeout: random.pick(['50ms', '2s', '5s']) })),
+      ...(random.chance(0.5)
+        ? maybe(0.4, () => ({ delay: random.pick(['0ms', '20ms', '2s', '5s', '40s']) }))
+        : maybe(0.2, () => ({ runAt: clock.nowMs() + random.integer(-1_000, 40_000) }))),
+    };
+  }
+
+  #dequeue(queue: string): void {
+    const { random } = this.#world;
+    const claim = random.chance(0.3) ? `claim-${random.integer(1, 12)}` : undefined;
+    const body = {
+      max: random.pick([1, 1, 3, 10]),
+      wait: random.pick(['0s', '0s', '1s', '20s']),
+      lease: random.pick(['100ms', '2s', '5s', '20s']),
+    };
+    this.#clients.dequeue(queue, body, claim);
+  }
+
+  /** Uses a lease: mostly one of the newest, now and then one from long ago. */
+  #useLease(): void {
+    const { random } = this.#world;
+    const { held } = this.#clients;
+    if (held.length === 0) return;
+    const known = random.chance(0.7) ? held.slice(-4) : held;
+    const lease = random.pick(known);
+    const dice = random.next01();
+    if (dice < 0.4)
+      return this.#clients.complete(lease, random.chance(0.3) ? { max: 2, lease: '5s' } : undefined);
+    if (dice < 0.6)
+      return this.#clients.fail(lease, {
+        retry: random.chance(0.8),
+        ...(random.chance(0.4) ? { delay: random.integer(0, 9_000) } : {}),
+      });
+    if (dice < 0.8) return this.#clients.extend(lease, random.pick(['100ms', '2s', '5s', '30s']));
+    return this.#clients.release(lease);
+  }
+
+  #someItem() {
+    const items = [...this.#model.all.values()];
+    return items.length === 0 ? undefined : this.#world.random.pick(items);
+  }
+}

@@ -1,0 +1,112 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Item } from '#services/queue-broker/core/item.ts';
+import type { PartitionTable } from '#services/queue-broker/core/partition-table.ts';
+import { priorities, states } from '#shared/protocol/queue-schemas.ts';
+import { type ModelItem, type QueueModel, must } from './queue-model.ts';
+
+/** Everything that a table says, in the order of its items. */
+export function contents(table: PartitionTable, keys: readonly string[]) {
+  const items = itemsOf(table);
+  return {
+    applied: table.applied,
+    items,
+    payloads: items.map(({ order }) => table.payload(order)).map((bytes) => new TextDecoder().decode(bytes)),
+    queues: [...table.queues.values()]
+      .map((queue) => ({
+        name: queue.name,
+        paused: queue.paused,
+        counts: queue.counts,
+        byPriority: queue.byPriority,
+        bytes: queue.payloadBytes,
+        next: table.nextReady(queue, table.applied.at, 300_000)?.order,
+        keys: keys.map((key) => table.duplicateOf(queue.name, key, table.applied.at)),
+      }))
+      // A queue of which nothing is left is the same as a queue that never was.
+      .filter((queue) => queue.paused || states.some((state) => queue.counts[state] > 0))
+      .sort((a, b) => (a.name < b.name ? -1 : 1)),
+  };
+}
+
+/** Names the first difference between two tables that should be equal. */
+export function mustBeEqual(
+  what: string,
+  one: ReturnType<typeof contents>,
+  other: ReturnType<typeof contents>,
+): void {
+  must(
+    isDeepStrictEqual(one.applied, other.applied),
+    `${what}: ${said(one.applied)} and ${said(other.applied)}`,
+  );
+  const orders = new Set([...one.items, ...other.items].map(({ order }) => order));
+  for (const order of orders) {
+    const [first, second] = [one, other].map(({ items }) => items.find((item) => item.order === order));
+    must(isDeepStrictEqual(first, second), `${what}: item ${order} is ${said(first)} and ${said(second)}`);
+  }
+  must(isDeepStrictEqual(one.payloads, other.payloads), `${what}: payloads differ`);
+  must(isDeepStrictEqual(one.queues, other.queues), `${what}: ${said(one.queues)} and ${said(other.queues)}`);
+}
+
+/** Holds a table against the model. @param leases whether the table has seen no later fence than the model */
+export function mustFollow(model: QueueModel, table: PartitionTable, leases: boolean): void {
+  const items = itemsOf(table);
+  const orders = new Set([...items.map(({ order }) => order), ...model.items.keys()]);
+  for (const order of orders) {
+    const item = table.item(order);
+    const expected = model.items.get(order);
+    must(item !== undefined, `item ${order} is ${expected?.state} and is not in the table`);
+    must(expected !== undefined, `item ${order} is gone and is still in the table`);
+    const [is, should] = [ofItem(item, leases), ofModel(expected, leases)];
+    must(isDeepStrictEqual(is, should), `item ${order} is ${said(is)}, it should be ${said(should)}`);
+  }
+  for (const queue of table.queues.values()) {
+    const here = items.filter((item) => item.queue === queue.name);
+    for (const state of states) {
+      const stored = here.filter((item) => item.state === state).length;
+      must(
+        queue.countOf(state) === stored,
+        `${queue.name} counts ${queue.countOf(state)} ${state}, it holds ${stored}`,
+      );
+    }
+    for (const [band, priority] of priorities.entries()) {
+      const stored = here.filter((item) => item.band === band && !finals.has(item.state)).length;
+      const counted = queue.byPriority[priority];
+      must(counted === stored, `${queue.name} counts ${counted} ${priority} items, it holds ${stored}`);
+    }
+    const bytes = here.reduce((sum, { order }) => sum + (table.payload(order)?.length ?? 0), 0);
+    must(queue.payloadBytes === bytes, `${queue.name} counts ${queue.payloadBytes} bytes, it holds ${bytes}`);
+    must(queue.paused === model.paused.has(queue.name), `${queue.name} does not know whether it is paused`);
+  }
+}
+
+const finals: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']);
+
+function itemsOf(table: PartitionTable): readonly Item[] {
+  const orders = Array.from({ length: table.applied.nextOrder }, (_, order) => order);
+  return orders.map((order) => table.item(order)).filter((item) => item !== undefined);
+}
+
+const ofItem = (item: Item, leases: boolean) => ({
+  queue: item.queue,
+  state: item.state as string,
+  band: item.band,
+  attempt: item.attempt,
+  token: item.token,
+  runAt: item.state === 'scheduled' || item.state === 'retry' ? item.runAt : 0,
+  readyAt: item.state === 'pending' ? item.readyAt : 0,
+  finishedAt: finals.has(item.state) ? item.finishedAt : 0,
+  lease: leases ? item.lease?.expiresAt : item.lease?.leaseMs,
+});
+
+const ofModel = (item: ModelItem, leases: boolean) => ({
+  queue: item.queue,
+  state: item.state as string,
+  band: item.band,
+  attempt: item.attempt,
+  token: item.token,
+  runAt: item.state === 'scheduled' || item.state === 'retry' ? item.runAt : 0,
+  readyAt: item.state === 'pending' ? item.readyAt : 0,
+  finishedAt: finals.has(item.state) ? item.finishedAt : 0,
+  lease: leases ? item.lease?.expiresAt : item.lease?.leaseMs,
+});
+
+const said = (value: unknown): string => JSON.stringify(value) ?? 'nothing';

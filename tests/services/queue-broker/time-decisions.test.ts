@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest';
+import { decideReprioritize } from '#services/queue-broker/core/admin-decisions.ts';
+import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
+import { itemId } from '#services/queue-broker/core/item.ts';
+import { decideExtend, decideRelease } from '#services/queue-broker/core/lease-decisions.ts';
+import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
+import { MadeTable } from './made-table.ts';
+
+const id = itemId(0, 1);
+
+test('a scheduled item whose priority was changed becomes due once', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { delay: '1s' });
+  made.turn(10, (turn) => decideReprioritize(turn, 'mail', id, 0));
+  const facts = made.turn(1_000, (turn) => {
+    decideTime(turn);
+    return turn.facts;
+  });
+  expect(facts).toEqual([{ kind: 'due', orders: [1] }]);
+});
+
+test('an item that was handed back expires once', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { expires: '1s' });
+  const [claimed] = made.turn(1, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 5_000 }));
+  made.turn(2, (turn) => decideRelease(turn, 'mail', { id, token: claimed?.token ?? 0 }));
+  const facts = made.turn(1_000, (turn) => {
+    decideTime(turn);
+    return turn.facts;
+  });
+  expect(facts).toEqual([{ kind: 'expired', orders: [1] }]);
+});
+
+test('a lease that was extended twice within one millisecond ends once', () => {
+  const made = new MadeTable();
+  made.enqueue(0);
+  const [claimed] = made.turn(1, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 500 }));
+  const request = { id, token: claimed?.token ?? 0, leaseMs: 900 };
+  made.turn(2, (turn) => decideExtend(turn, 'mail', request));
+  made.turn(2, (turn) => decideExtend(turn, 'mail', request));
+  const early = made.turn(501, (turn) => {
+    decideTime(turn);
+    return turn.facts;
+  });
+  const late = made.turn(902, (turn) => {
+    decideTime(turn);
+    return turn.facts;
+  });
+  expect(early).toEqual([]);
+  expect(late).toEqual([{ kind: 'lease-expired', order: 1, mayRetry: true, why: 'lease_expired' }]);
+});

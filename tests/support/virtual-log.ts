@@ -1,0 +1,207 @@
+import {
+  FencedError,
+  type LogDescription,
+  type LogRecord,
+  type PartitionLog,
+} from '#services/queue-broker/partition-log.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+
+/** A message on its way to the stream, with what it expects to find there. */
+interface Message {
+  readonly kind: 'fence' | 'batch';
+  readonly data: Uint8Array;
+  readonly expectedFence: number;
+  readonly expectedLast?: number;
+  /** `Nats-Msg-Id`. */
+  readonly id?: string;
+}
+
+/** What becomes of one message: when each copy of it arrives (none: it is lost), and whether its sender hears back. */
+export interface Fate {
+  readonly arrivalsMs: readonly number[];
+  readonly answerMs: number | undefined;
+}
+
+export interface Network {
+  fate(): Fate;
+}
+
+/** A network without faults. */
+export const calmNetwork: Network = { fate: () => ({ arrivalsMs: [1], answerMs: 1 }) };
+
+/** The server's own window for repeated message ids. */
+const idWindowMs = 120_000;
+
+/**
+ * A JetStream stream in memory, with what the broker relies on: repeated ids are answered before expectations are
+ * looked at, a fence is raised by compare-and-set, and a batch must know both the fence and the end of the log.
+ */
+export class VirtualStream {
+  readonly #clock: Clock;
+  readonly #records = new Map<number, LogRecord>();
+  readonly #ids = new Map<string, { readonly sequence: number; readonly atMs: number }>();
+  readonly #onStored: (record: LogRecord) => void;
+  #lastSequence = 0;
+  #lastFence = 0;
+  #bytes = 0;
+
+  /** @param onStored sees every record the moment that it is stored */
+  constructor(clock: Clock, onStored: (record: LogRecord) => void = () => undefined) {
+    this.#clock = clock;
+    this.#onStored = onStored;
+  }
+
+  get lastFence(): number {
+    return this.#lastFence;
+  }
+
+  describe(): LogDescription {
+    const sequences = [...this.#records.keys()];
+    return {
+      identity: 'virtual',
+      firstSequence: sequences[0] ?? 0,
+      lastSequence: this.#lastSequence,
+      lastFence: this.#lastFence,
+      bytes: this.#bytes,
+      bytesMax: 0,
+    };
+  }
+
+  /** Takes a message in, or throws `FencedError`. */
+  store(message: Message): number {
+    const known = message.id === undefined ? undefined : this.#ids.get(message.id);
+    if (known !== undefined && this.#clock.monotonicMs() - known.atMs < idWindowMs) return known.sequence;
+    if (message.expectedFence !== this.#lastFence)
+      throw new FencedError(`the fence is ${this.#lastFence}, not ${message.expectedFence}`);
+    if (message.expectedLast !== undefined && message.expectedLast !== this.#lastSequence)
+      throw new FencedError(`the log ends at ${this.#lastSequence}, not ${message.expectedLast}`);
+    const sequence = this.#lastSequence + 1;
+    if (message.kind === 'fence') this.#lastFence = sequence;
+    if (message.id !== undefined) this.#ids.set(message.id, { sequence, atMs: this.#clock.monotonicMs() });
+    // A copy: what the sender does with its bytes afterwards must not reach the log.
+    this.#keep({ kind: message.kind, sequence, data: message.data.slice() });
+    this.#bytes += message.data.length;
+    return sequence;
+  }
+
+  /** Stores a record that no broker wrote. */
+  intrude(): void {
+    this.#keep({ kind: 'foreign', sequence: this.#lastSequence + 1 });
+  }
+
+  at(sequence: number): LogRecord | undefined {
+    return this.#records.get(sequence);
+  }
+
+  /** Tears a hole, as a damaged disk would. */
+  drop(sequence: number): void {
+    this.#records.delete(sequence);
+  }
+
+  /** The same records in a stream of their own. */
+  copy(): VirtualStream {
+    const twin = new VirtualStream(this.#clock);
+    for (const [sequence, record] of this.#records) twin.#records.set(sequence, record);
+    twin.#lastSequence = this.#lastSequence;
+    twin.#lastFence = this.#lastFence;
+    return twin;
+  }
+
+  #keep(record: LogRecord): void {
+    this.#lastSequence = record.sequence;
+    this.#records.set(record.sequence, record);
+    this.#onStored(record);
+  }
+}
+
+export interface VirtualLogOptions {
+  readonly stream: VirtualStream;
+  /** The network's time: a message under way does not care whether its sender lives. */
+  readonly world: Clock;
+  /** The sender's own time. */
+  readonly process: Clock;
+  readonly network: Network;
+}
+
+/** No answer came in time: the outcome is unknown. */
+export class NoAnswerError extends Error {
+  constructor() {
+    super('no answer came in time');
+    this.name = 'NoAnswerError';
+  }
+}
+
+const answerTimeoutMs = 5_000;
+
+/** The log as one process reaches it, over a network that may lose, double and delay. */
+export class VirtualLog implements PartitionLog {
+  readonly #options: VirtualLogOptions;
+
+  constructor(options: VirtualLogOptions) {
+    this.#options = options;
+  }
+
+  async describe(): Promise<LogDescription> {
+    await sleep(this.#options.process, 1);
+    return this.#options.stream.describe();
+  }
+
+  raiseFence(fence: Uint8Array, expectedFence: number): Promise<number> {
+    return this.#send({ kind: 'fence', data: fence, expectedFence });
+  }
+
+  async append(
+    batch: Uint8Array,
+    position: { readonly epoch: number; readonly lastSequence: number },
+  ): Promise<number> {
+    const message: Message = {
+      kind: 'batch',
+      data: batch,
+      expectedFence: position.epoch,
+      expectedLast: position.lastSequence,
+      id: `${position.epoch}.${position.lastSequence}`,
+    };
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#send(message);
+      } catch (error) {
+        if (!(error instanceof NoAnswerError)) throw error;
+        await sleep(this.#options.process, Math.min(50 * attempt, 1_000));
+      }
+    }
+  }
+
+  async read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void> {
+    if (from > to) return;
+    await sleep(this.#options.process, 1);
+    for (let sequence = from; sequence <= to; sequence += 1) {
+      const record = this.#options.stream.at(sequence);
+      if (record === undefined) throw new Error(`the log lacks record ${sequence}`);
+      onRecord(record);
+    }
+  }
+
+  #send(message: Message): Promise<number> {
+    const { stream, world, process, network } = this.#options;
+    const { arrivalsMs, answerMs } = network.fate();
+    return new Promise((resolve, reject) => {
+      process.after(answerTimeoutMs, () => reject(new NoAnswerError()));
+      for (const arrivalMs of arrivalsMs) {
+        world.after(arrivalMs, () => {
+          const answer = answerOf(stream, message);
+          if (answerMs === undefined) return;
+          process.after(answerMs, () => (typeof answer === 'number' ? resolve(answer) : reject(answer)));
+        });
+      }
+    });
+  }
+}
+
+function answerOf(stream: VirtualStream, message: Message): number | FencedError {
+  try {
+    return stream.store(message);
+  } catch (error) {
+    if (error instanceof FencedError) return error;
+    throw error;
+  }
+}

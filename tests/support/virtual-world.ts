@@ -1,0 +1,189 @@
+import { type TransitionTable, compileTable } from '#services/queue-broker/core/transition-table.ts';
+import type { Retention } from '#services/queue-broker/core/queue-index.ts';
+import { MemoryStore } from '#services/queue-broker/memory-store.ts';
+import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
+import { type Recovered, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
+import { Partition } from '#services/queue-broker/partition.ts';
+import { createLog } from '#shared/runtime/log.ts';
+import { SeededRandom } from './seeded-random.ts';
+import { ProcessClock, VirtualClock } from './virtual-clock.ts';
+import { type CommitFate, DiskError, openDisk } from './virtual-disk.ts';
+import { type Fate, NoAnswerError, VirtualLog, VirtualStream, calmNetwork } from './virtual-log.ts';
+
+const silent = createLog('simulation', 'silent');
+export const transitions: TransitionTable = compileTable();
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly retention: Retention;
+  /** Sees every record the moment that it is in the log. */
+  readonly onRecord: (record: LogRecord) => void;
+}
+
+/** One partition's whole world, from one seed: time, network, log, disks, and the brokers that want to own it. */
+export class VirtualWorld {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly retention: Retention;
+  readonly stream: VirtualStream;
+  readonly brokers: readonly VirtualBroker[];
+  /** What broke without a fault of the world having caused it: always a bug. */
+  readonly failures: Error[] = [];
+  faulty = true;
+
+  constructor(options: WorldOptions) {
+    this.random = new SeededRandom(options.seed);
+    this.retention = options.retention;
+    this.stream = new VirtualStream(this.clock, (record) => {
+      try {
+        options.onRecord(record);
+      } catch (error) {
+        this.fail(error);
+      }
+    });
+    this.brokers = ['a', 'b'].map((name) => new VirtualBroker(this, name));
+  }
+
+  fail(error: unknown): void {
+    this.failures.push(error instanceof Error ? error : new Error('something was thrown', { cause: error }));
+  }
+
+  /** What becomes of a message: mostly it arrives, sometimes it is lost, doubled, late, or not answered. */
+  fate(): Fate {
+    const { random } = this;
+    if (!this.faulty) return calmNetwork.fate();
+    const arrivalMs = random.integer(0, 8);
+    const answerMs = random.chance(0.04) ? undefined : random.integer(0, 8);
+    if (random.chance(0.03)) return { arrivalsMs: [], answerMs };
+    if (random.chance(0.03)) return { arrivalsMs: [random.integer(1_000, 60_000)], answerMs };
+    if (random.chance(0.04)) return { arrivalsMs: [arrivalMs, random.integer(0, 200_000)], answerMs };
+    return { arrivalsMs: [arrivalMs], answerMs };
+  }
+
+  commitFate(): CommitFate {
+    const { random } = this;
+    if (!this.faulty) return { beforeMs: 1, afterMs: 1, fails: false };
+    const slow = random.chance(0.1) ? 3_000 : 20;
+    return { beforeMs: random.integer(0, slow), afterMs: random.integer(0, 20), fails: random.chance(0.02) };
+  }
+
+  /** Takes the partition from a copy of the log and these rows, in a time of its own: nobody else notices. */
+  async recoverCopy(rows: MemoryStore): Promise<Recovered> {
+    const clock = new VirtualClock(this.clock.nowMs());
+    const stream = this.stream.copy();
+    const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
+    const fate = () => ({ beforeMs: 0, afterMs: 0, fails: false });
+    const store = openDisk({ rows, process: clock, fate });
+    return clock.until(recoverPartition({ ...this.recovery('copy'), clock, records, store }));
+  }
+
+  recovery(broker: string) {
+    return { partition: 0, broker, log: silent, transitions, retention: this.retention };
+  }
+}
+
+/** A broker with a disk of its own. What happens to its process does not happen to its disk. */
+export class VirtualBroker {
+  readonly name: string;
+  readonly #world: VirtualWorld;
+  rows = new MemoryStore();
+  #process: ProcessClock | undefined;
+  #partition: Partition | undefined;
+  #paused = false;
+
+  constructor(world: VirtualWorld, name: string) {
+    this.#world = world;
+    this.name = name;
+  }
+
+  /** The partition, while this broker believes that it owns it and its process runs. */
+  get partition(): Partition | undefined {
+    return this.#paused ? undefined : this.#partition;
+  }
+
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  get runs(): boolean {
+    return this.#process !== undefined;
+  }
+
+  /** True when nobody has raised a fence since this broker did. */
+  get ownsTheLog(): boolean {
+    return (
+      this.#partition !== undefined && this.#partition.table.applied.epoch === this.#world.stream.lastFence
+    );
+  }
+
+  /** Starts the process, which tries to take the partition; time must pass until it has. */
+  start(): void {
+    if (this.runs) return;
+    const world = this.#world;
+    const process = new ProcessClock(world.clock, world.faulty ? world.random.integer(-2_000, 2_000) : 0);
+    this.#process = process;
+    this.#recover(process).catch((error: unknown) => {
+      if (process.hasEnded) return;
+      if (!isWorldsFault(error)) world.fail(error);
+      this.crash();
+    });
+  }
+
+  /** The process dies: nothing that it waited for comes any more. Messages that it has sent are under way all the same. */
+  crash(): void {
+    this.#process?.end();
+    this.#process = undefined;
+    this.#partition = undefined;
+    this.#paused = false;
+  }
+
+  pause(): void {
+    if (this.#process === undefined) return;
+    this.#paused = true;
+    this.#process.pause();
+  }
+
+  wake(): void {
+    this.#paused = false;
+    this.#process?.wake();
+  }
+
+  /** Loses the disk: the next owner here begins from the log alone. */
+  loseDisk(): void {
+    this.crash();
+    this.rows = new MemoryStore();
+  }
+
+  /** Ends in an orderly way; time must pass until it has. */
+  async drain(): Promise<void> {
+    await this.#partition?.drain();
+    this.crash();
+  }
+
+  async #recover(process: ProcessClock): Promise<void> {
+    const world = this.#world;
+    const network = { fate: () => world.fate() };
+    const records = new VirtualLog({ stream: world.stream, world: world.clock, process, network });
+    const store = openDisk({ rows: this.rows, process, fate: () => world.commitFate() });
+    const shared = { ...world.recovery(this.name), clock: process, records, store };
+    const recovered = await recoverPartition(shared);
+    if (process.hasEnded) return;
+    this.#partition = new Partition({
+      ...shared,
+      ...recovered,
+      random01: () => world.random.next01(),
+      announce: () => undefined,
+      lost: (error) => this.#lose(process, error),
+    });
+  }
+
+  #lose(process: ProcessClock, error: unknown): void {
+    if (process.hasEnded) return;
+    if (!isWorldsFault(error)) this.#world.fail(error);
+    this.#partition?.abandon().catch((failure: unknown) => this.#world.fail(failure));
+    this.crash();
+  }
+}
+
+const isWorldsFault = (error: unknown): boolean =>
+  error instanceof FencedError || error instanceof DiskError || error instanceof NoAnswerError;
