@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
+import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
+
+const run = promisify(execFile);
+let server: RunningNatsServer;
+const services: ServiceProcess[] = [];
+
+beforeAll(async () => {
+  server = await startNatsServer();
+  for (const name of ['queue-broker', 'cache-node', 'telemetry-collector'] as const) {
+    services.push(
+      await startService(name, {
+        ...natsEnvironment(server),
+        TRIVET_NAME: `${name}-1`,
+        TRIVET_DATA: `${server.dir}/${name}-1`,
+        TRIVET_PARTITIONS: '2',
+      }),
+    );
+  }
+});
+afterAll(async () => {
+  await Promise.all(services.map((service) => service.stop()));
+  await server.stop();
+});
+
+const trivet = async (...args: string[]): Promise<{ readonly [field: string]: unknown }> => {
+  const { stdout } = await run(process.execPath, ['services/cli/main.ts', '--nats', server.url, ...args]);
+  return JSON.parse(stdout) as { [field: string]: unknown };
+};
+const fails = async (...args: string[]): Promise<{ code: number; stderr: string }> =>
+  run(process.execPath, ['services/cli/main.ts', ...args]).then(
+    () => ({ code: 0, stderr: '' }),
+    (error: unknown) => error as { code: number; stderr: string },
+  );
+
+test('an item is enqueued, leased, completed and shown', async () => {
+  const added = await trivet(
+    'enqueue',
+    'mail',
+    '{"to":"ada"}',
+    '--priority',
+    'high',
+    '--max-attempts',
+    '2',
+    '--key',
+    'k',
+  );
+  expect(await trivet('enqueue', 'mail', '{"to":"ada"}', '--key', 'k')).toMatchObject({
+    id: added['id'],
+    duplicate: true,
+  });
+  const leased = await trivet('dequeue', 'mail', '--max', '5');
+  const [item] = leased['items'] as { id: string; token: number; payload: unknown; priority: string }[];
+  expect(item).toMatchObject({ id: added['id'], payload: { to: 'ada' }, priority: 'high', maxAttempts: 2 });
+  expect(
+    await trivet('complete', 'mail', item?.id ?? '', String(item?.token), '{"sent":true}'),
+  ).toMatchObject({ state: 'done' });
+  expect(await trivet('get', 'mail', item?.id ?? '')).toMatchObject({
+    state: 'done',
+    result: { sent: true },
+  });
+  expect(await trivet('stats', 'mail')).toMatchObject({ counts: { done: 1 } });
+});
+
+test('a failed item is listed and replayed; a paused queue hands out nothing', async () => {
+  await trivet('enqueue', 'flaky', '1');
+  const leased = await trivet('dequeue', 'flaky');
+  const [item] = leased['items'] as { id: string; token: number }[];
+  expect(
+    await trivet('fail', 'flaky', item?.id ?? '', String(item?.token), 'broken', '--no-retry'),
+  ).toMatchObject({ state: 'failed' });
+  expect(await trivet('list', 'flaky', '--state', 'failed')).toMatchObject({ items: [{ id: item?.id }] });
+  expect(await trivet('pause', 'flaky')).toMatchObject({ paused: true });
+  expect(await trivet('replay', 'flaky', item?.id ?? '')).toMatchObject({ state: 'pending' });
+  expect(await trivet('dequeue', 'flaky')).toEqual({ items: [] });
+  await trivet('resume', 'flaky');
+  expect(await trivet('cancel', 'flaky', item?.id ?? '')).toMatchObject({ state: 'cancelled' });
+});
+
+test('the cache and the collector answer', async () => {
+  await trivet('cache', 'set', 'sessions', 'ada', '{"visits":1}', '--ttl', '1h');
+  expect(await trivet('cache', 'get', 'sessions', 'ada')).toMatchObject({ hit: true, value: { visits: 1 } });
+  expect(await trivet('cache', 'keys', 'sessions', '--starting-with', 'a')).toMatchObject({ keys: ['ada'] });
+  expect(await trivet('cache', 'delete', 'sessions', 'ada')).toEqual({ deleted: true });
+  expect(await trivet('telemetry', 'stats')).toHaveProperty('kinds');
+});
+
+test('bad usage ends with 2 and names the argument', async () => {
+  expect(await fails('enqueue', 'mail')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("'payload'") as string,
+  });
+  expect(await fails('--nats', server.url, 'enqueue', 'mail', '{')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('payload is not JSON') as string,
+  });
+  expect(await fails('--nats', server.url, 'dequeue', 'mail', '--max', 'many')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--max') as string,
+  });
+  expect(await fails('--nats', server.url, 'enqueue', 'mail', '1', '--priority', 'urgent')).toMatchObject({
+    stderr: expect.stringContaining('priority must be one of') as string,
+  });
+});
+
+test('without a NATS it says where it looked and how to get one', async () => {
+  const failed = await fails('--nats', 'nats://127.0.0.1:1', 'stats');
+  expect(failed.code).toBe(1);
+  expect(failed.stderr).toContain('no NATS at nats://127.0.0.1:1');
+});
