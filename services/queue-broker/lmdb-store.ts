@@ -79,6 +79,8 @@ export class LmdbStore implements ItemStore {
 
   async commit(changes: Changes, position: StoredPosition): Promise<void> {
     await this.#environment.transaction(() => {
+      // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
+      this.#removeExpiredKeys(position.applied.at);
       for (const [order, item] of changes.items) this.#putItem(order, item);
       for (const [order, payload] of changes.payloads) this.#putPayload(order, payload);
       for (const { queue, key, ...entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
@@ -86,7 +88,6 @@ export class LmdbStore implements ItemStore {
         if (paused) void this.#paused.put(queue, nothing);
         else void this.#paused.remove(queue);
       }
-      this.#removeExpiredKeys(position.applied.at);
       void this.#meta.put(positionKey, packed(position));
     });
   }
