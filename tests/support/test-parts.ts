@@ -2,6 +2,8 @@ import { isOnPath } from '#services/cli/embedded-nats.ts';
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
 
+import { otelCollectorAvailable, startOtelCollector } from './otel-collector.ts';
+
 /** Something that tests need beside Node and the packages of this project. */
 export interface Part {
   readonly name: string;
@@ -25,10 +27,14 @@ const natsServer: Part = {
 const otelCollector: Part = {
   name: 'OpenTelemetry Collector',
   missing: async () => {
-    if (await isOnPath('otelcol', process.env)) return undefined;
-    return answers('go', ['version']);
+    if (!(await otelCollectorAvailable()))
+      return 'it was never built here, and there is no Go to build it with';
+    // Built here and not in the first test that wants it: that takes minutes.
+    const collector = await startOtelCollector();
+    await collector.remove();
+    return undefined;
   },
-  how: 'put otelcol on PATH, or install Go: it is then built from source',
+  how: 'install Go 1.21 or later: it is then built from source, once',
 };
 
 const redis: Part = {
@@ -48,8 +54,13 @@ const python: Part = {
 
 const docker: Part = {
   name: 'Docker',
-  missing: () => answers('docker', ['info']),
-  how: 'install Docker, start its daemon, and see that `docker info` works for you',
+  missing: async () => {
+    const engine = await answers('docker', ['info']);
+    if (engine !== undefined) return engine;
+    const compose = await answers('docker', ['compose', 'version']);
+    return compose === undefined ? undefined : answers('docker-compose', ['version']);
+  },
+  how: 'install Docker with Compose, start its daemon, and see that `docker info` works for you',
 };
 
 const chromium: Part = {
