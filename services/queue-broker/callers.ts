@@ -10,6 +10,7 @@ import {
   subscribe,
 } from '#shared/runtime/nats.ts';
 import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
+import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { itemId } from './core/item.ts';
 import { type ItemWithPayload, encodeLeased } from './item-views.ts';
 import { type Caller, valueWithNext } from './queue-works.ts';
@@ -54,20 +55,14 @@ export class Callers {
         done(refusal);
       },
       lease: (partition, items) => {
-        this.#lease(message, partition, items, encodeLeased(partition, items, encoding), encoding);
+        const write = (some: Items) => bodyOf(encodeLeased(partition, some, encoding), encoding);
+        this.#lease(message, partition, items, write, encoding);
         done();
       },
       valueWithNext: (partition, value, next) => {
-        const body = valueWithNext(partition, value, next, encoding);
+        const write = (some: Items) => bodyOf(valueWithNext(partition, value, some, encoding), encoding);
         if (next.length === 0) replyValue(message, { ...value, next: [] }, encoding);
-        else
-          this.#lease(
-            message,
-            partition,
-            next,
-            typeof body === 'string' ? body : encode(body, encoding),
-            encoding,
-          );
+        else this.#lease(message, partition, next, write, encoding);
         done();
       },
     };
@@ -76,15 +71,14 @@ export class Callers {
   #lease(
     message: Msg,
     partition: number,
-    items: readonly ItemWithPayload[],
-    body: Uint8Array | string,
+    items: Items,
+    write: (items: Items) => Uint8Array,
     encoding: Encoding,
   ): void {
-    const lease = leaseOf(partition, items);
-    if (message.reply === undefined || message.reply === '' || !isReplySubject(message.reply)) {
-      if (lease !== undefined) this.#unclaimed(lease);
-      return;
-    }
+    if (message.reply === undefined || message.reply === '' || !isReplySubject(message.reply))
+      return this.#handBack(partition, items);
+    const { fitting, body } = this.#fit(partition, items, write);
+    const lease = leaseOf(partition, fitting);
     if (lease === undefined) return replyBytes(message, body, encoding);
     const reply = this.#watch(lease);
     const made = encoding === 'application/json' ? undefined : headers();
@@ -93,6 +87,24 @@ export class Callers {
       reply,
       ...(made === undefined ? {} : { headers: made }),
     });
+  }
+
+  // Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written.
+  #fit(partition: number, items: Items, write: (items: Items) => Uint8Array) {
+    let fitting = items;
+    let body = write(fitting);
+    while (body.length > replyBytesMax && fitting.length > 1) {
+      const half = Math.ceil(fitting.length / 2);
+      this.#handBack(partition, fitting.slice(half));
+      fitting = fitting.slice(0, half);
+      body = write(fitting);
+    }
+    return { fitting, body };
+  }
+
+  #handBack(partition: number, items: Items): void {
+    const lease = leaseOf(partition, items);
+    if (lease !== undefined) this.#unclaimed(lease);
   }
 
   #watch(lease: UnclaimedLease): string {
@@ -111,6 +123,11 @@ export class Callers {
     this.#unclaimed(lease);
   }
 }
+
+type Items = readonly ItemWithPayload[];
+
+const bodyOf = (body: Uint8Array | string | object, encoding: Encoding): Uint8Array =>
+  body instanceof Uint8Array ? body : typeof body === 'string' ? Buffer.from(body) : encode(body, encoding);
 
 function leaseOf(partition: number, items: readonly ItemWithPayload[]): UnclaimedLease | undefined {
   const [first] = items;

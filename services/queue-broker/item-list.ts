@@ -41,10 +41,13 @@ export function listItems(
     last = item.order;
     if (matches(table, item, queue, request)) items.push(item);
     if (items.length === limit || examined === examinedMax)
-      return accept({ items, cursor: last.toString(36) });
+      return accept({ items, cursor: listCursor(last) });
   }
   return accept({ items });
 }
+
+/** Where the page after the item of this order begins. */
+export const listCursor = (order: number): string => order.toString(36);
 
 /** Stored rows and the changes that are not stored yet, in one order. */
 function* merged(

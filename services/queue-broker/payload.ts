@@ -1,4 +1,5 @@
 import { type Encoding, decode, encode, encodingOf, msgpack } from '#shared/protocol/encoding.ts';
+import { isTooDeep, tooDeep } from './nesting.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { keyLengthMax } from '#shared/protocol/limits.ts';
 
@@ -28,31 +29,34 @@ export function rawPayload(
   if (encoding === msgpack) {
     const decoded = decode(body, msgpack);
     if (!decoded.ok && strict) return decoded;
+    if (decoded.ok && isTooDeep(decoded.value)) return tooDeep('body');
     return accept({ payload: body, payloadIsJson: false, ...given });
   }
   if (encoding === undefined) return accept({ payload: body, payloadIsJson: false, ...given });
-  const isJson = readsAsJson(body);
+  const read = readJson(body);
+  if (read !== undefined && isTooDeep(read.value)) return tooDeep('body');
+  const isJson = read !== undefined;
   if (!isJson && strict && 'contentType' in given)
     return refuse('invalid_request', 'the body is not JSON', { field: 'body' });
   return accept({ payload: body, payloadIsJson: isJson, ...given });
 }
 
 /** The payload of a value inside a request: in the request's own encoding, bytes as they are. */
-export function valuePayload(value: unknown, encoding: Encoding): Payload {
-  if (value instanceof Uint8Array) return { payload: value, payloadIsJson: false };
+export function valuePayload(value: unknown, encoding: Encoding): Result<Payload> {
+  if (value instanceof Uint8Array) return accept({ payload: value, payloadIsJson: false });
+  if (isTooDeep(value)) return tooDeep('payload');
   const payload = encode(value, encoding);
   return encoding === msgpack
-    ? { payload, payloadIsJson: false, contentType: msgpack }
-    : { payload, payloadIsJson: true };
+    ? accept({ payload, payloadIsJson: false, contentType: msgpack })
+    : accept({ payload, payloadIsJson: true });
 }
 
-function readsAsJson(body: Uint8Array): boolean {
-  if (body.length === 0) return false;
+function readJson(body: Uint8Array): { readonly value: unknown } | undefined {
+  if (body.length === 0) return undefined;
   try {
-    JSON.parse(utf8.decode(body));
-    return true;
+    return { value: JSON.parse(utf8.decode(body)) as unknown };
   } catch {
     // Not JSON is an answer here, not a fault.
-    return false;
+    return undefined;
   }
 }

@@ -20,6 +20,7 @@ import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
 import { readItemOptions } from './core/item-options.ts';
 import type { CompleteRequest, ExtendRequest, FailRequest, LeaseRequest } from './core/lease-decisions.ts';
+import { isTooDeep, tooDeep } from './nesting.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
@@ -134,7 +135,9 @@ export function refusedPublish(
   const keyed = key !== '' && key.length <= limits.keyLengthMax ? { key } : {};
   return {
     queue,
-    ...(payload.ok ? payload.value : { payload: new Uint8Array(), payloadIsJson: false }),
+    ...(payload.ok
+      ? payload.value
+      : { payload: body.slice(0, limits.payloadBytesMax), payloadIsJson: false }),
     options: { ...defaults.value, ...keyed },
     refused: { message: fault.message, type: fault.code },
   };
@@ -152,14 +155,15 @@ export function readEnqueueMany(
       const checked = checkEnqueueItem(item);
       if (!checked.ok) return { ok: false, error: inItem(checked.error, index) };
       const { payload, ...options } = checked.value;
-      const read = withOptions(queue, valuePayload(payload, encoding), options);
+      const value = valuePayload(payload, encoding);
+      const read = value.ok ? withOptions(queue, value.value, options) : value;
       return read.ok ? read : { ok: false, error: inItem(read.error, index) };
     }),
   );
 }
 
 export function readDequeue(queue: string, body: unknown, claim: string | undefined): Result<DequeueCall> {
-  const checked = checkDequeue(body ?? {});
+  const checked = checkDequeue(body);
   if (!checked.ok) return checked;
   const { max, wait, lease, worker } = checked.value;
   const waitMs = wait === undefined ? 0 : durationMs(wait);
@@ -196,6 +200,7 @@ export interface LeasedCall<T> {
 function readComplete(item: CompleteItem): Result<CompleteRequest> {
   const { id, token } = item;
   if (item.result === undefined) return accept({ id, token });
+  if (isTooDeep(item.result)) return tooDeep('result');
   const result = encode(item.result, msgpack);
   if (result.length > limits.resultBytesMax) return tooLarge('result', result.length, limits.resultBytesMax);
   return accept({ id, token, result });
@@ -212,6 +217,7 @@ function readExtend({ id, token, lease, progress: note }: ExtendItem): Result<Ex
   const leaseMs = readLease(lease);
   if (!leaseMs.ok) return leaseMs;
   if (note === undefined) return accept({ id, token, leaseMs: leaseMs.value });
+  if (isTooDeep(note)) return tooDeep('progress');
   const progress = encode(note, msgpack);
   if (progress.length > limits.progressBytesMax)
     return tooLarge('progress', progress.length, limits.progressBytesMax);

@@ -1,6 +1,6 @@
-import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
+import { decode, encode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { requestBytesMax } from '#shared/protocol/limits.ts';
+import { replyBytesMax, requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { partitionOf } from '#shared/protocol/partition.ts';
 import {
@@ -18,7 +18,7 @@ import type { Callers, UnclaimedLease } from './callers.ts';
 import { decideCancel, decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
 import { decideComplete, decideExtend, decideFail, decideRelease, findItem } from './core/lease-decisions.ts';
 import type { Turn } from './core/turn.ts';
-import { listItems } from './item-list.ts';
+import { listCursor, listItems } from './item-list.ts';
 import { itemView, withPayload } from './item-views.ts';
 import type { Observer } from './observation.ts';
 import type { NotedRequest } from './log-bytes.ts';
@@ -56,6 +56,9 @@ const checkList = validator(queueRequests.list);
 const checkEmpty = validator(queueRequests.stats);
 const checkReplay = validator(queueRequests.replay);
 const checkReprioritize = validator(queueRequests.reprioritize);
+
+/** Bytes of a page besides its items. */
+const pageEnvelopeBytes = 256;
 
 /** Items that `replay` by state takes at once, when the caller names no limit. */
 const replayedDefault = 100;
@@ -100,7 +103,7 @@ export class QueueService {
     const caller = this.#options.callers.of(message, encoding, () => undefined);
     if (!encodings.ok) return caller.refuse(encodings.error);
     const body = decode(message.data, encodings.value.request);
-    const checked = body.ok ? checkEmpty(body.value ?? {}) : body;
+    const checked = body.ok ? checkEmpty(orEmpty(body.value)) : body;
     if (!checked.ok) return caller.refuse(checked.error);
     this.#gather(caller, what);
   }
@@ -138,12 +141,12 @@ export class QueueService {
       return undefined;
     }
     if (operation === 'dequeue') {
-      const read = readDequeue(queue, body.value, message.headers?.get('Nats-Msg-Id'));
+      const read = readDequeue(queue, orEmpty(body.value), message.headers?.get('Nats-Msg-Id'));
       if (!read.ok) return read.error;
       partition.submit(works.dequeueWork(partition, read.value, caller));
       return undefined;
     }
-    return this.#takeOther(operation, body.value ?? {}, request);
+    return this.#takeOther(operation, orEmpty(body.value), request);
   }
 
   #takeOther(
@@ -229,9 +232,19 @@ export class QueueService {
   #list(turn: Turn, request: Request, query: Parameters<typeof listItems>[3]): Result<unknown> {
     const page = listItems(turn.table, request.partition.store, request.queue, query);
     if (!page.ok) return page;
-    const items = page.value.items.map((item) =>
-      itemView(turn.partition, withPayload(turn.table, item), request.encodings.reply),
-    );
+    const { reply } = request.encodings;
+    const items: object[] = [];
+    let bytes = 0;
+    let last = 0;
+    for (const item of page.value.items) {
+      const view = itemView(turn.partition, withPayload(turn.table, item), reply);
+      bytes += encode(view, reply).length + 1;
+      // What does not fit into the reply is left to the next page.
+      if (items.length > 0 && bytes > replyBytesMax - pageEnvelopeBytes)
+        return accept({ items, cursor: listCursor(last) });
+      items.push(view);
+      last = item.order;
+    }
     return accept({ items, ...(page.value.cursor === undefined ? {} : { cursor: page.value.cursor }) });
   }
 
@@ -288,6 +301,9 @@ export class QueueService {
     return this.#options.partitions[partitionOf(queue, this.#options.partitions.length)];
   }
 }
+
+/** An empty body stands for an empty request; a `null` that was sent does not. */
+const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body);
 
 /** `enqueue` takes a payload of any content type; its reply is JSON then, unless `Accept` says otherwise. */
 function encodingsOf(message: Msg, operation: string): Result<RequestEncodings> {

@@ -54,6 +54,9 @@ export const resultBytesMax = 262_144;
 /** Largest progress note, in bytes of its encoding: it is written again with every change of the item. */
 export const progressBytesMax = 8_192;
 
+/** Levels of arrays and objects in one payload, result or progress note: what is read must be writable again. */
+export const nestingMax = 1_000;
+
 /** User headers kept with one item: how many, and how long each may be, in characters. */
 export const headersMax = 32;
 export const headerLengthMax = 1_024;

@@ -1,0 +1,17 @@
+import { refuseField } from '#shared/protocol/errors.ts';
+import { nestingMax } from '#shared/protocol/limits.ts';
+
+/**
+ * True when arrays and objects stand in each other deeper than `nestingMax`. Reading such a value may succeed where
+ * writing it again overflows the stack, so it is refused at the door.
+ * @returns never throws: it looks no deeper than the limit; O(size)
+ */
+export function isTooDeep(value: unknown, levelsLeft = nestingMax): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if (levelsLeft === 0) return true;
+  for (const inner of Object.values(value)) if (isTooDeep(inner, levelsLeft - 1)) return true;
+  return false;
+}
+
+export const tooDeep = (field: string) =>
+  refuseField(field, `must not be nested deeper than ${nestingMax} levels`);
