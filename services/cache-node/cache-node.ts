@@ -7,9 +7,9 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
 import { CacheService, cacheQueueGroup } from './cache-service.ts';
-import { kvLeaseRecord } from './kv-lease-record.ts';
+import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import { observeTotals, requestObserver } from './observation.ts';
-import { OwnerLease } from './owner-lease.ts';
+import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 
 export interface CacheNodeOptions {
   readonly nats: Nats;

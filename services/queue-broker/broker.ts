@@ -4,9 +4,11 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import type { Ending } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
+import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 import { Callers } from './callers.ts';
 import { itemId } from './core/item.ts';
 import { defaultRetention } from './core/queue-index.ts';
@@ -16,7 +18,6 @@ import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { LmdbStore } from './lmdb-store.ts';
 import type { Observer } from './observation.ts';
-import { Ownership } from './ownership.ts';
 import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
 import { Partition } from './partition.ts';
@@ -28,6 +29,8 @@ export interface BrokerOptions {
   readonly subjects: Subjects;
   readonly streams: Streams;
   readonly name: string;
+  /** This run of the process of that name. */
+  readonly instance: string;
   readonly data: string;
   readonly partitions: number;
   readonly replicas: number;
@@ -52,17 +55,28 @@ export const brokerGroup = 'trivet-queue';
 /** A broker: takes the partitions when it may, serves them, gives them up when it must, and tries again. */
 export class Broker {
   readonly #options: BrokerOptions;
-  readonly #ownership: Ownership;
+  readonly #lease: OwnerLease;
   readonly #statistics = new QueueStatistics();
   readonly #transitions: TransitionTable;
   readonly #callers: Callers;
   #service: QueueService | undefined;
   #reign: Reign | undefined;
+  /** The taking or giving up that is under way; they never overlap. */
+  #change: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
-    this.#ownership = new Ownership({ ...options, broker: options.name });
+    const { nats, streams, replicas, clock, log } = options;
+    this.#lease = new OwnerLease({
+      record: kvLeaseRecord(nats, { bucket: streams.leases, replicas }),
+      clock,
+      self: { node: options.name, instance: options.instance },
+      leaseMs,
+      gained: () => this.#takeOver(),
+      lost: (by) => this.#giveUp(new Error(`the lease was taken by ${by?.node ?? 'nobody'}`)),
+      failed: (error) => log.warn({ err: error }, 'asking for the lease failed, trying again'),
+    });
     this.#transitions = compileTable();
     const faults = checkTable(this.#transitions);
     if (faults.length > 0)
@@ -70,52 +84,44 @@ export class Broker {
     this.#callers = new Callers({ ...options, unclaimed: (lease) => this.#service?.release(lease) });
   }
 
-  /** Opens what is shared, and takes the partitions if they are free; a stand-in returns without them. */
+  /** Takes the partitions if they are free; a stand-in returns without them, and takes them when they become so. */
   async start(): Promise<void> {
-    await this.#ownership.open();
-    const first = this.#reignOnce();
-    // A stand-in is ready too: it waits for its turn. Whoever finds the lease free is ready when it serves.
-    await Promise.race([first, sleep(this.#options.clock, standInAfterMs)]);
-    void this.#keepReigning(first);
+    await this.#lease.start();
+    await this.#change;
   }
 
   async drain(): Promise<void> {
     this.#stopped = true;
+    await this.#change;
     const reign = this.#reign;
     this.#reign = undefined;
     for (const subscription of reign?.subscriptions ?? []) subscription.unsubscribe();
     await Promise.all((reign?.readers ?? []).map((reader) => reader.stop()));
     await Promise.all((reign?.partitions ?? []).map((partition) => partition.drain()));
-    await this.#ownership.release();
+    await this.#lease.release();
   }
 
-  async #keepReigning(first: Promise<void>): Promise<void> {
-    let reign = first;
-    while (!this.#stopped) {
-      try {
-        await reign;
-        return;
-      } catch (error) {
+  /** Begins to take the partitions; a failure that nothing here can answer ends the process. */
+  #takeOver(): void {
+    this.#change = this.#change
+      .then(() => this.#beginReign())
+      .catch((error: unknown) => {
         this.#options.ending.fail(error instanceof Error ? error : new Error(String(error)));
-      }
-      reign = this.#reignOnce();
-    }
+      });
   }
 
-  /** Waits for the lease, takes every partition, and begins to serve. */
-  async #reignOnce(): Promise<void> {
-    const owned = await this.#ownership.acquire(() => void this.#giveUp('the lease was taken'));
-    if (!owned || this.#stopped) return;
-    try {
-      this.#reign = await this.#takePartitions();
-    } catch (error) {
-      if (!(error instanceof FencedError)) throw error;
-      this.#options.log.warn({ err: error }, 'another broker took a partition first');
-      this.#ownership.forget();
-      await this.#reignOnce();
-      return;
+  /** Takes every partition and begins to serve. Tries again for as long as the lease says that it should. */
+  async #beginReign(): Promise<void> {
+    while (!this.#stopped && this.#reign === undefined && this.#lease.holds()) {
+      try {
+        this.#reign = await this.#takePartitions();
+        this.#options.log.info({ partitions: this.#options.partitions }, 'owns the partitions and serves');
+      } catch (error) {
+        if (!(error instanceof FencedError)) throw error;
+        this.#options.log.warn({ err: error }, 'another broker took a partition first, trying again');
+        await sleep(this.#options.clock, retryMs);
+      }
     }
-    this.#options.log.info({ partitions: this.#options.partitions }, 'owns the partitions and serves');
   }
 
   async #takePartitions(): Promise<Reign> {
@@ -130,9 +136,7 @@ export class Broker {
       log,
     };
     const identity = await ensureIngestStream(ingest);
-    const partitions = await Promise.all(
-      Array.from({ length: this.#options.partitions }, (_, number) => this.#takePartition(number)),
-    );
+    const partitions = await this.#takeEach();
     const service = new QueueService({
       subjects,
       partitions,
@@ -156,6 +160,17 @@ export class Broker {
     return { partitions, readers, subscriptions };
   }
 
+  /** All partitions, or none: those that were taken are let go when one cannot be. */
+  async #takeEach(): Promise<readonly Partition[]> {
+    const numbers = Array.from({ length: this.#options.partitions }, (_, number) => number);
+    const taken = await Promise.allSettled(numbers.map((number) => this.#takePartition(number)));
+    const partitions = taken.filter((one) => one.status === 'fulfilled').map((one) => one.value);
+    const failure = taken.find((one) => one.status === 'rejected');
+    if (failure === undefined) return partitions;
+    await Promise.all(partitions.map((partition) => partition.abandon()));
+    throw failure.reason;
+  }
+
   async #takePartition(number: number): Promise<Partition> {
     const { clock, log, name, data, random01 } = this.#options;
     const records = await JetStreamLog.open({
@@ -177,22 +192,20 @@ export class Broker {
       random01,
       announce: (partition, events, at) => this.#announce(partition, events, at),
       appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
-      lost: (error) => void this.#giveUp(error),
+      lost: (error) => this.#giveUp(error),
     });
   }
 
-  /** Stops serving what is lost; rows and log are read again before it is served again. */
-  async #giveUp(reason: unknown): Promise<void> {
+  /** Stops serving what is lost; while the lease is ours, rows and log are read again and it is served again. */
+  #giveUp(reason: unknown): void {
     const reign = this.#reign;
     if (reign === undefined || this.#stopped) return;
     this.#reign = undefined;
     this.#service = undefined;
     this.#options.log.warn({ err: reason }, 'gives the partitions up');
     for (const subscription of reign.subscriptions) subscription.unsubscribe();
-    this.#ownership.forget();
-    await Promise.all(reign.readers.map((reader) => reader.stop()));
-    await Promise.all(reign.partitions.map((partition) => partition.abandon()));
-    await this.#keepReigning(this.#reignOnce());
+    this.#change = this.#change.then(() => letGo(reign));
+    this.#takeOver();
   }
 
   /** Live events: one message per queue, state and commit; never a payload, result or error. */
@@ -211,5 +224,12 @@ export class Broker {
   }
 }
 
-/** A broker that has not got the lease by then stands in for the one that has it. */
-const standInAfterMs = 5_000;
+async function letGo(reign: Reign): Promise<void> {
+  await Promise.all(reign.readers.map((reader) => reader.stop()));
+  await Promise.all(reign.partitions.map((partition) => partition.abandon()));
+}
+
+/** A lease that its owner has not renewed for this long is free. */
+const leaseMs = 2_500;
+/** Between two tries to take a partition that somebody else has just taken. */
+const retryMs = 500;

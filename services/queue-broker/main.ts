@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { commonSettings, configFile, integer, processSettings, readConfig } from '#shared/runtime/config.ts';
@@ -65,6 +66,7 @@ async function start(ending: Ending): Promise<Service> {
     clock: systemClock,
     log,
     observer: brokerObserver(figures, telemetry),
+    instance: randomUUID(),
     random01: Math.random,
     ending,
   });

@@ -13,9 +13,15 @@ export const timeMsMax = 9_999_999_999_999;
 export function timeMs(time: string | number): number | undefined {
   if (typeof time === 'number')
     return Number.isFinite(time) && time >= 0 && time <= timeMsMax ? Math.floor(time) : undefined;
-  if (!rfc3339Expression.test(time)) return undefined;
+  if (!rfc3339Expression.test(time) || !isDay(time.slice(0, 10))) return undefined;
   const parsed = Date.parse(time.replace(' ', 'T'));
   return Number.isNaN(parsed) || parsed < 0 || parsed > timeMsMax ? undefined : parsed;
+}
+
+/** `Date.parse` rolls 30 February over into March; a day that does not exist is no time. */
+function isDay(date: string): boolean {
+  const midnight = Date.parse(`${date}T00:00:00Z`);
+  return !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(date);
 }
 
 /** RFC 3339 in UTC with milliseconds, as all replies carry times. */

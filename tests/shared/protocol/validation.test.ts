@@ -54,7 +54,14 @@ test('a time that was formatted parses to the same milliseconds', () => {
   fc.assert(fc.property(fc.integer({ min: 0, max: 4 * 10 ** 12 }), (ms) => timeMs(formatTime(ms)) === ms));
 });
 
-test.each(['2026-02-31', 'tomorrow', '', '2026-13-01T00:00:00Z'])('%j is no time', (text) => {
+test.each([
+  '2026-02-31',
+  'tomorrow',
+  '',
+  '2026-13-01T00:00:00Z',
+  '2026-02-30T00:00:00Z',
+  '2026-04-31T12:00:00+02:00',
+])('%j is no time', (text) => {
   expect(timeMs(text)).toBeUndefined();
 });
 

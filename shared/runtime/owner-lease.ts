@@ -1,6 +1,6 @@
-import type { Clock } from '#shared/runtime/clock.ts';
+import type { Clock } from './clock.ts';
 
-/** Who owns the cache. */
+/** Who owns what the lease is about. */
 export interface Owner {
   /** Name of the process, stable over its restarts. */
   readonly node: string;
@@ -21,7 +21,7 @@ export interface OwnerLeaseOptions {
   readonly record: LeaseRecord;
   readonly clock: Clock;
   readonly self: Owner;
-  /** An owner that could not renew for this long no longer answers; the others wait a quarter longer. */
+  /** An owner that could not renew for this long no longer acts; the others wait a quarter longer. */
   readonly leaseMs: number;
   readonly gained: () => void;
   /** @param by the owner now, where that is known */
@@ -36,7 +36,7 @@ type State =
   | { readonly kind: 'standby'; readonly revision: number; readonly sinceMs: number };
 
 /**
- * The right to answer for the whole cache, held by one node at a time. The owner renews it; a standby takes it when
+ * The right to own something, such as the whole cache or the partitions of the queue, held by one process at a time. The owner renews it; a standby takes it when
  * the record has not changed for longer than a lease on the standby's own monotonic clock, so no two clocks are ever
  * compared. The owner counts its lease from before it asked, the standby from after it saw: the owner stops first.
  * Source: Gray and Cheriton, "Leases: an efficient fault-tolerant mechanism for distributed file cache consistency",
@@ -53,12 +53,12 @@ export class OwnerLease {
     this.#options = options;
   }
 
-  /** Whether this node may answer now. A paused process that wakes up reads its own clock here, and may not. */
+  /** Whether this process may act as the owner now. A paused process that wakes up reads its own clock here, and may not. */
   holds(): boolean {
     return this.#state.kind === 'owner' && this.#options.clock.monotonicMs() < this.#state.validUntilMs;
   }
 
-  /** Resolves once the cache has an owner: this node, or another one that was seen to renew. */
+  /** Resolves once there is an owner: this process, or another one that was seen to renew. */
   start(): Promise<void> {
     return new Promise((resolve) => {
       this.#settle = resolve;

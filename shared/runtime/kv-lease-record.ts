@@ -1,4 +1,4 @@
-import { type KV, JetStreamApiError, type Nats, StorageType } from '#shared/runtime/nats.ts';
+import { type KV, JetStreamApiError, type Nats, StorageType } from './nats.ts';
 import type { LeaseRecord, Owner } from './owner-lease.ts';
 
 const key = 'owner';

@@ -1,4 +1,4 @@
-import type { LeaseRecord, Owner } from '#services/cache-node/owner-lease.ts';
+import type { LeaseRecord, Owner } from '#shared/runtime/owner-lease.ts';
 
 /** A record in memory that behaves as a KV bucket does. */
 export class MemoryLeaseRecord implements LeaseRecord {

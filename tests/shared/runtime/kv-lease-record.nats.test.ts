@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { kvLeaseRecord } from '#services/cache-node/kv-lease-record.ts';
+import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
 import { leaseRecordContract } from './lease-record.contract.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { LeaseRecord } from '#services/cache-node/owner-lease.ts';
+import type { LeaseRecord } from '#shared/runtime/owner-lease.ts';
 
 const [first, second] = [
   { node: 'a', instance: 'a1' },

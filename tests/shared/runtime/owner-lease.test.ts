@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type LeaseRecord, type Owner, OwnerLease } from '#services/cache-node/owner-lease.ts';
+import { type LeaseRecord, type Owner, OwnerLease } from '#shared/runtime/owner-lease.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { leaseRecordContract } from './lease-record.contract.ts';
 import { MemoryLeaseRecord } from './memory-lease-record.ts';
