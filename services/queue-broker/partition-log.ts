@@ -18,6 +18,12 @@ export interface LogDescription {
   readonly bytesMax: number;
 }
 
+/** Where a batch belongs: the epoch that it was decided in, and the record that it must follow. */
+export interface Position {
+  readonly epoch: number;
+  readonly lastSequence: number;
+}
+
 /** The log of one partition. The broker's is a JetStream stream, the simulator's is memory. */
 export interface PartitionLog {
   describe(): Promise<LogDescription>;
@@ -29,13 +35,10 @@ export interface PartitionLog {
   raiseFence(fence: Uint8Array, expectedFence: number): Promise<number>;
   /**
    * Appends one batch; resolves once it is durable. Retries for as long as the outcome is unknown.
-   * @param position the epoch and the sequence that the batch must follow
+   * A repetition is stored once and answered as the first one was.
    * @returns its sequence. Throws `FencedError` when the partition has a newer owner or the log another end
    */
-  append(
-    batch: Uint8Array,
-    position: { readonly epoch: number; readonly lastSequence: number },
-  ): Promise<number>;
+  append(batch: Uint8Array, position: Position): Promise<number>;
   /** Hands every record in [from, to] to `onRecord`, in order. Throws when one is missing. */
   read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void>;
 }

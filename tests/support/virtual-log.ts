@@ -3,6 +3,7 @@ import {
   type LogDescription,
   type LogRecord,
   type PartitionLog,
+  type Position,
 } from '#services/queue-broker/partition-log.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 
@@ -29,25 +30,21 @@ export interface Network {
 /** A network without faults. */
 export const calmNetwork: Network = { fate: () => ({ arrivalsMs: [1], answerMs: 1 }) };
 
-/** The server's own window for repeated message ids. */
-const idWindowMs = 120_000;
-
 /**
- * A JetStream stream in memory, with what the broker relies on: repeated ids are answered before expectations are
- * looked at, a fence is raised by compare-and-set, and a batch must know both the fence and the end of the log.
+ * A JetStream stream in memory, with what the broker relies on: a fence is raised by compare-and-set, and a batch must
+ * know both the fence and the end of the log. That nats-server remembers message ids is no help here, since it judges
+ * expectations first.
  */
 export class VirtualStream {
-  readonly #clock: Clock;
   readonly #records = new Map<number, LogRecord>();
-  readonly #ids = new Map<string, { readonly sequence: number; readonly atMs: number }>();
+  readonly #ids = new Map<number, string>();
   readonly #onStored: (record: LogRecord) => void;
   #lastSequence = 0;
   #lastFence = 0;
   #bytes = 0;
 
   /** @param onStored sees every record the moment that it is stored */
-  constructor(clock: Clock, onStored: (record: LogRecord) => void = () => undefined) {
-    this.#clock = clock;
+  constructor(onStored: (record: LogRecord) => void = () => undefined) {
     this.#onStored = onStored;
   }
 
@@ -69,15 +66,13 @@ export class VirtualStream {
 
   /** Takes a message in, or throws `FencedError`. */
   store(message: Message): number {
-    const known = message.id === undefined ? undefined : this.#ids.get(message.id);
-    if (known !== undefined && this.#clock.monotonicMs() - known.atMs < idWindowMs) return known.sequence;
     if (message.expectedFence !== this.#lastFence)
       throw new FencedError(`the fence is ${this.#lastFence}, not ${message.expectedFence}`);
     if (message.expectedLast !== undefined && message.expectedLast !== this.#lastSequence)
       throw new FencedError(`the log ends at ${this.#lastSequence}, not ${message.expectedLast}`);
     const sequence = this.#lastSequence + 1;
     if (message.kind === 'fence') this.#lastFence = sequence;
-    if (message.id !== undefined) this.#ids.set(message.id, { sequence, atMs: this.#clock.monotonicMs() });
+    if (message.id !== undefined) this.#ids.set(sequence, message.id);
     // A copy: what the sender does with its bytes afterwards must not reach the log.
     this.#keep({ kind: message.kind, sequence, data: message.data.slice() });
     this.#bytes += message.data.length;
@@ -93,6 +88,11 @@ export class VirtualStream {
     return this.#records.get(sequence);
   }
 
+  /** `Nats-Msg-Id` of a record. */
+  idAt(sequence: number): string | undefined {
+    return this.#ids.get(sequence);
+  }
+
   /** Tears a hole, as a damaged disk would. */
   drop(sequence: number): void {
     this.#records.delete(sequence);
@@ -100,7 +100,7 @@ export class VirtualStream {
 
   /** The same records in a stream of their own. */
   copy(): VirtualStream {
-    const twin = new VirtualStream(this.#clock);
+    const twin = new VirtualStream();
     for (const [sequence, record] of this.#records) twin.#records.set(sequence, record);
     twin.#lastSequence = this.#lastSequence;
     twin.#lastFence = this.#lastFence;
@@ -150,10 +150,7 @@ export class VirtualLog implements PartitionLog {
     return this.#send({ kind: 'fence', data: fence, expectedFence });
   }
 
-  async append(
-    batch: Uint8Array,
-    position: { readonly epoch: number; readonly lastSequence: number },
-  ): Promise<number> {
+  async append(batch: Uint8Array, position: Position): Promise<number> {
     const message: Message = {
       kind: 'batch',
       data: batch,
@@ -201,7 +198,8 @@ function answerOf(stream: VirtualStream, message: Message): number | FencedError
   try {
     return stream.store(message);
   } catch (error) {
-    if (error instanceof FencedError) return error;
-    throw error;
+    if (!(error instanceof FencedError)) throw error;
+    const place = (message.expectedLast ?? 0) + 1;
+    return message.id !== undefined && stream.idAt(place) === message.id ? place : error;
   }
 }

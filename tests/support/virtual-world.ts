@@ -34,7 +34,7 @@ export class VirtualWorld {
   constructor(options: WorldOptions) {
     this.random = new SeededRandom(options.seed);
     this.retention = options.retention;
-    this.stream = new VirtualStream(this.clock, (record) => {
+    this.stream = new VirtualStream((record) => {
       try {
         options.onRecord(record);
       } catch (error) {

@@ -16,7 +16,7 @@ import { value } from './made-table.ts';
 /** One partition on a quiet network. */
 async function owned() {
   const clock = new VirtualClock();
-  const stream = new VirtualStream(clock);
+  const stream = new VirtualStream();
   const store = new MemoryStore();
   const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
   const shared = { partition: 0, clock, log: createLog('test', 'silent'), records, store };

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll } from 'vitest';
+import { JetStreamLog } from '#services/queue-broker/jetstream-log.ts';
+import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
+import { createLog } from '#shared/runtime/log.ts';
+import { type Nats, connectNats } from '#shared/runtime/nats.ts';
+import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
+import { partitionLogContract } from './partition-log.contract.ts';
+
+let server: RunningNatsServer;
+let connections: readonly Nats[];
+let logs = 0;
+
+beforeAll(async () => {
+  server = await startNatsServer();
+  const connection = (name: string) =>
+    connectNats({ url: server.url, user: server.user, password: server.password, name });
+  connections = await Promise.all([connection('one'), connection('other')]);
+});
+
+afterAll(async () => {
+  await Promise.all(connections.map(({ connection }) => connection.close()));
+  await server.stop();
+});
+
+partitionLogContract('the JetStream log', async () => {
+  // A stream of its own for each test: the number of the partition is its name.
+  logs += 1;
+  const partition = logs;
+  const streams = streamsFor('trivet');
+  const manager = await nats(0).manager();
+  let connected = 0;
+  return {
+    connect: () => {
+      connected += 1;
+      return JetStreamLog.open({
+        nats: nats(connected - 1),
+        subjects: subjectsFor('trivet'),
+        streams,
+        partition,
+        replicas: 1,
+        bytesMax: 16 * 1_048_576,
+        clock: systemClock,
+        log: createLog('test', 'silent'),
+      });
+    },
+    wait: (promise) => promise,
+    drop: async (sequence) => {
+      await manager.streams.deleteMessage(streams.log(partition), sequence);
+    },
+    dispose: async () => {
+      await manager.streams.delete(streams.log(partition));
+    },
+  };
+});
+
+function nats(index: number): Nats {
+  const found = connections[index];
+  if (found === undefined) throw new Error('a third broker connects to the log');
+  return found;
+}
