@@ -14,6 +14,7 @@ const tokenExpression = /^[A-Za-z0-9._~+/-]+=*$/;
 const token: Setting<string> = {
   env: 'TRIVET_TOKEN',
   about: 'the local admin token',
+  secret: true,
   parse: (given) =>
     given.length >= tokenLengthMin && tokenExpression.test(given)
       ? { value: given }

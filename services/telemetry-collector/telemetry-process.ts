@@ -100,7 +100,7 @@ export class TelemetryProcess implements Service {
 
   /** Pulls nothing more, gives what is under way some time to arrive, and leaves the rest in the stream. */
   async drain(): Promise<void> {
-    const { stream, held, collector, destinations, store, telemetry, nats } = this.#options;
+    const { stream, held, collector, destinations, store, nats } = this.#options;
     this.#isDraining = true;
     this.#cancelBacklog();
     stream.stop();
@@ -114,9 +114,8 @@ export class TelemetryProcess implements Service {
     this.#queries?.unsubscribe();
     this.#announced?.stop();
     await this.#metrics?.stop();
-    await telemetry.shutdown();
-    // The acknowledgements are on the wire before the connection goes.
-    await nats.connection.drain();
+    // The acknowledgements are on the wire before what they stand for is closed.
+    await nats.connection.flush();
     await store.close();
   }
 

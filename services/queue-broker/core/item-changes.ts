@@ -9,7 +9,7 @@ export interface Change {
   readonly at: number;
   /** One word for the item's history. */
   readonly why: string;
-  /** Place given to it, should it become ready. */
+  /** Place given to it, should it become ready or finish. */
   readonly readyOrder: number;
   /** Of the claim; the log's sequence, so it only grows. */
   readonly token?: number;
@@ -76,6 +76,7 @@ const actions: Readonly<Record<ActionName, (item: Item, change: Change) => Item>
   awaitRetry: (item, change) => ({ ...item, runAt: change.nextAttemptAt ?? change.at }),
   finish: (item, change) => ({
     ...item,
+    readyOrder: change.readyOrder,
     finishedAt: change.at,
     ...(change.result === undefined ? {} : { result: change.result }),
   }),

@@ -9,7 +9,10 @@ export interface Item {
   readonly state: QueueStatus;
   /** 0 critical to 3 low. */
   readonly band: number;
-  /** Place among the ready items of its band: given anew each time it becomes pending, kept by `release`. */
+  /**
+   * Place among the ready items of its band: given anew each time it becomes pending, kept by `release`. Once it has
+   * finished, its place among the finished items: many may finish in one millisecond.
+   */
   readonly readyOrder: number;
   readonly readyAt: number;
   readonly group?: string;

@@ -330,7 +330,7 @@ export class PartitionTable {
     queue.count(item, 1);
     if (item.state === 'pending') queue.ready.add(item);
     this.#put(item);
-    this.#announce(item);
+    this.#announce(item, { isNew: true });
     if (!isFinal(item.state)) return;
     queue.finished(item);
     this.#sweep(queue, at);
@@ -354,7 +354,7 @@ export class PartitionTable {
       if (overdue === undefined) return;
       const item = this.item(overdue.order);
       // A replayed item has an entry for each time it finished: only the newest counts.
-      if (item === undefined || !isFinal(item.state) || item.finishedAt !== overdue.finishedAt) continue;
+      if (item === undefined || !isFinal(item.state) || item.readyOrder !== overdue.place) continue;
       queue.count(item, -1);
       this.#overlay.remove(item.order);
     }
@@ -375,9 +375,9 @@ export class PartitionTable {
     if (at !== undefined) this.#wakes.push(at, item.state === 'processing' ? -item.order : item.order);
   }
 
-  #announce(item: Item, durations: Pick<StateEvent, 'waitedMs' | 'ranMs'> = {}): void {
+  #announce(item: Item, more: Pick<StateEvent, 'waitedMs' | 'ranMs' | 'isNew'>): void {
     const { order, queue, state, band, attempt } = item;
-    this.#events.push({ order, queue, state, band, attempt, ...durations });
+    this.#events.push({ order, queue, state, band, attempt, ...more });
   }
 
   #known(order: number): Item {

@@ -33,8 +33,12 @@ export class QueueFigures {
     this.#advance(nowMs);
     if (event.waitedMs !== undefined) this.#waits.add(event.waitedMs);
     if (event.ranMs !== undefined) this.#runs.add(event.ranMs);
-    const kind = event.attempt === 0 && event.state !== 'failed' ? 'enqueued' : eventKinds[event.state];
-    if (kind === undefined) return;
+    if (event.isNew === true) this.#count('enqueued');
+    const kind = eventKinds[event.state];
+    if (kind !== undefined) this.#count(kind);
+  }
+
+  #count(kind: (typeof kinds)[number]): void {
     const at = (this.#slot % slots) * kinds.length + kinds.indexOf(kind);
     this.#counts[at] = (this.#counts[at] ?? 0) + 1;
   }

@@ -16,7 +16,7 @@ export const defaultRetention: Retention = {
   failedMs: 14 * 86_400_000,
 };
 
-const columns = { order: 0, finishedAt: 1 } as const;
+const columns = { order: 0, finishedAt: 1, place: 2 } as const;
 
 /**
  * What the broker keeps in memory for one queue besides its items: the ready order, exact counts, and the finished
@@ -32,8 +32,8 @@ export class QueueIndex {
   readonly #counts = new Map<QueueStatus, number>();
   readonly #waiting = new Map<QueuePriority, number>();
   /** Done and cancelled items; failed ones are kept longer and so stand in a queue of their own. */
-  readonly #done = new NumberQueue(2);
-  readonly #failed = new NumberQueue(2);
+  readonly #done = new NumberQueue(3);
+  readonly #failed = new NumberQueue(3);
 
   constructor(name: string) {
     this.name = name;
@@ -76,12 +76,13 @@ export class QueueIndex {
   /** Brings entries that were added in another order into the one that counts. */
   sort(): void {
     this.ready.sort();
-    this.#done.sortBy(columns.finishedAt);
-    this.#failed.sortBy(columns.finishedAt);
+    this.#done.sortBy(columns.place);
+    this.#failed.sortBy(columns.place);
   }
 
   finished(item: Item): void {
-    (item.state === 'failed' ? this.#failed : this.#done).push(item.order, item.finishedAt ?? 0);
+    const queue = item.state === 'failed' ? this.#failed : this.#done;
+    queue.push(item.order, item.finishedAt ?? 0, item.readyOrder);
   }
 
   /**
@@ -118,13 +119,15 @@ const failureTypesMax = 100;
 
 interface Finished {
   readonly order: number;
-  readonly finishedAt: number;
+  readonly place: number;
 }
 
 function takeIf(queue: NumberQueue, isOver: (finishedAt: number) => boolean): Finished | undefined {
   const finishedAt = queue.first(columns.finishedAt);
   const order = queue.first(columns.order);
-  if (finishedAt === undefined || order === undefined || !isOver(finishedAt)) return undefined;
+  const place = queue.first(columns.place);
+  if (finishedAt === undefined || order === undefined || place === undefined) return undefined;
+  if (!isOver(finishedAt)) return undefined;
   queue.shift();
-  return { order, finishedAt };
+  return { order, place };
 }

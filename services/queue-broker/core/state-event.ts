@@ -8,6 +8,8 @@ export interface StateEvent {
   readonly state: QueueStatus;
   readonly band: number;
   readonly attempt: number;
+  /** The item has just come in. */
+  readonly isNew?: true;
   /** Milliseconds that it was ready before this claim. */
   readonly waitedMs?: number;
   /** Milliseconds that the attempt ran which ended here. */
