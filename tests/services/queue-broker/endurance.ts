@@ -4,6 +4,7 @@ import { jetstream } from '@nats-io/jetstream';
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import { expect } from 'vitest';
 import { type Audit, auditLog } from '#tests/support/log-auditor.ts';
+import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type Leased, type RunningQueue, headersOf, leased, replyOf } from './running-queue.ts';
 
 /** Something that happens to the cluster while items are under way. */
@@ -33,6 +34,17 @@ const workers = 4;
 const batchItems = 100;
 /** Short, so that what a killed broker left unanswered is asked again soon. */
 const answerMsMax = 2_000;
+
+/** Random numbers of this run: `SEED` repeats one. The seed is printed, since a failure is of no use without it. */
+export function printedSeed(): SeededRandom {
+  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  console.log(`SEED=${seed}`);
+  return new SeededRandom(seed);
+}
+
+/** Moments for `count` blows, each in a share of the work of its own, so that no two fall together. */
+export const moments = (count: number, random: SeededRandom): readonly number[] =>
+  Array.from({ length: count }, (_, index) => 0.03 + (0.92 * (index + random.next01())) / count);
 
 /** Produces and works off all items while the blows fall; returns when nothing is under way any more. */
 export async function endure(options: EnduranceOptions): Promise<Endured> {
@@ -218,7 +230,7 @@ async function untilAnswered<T>(attempt: () => Promise<T>): Promise<T> {
       return await attempt();
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
-      if (/was refused/.test(problem) && !/unavailable/.test(problem)) throw error;
+      if (/was refused/.test(problem) && !/"code":"(unavailable|timeout)"/.test(problem)) throw error;
       // Without a broker NATS says "no responders" at once; a breath keeps this from being a busy loop.
       await delay(50);
     }

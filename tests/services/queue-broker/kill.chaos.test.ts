@@ -1,8 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { chosenSeed, moments, seeded } from '#tests/support/seeded.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
-import { endure, expectNothingLost } from './endurance.ts';
+import { endure, expectNothingLost, moments, printedSeed } from './endurance.ts';
 import { type RunningQueue, startQueue } from './running-queue.ts';
 
 let queue: RunningQueue;
@@ -21,7 +20,7 @@ test('ten kills of the broker among 100,000 items lose nothing', { timeout: 180_
     await broker.kill();
     broker = await queue.startBroker();
   };
-  const blows = moments(10, seeded(chosenSeed())).map((at) => ({ at, fall: kill }));
+  const blows = moments(10, printedSeed()).map((at) => ({ at, fall: kill }));
   const endured = await endure({ queue, items, blows });
   expect(await broker.stop()).toBe(0);
   expectNothingLost(endured, items);

@@ -1,8 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { chosenSeed, moments, seeded } from '#tests/support/seeded.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
-import { endure, expectNothingLost } from './endurance.ts';
+import { endure, expectNothingLost, moments, printedSeed } from './endurance.ts';
 import { type RunningQueue, startQueue } from './running-queue.ts';
 
 let queue: RunningQueue;
@@ -22,7 +21,7 @@ const killBroker = async () => {
 
 test('nothing that was acknowledged is lost when the broker is killed', { timeout: 120_000 }, async () => {
   const items = 5_000;
-  const blows = moments(3, seeded(chosenSeed())).map((at) => ({ at, fall: killBroker }));
+  const blows = moments(3, printedSeed()).map((at) => ({ at, fall: killBroker }));
   const endured = await endure({ queue, items, blows });
   expect(await broker.stop()).toBe(0);
   expectNothingLost(endured, items);
@@ -35,7 +34,7 @@ test('a broker whose table is gone rebuilds it from the log', { timeout: 120_000
     await rm(queue.data, { recursive: true });
     broker = await queue.startBroker();
   };
-  const blows = moments(2, seeded(chosenSeed())).map((at) => ({ at, fall: forget }));
+  const blows = moments(2, printedSeed()).map((at) => ({ at, fall: forget }));
   expectNothingLost(await endure({ queue, items, blows }), items);
 });
 
@@ -45,6 +44,6 @@ test('nothing is lost when nats-server is killed', { timeout: 120_000 }, async (
     queue.server.kill();
     await queue.server.restart();
   };
-  const blows = moments(2, seeded(chosenSeed())).map((at) => ({ at, fall: killServer }));
+  const blows = moments(2, printedSeed()).map((at) => ({ at, fall: killServer }));
   expectNothingLost(await endure({ queue, items, blows }), items);
 });

@@ -143,8 +143,9 @@ test('the figures add up to what the log says', async () => {
 test('live events tell of every change of state, and never of a payload', async () => {
   const heard: { state: string; events: object[] }[] = [];
   const subscription = queue.client.subscribe('trivet.events.queue.told.*', {
-    callback: (_, message) =>
-      heard.push({ state: message.subject.split('.').at(-1) ?? '', events: message.json() }),
+    callback: (_, message) => {
+      heard.push({ state: message.subject.split('.').at(-1) ?? '', events: message.json() });
+    },
   });
   await queue.client.flush();
   const { id } = shown(await queue.ask('told', 'enqueue', { secret: 'payload' }));

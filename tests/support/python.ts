@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { access } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** The NATS client of Python that the interop tests use, at a version that is known to work. */
+const natsClient = 'nats-py==2.16.0';
+
+/** Kept between runs: making it takes seconds and asks the package index. */
+const environmentPath = join(tmpdir(), `trivet-python-${natsClient.replaceAll('=', '-')}`);
+
+const installMsMax = 120_000;
+
+/** True when there is a Python that can make environments and install packages into them. */
+export async function pythonAvailable(): Promise<boolean> {
+  try {
+    await run('python3', ['-c', 'import venv, ensurepip'], { timeout: 20_000 });
+    return true;
+  } catch {
+    // Not there, or without venv: an answer, not a fault.
+    return false;
+  }
+}
+
+/** Path of a Python that has the NATS client; made at first use. */
+export async function pythonWithNats(): Promise<string> {
+  const python = join(environmentPath, 'bin', 'python');
+  const complete = join(environmentPath, 'complete');
+  try {
+    await access(complete);
+    return python;
+  } catch {
+    // Not made yet, or a run was stopped while it was being made.
+  }
+  await run('python3', ['-m', 'venv', '--clear', environmentPath], { timeout: installMsMax });
+  await run(python, ['-m', 'pip', 'install', '--quiet', natsClient], { timeout: installMsMax });
+  await run(python, ['-c', `open(${JSON.stringify(complete)}, 'w').close()`]);
+  return python;
+}
