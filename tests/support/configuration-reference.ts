@@ -1,0 +1,56 @@
+import { cacheSettings } from '#services/cache-node/settings.ts';
+import { startSettings } from '#services/cli/start-options.ts';
+import { gatewaySettings } from '#services/gateway/settings.ts';
+import { queueSettings } from '#services/queue-broker/settings.ts';
+import { settings as telemetrySettings } from '#services/telemetry-collector/settings.ts';
+import { type SettingTable, commonSettings } from '#shared/runtime/config.ts';
+
+const common = new Set(Object.values(commonSettings).map((setting) => setting.env));
+
+/** docs/configuration.md, from the tables that the processes themselves read. */
+export function configurationReference(): string {
+  return [
+    '# Configuration',
+    '',
+    'Made by `npm run docs` from the tables that the processes read; do not edit. A setting comes from the environment or from a JSON file (`--config FILE`, by its name); the environment wins. Faults are reported all at once, by name, with exit code 2.',
+    '',
+    section(
+      'npm start',
+      startSettings,
+      'The options after `npm start --` are in `services/cli/README.md`; an option wins over its variable.',
+    ),
+    section('Every service', commonSettings),
+    ...Object.entries({
+      'queue-broker': queueSettings,
+      'cache-node': cacheSettings,
+      'telemetry-collector': telemetrySettings,
+      gateway: gatewaySettings,
+    }).map(([name, table]) => section(name, withoutCommon(table))),
+    'Beside these every process honours the standard `OTEL_*` variables for what it says about itself.',
+    '',
+  ].join('\n');
+}
+
+function section(title: string, table: SettingTable, note?: string): string {
+  const rows = Object.entries(table).map(
+    ([name, setting]) => `| \`${setting.env}\` | \`${name}\` | ${shown(setting)} | ${setting.about} |`,
+  );
+  return [
+    `## ${title}`,
+    '',
+    ...(note === undefined ? [] : [note, '']),
+    '| variable | name in the file | default | meaning |',
+    '|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function shown(setting: SettingTable[string]): string {
+  if (!Object.hasOwn(setting, 'default')) return 'required';
+  const value: unknown = setting.default;
+  return value === undefined ? '' : `\`${JSON.stringify(value).replaceAll('"', '')}\``;
+}
+
+const withoutCommon = (table: SettingTable): SettingTable =>
+  Object.fromEntries(Object.entries(table).filter(([, setting]) => !common.has(setting.env)));

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { queueRequests } from '#shared/protocol/queue-schemas.ts';
+import { asyncApi } from './asyncapi.ts';
+import { generatedDocuments } from './generated-documents.ts';
+
+test('the documents that are made from the code are as the code is (npm run docs)', async () => {
+  for (const [path, text] of Object.entries(await generatedDocuments()))
+    expect(readFileSync(path, 'utf8'), path).toBe(text);
+});
+
+test('every reference in the AsyncAPI document leads somewhere', () => {
+  const document = asyncApi() as Record<string, unknown>;
+  const references = [...JSON.stringify(document).matchAll(/"\$ref":"#\/([^"]+)"/g)].map(
+    (match) => match[1] ?? '',
+  );
+  expect(references.length).toBeGreaterThan(50);
+  for (const reference of references) {
+    let at: unknown = document;
+    for (const step of reference.split('/')) at = (at as Record<string, unknown>)[step];
+    expect(at, reference).toBeDefined();
+  }
+});
+
+test('every queue operation has a channel', () => {
+  const { channels } = asyncApi() as { channels: Record<string, unknown> };
+  for (const operation of ['enqueue', ...Object.keys(queueRequests)])
+    expect(channels).toHaveProperty([`queue.${operation}`]);
+});
