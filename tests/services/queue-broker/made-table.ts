@@ -15,11 +15,27 @@ import { transitions } from '#tests/support/virtual-world.ts';
 
 /** A table with nothing around it: turns follow each other, and each one counts as committed when the next begins. */
 export class MadeTable {
-  readonly store = new MemoryStore();
+  readonly store: MemoryStore;
   readonly table: PartitionTable;
 
-  constructor(retention: Retention = defaultRetention) {
-    this.table = new PartitionTable({ rows: this.store, transitions, retention, applied: nothingApplied });
+  constructor(retention: Retention = defaultRetention, store = new MemoryStore()) {
+    this.store = store;
+    const applied = store.position()?.applied ?? nothingApplied;
+    this.table = new PartitionTable({ rows: store, transitions, retention, applied });
+    for (const item of store.items()) this.table.load(item);
+    this.table.loaded();
+  }
+
+  /** Stores what has changed. */
+  async commit(): Promise<void> {
+    const { changes, applied } = this.table.takeChanges();
+    await this.store.commit(changes, { applied, logIdentity: 'none' });
+    this.table.stored();
+  }
+
+  /** The table as it is after a restart, from what is stored. Both share the rows: store nothing more in either. */
+  reloaded(): MadeTable {
+    return new MadeTable(this.table.retention, this.store);
   }
 
   /** One turn at `at`. */
