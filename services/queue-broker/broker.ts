@@ -213,12 +213,13 @@ export class Broker {
     this.#statistics.add(events, at);
     this.#options.observer.changed(events);
     const { nats, subjects } = this.#options;
+    const when = formatTime(at);
     const bySubject = new Map<string, object[]>();
     for (const { order, queue, state, band, attempt } of events) {
       const subject = subjects.queueEvents(queue, state);
       const list = bySubject.get(subject) ?? [];
       bySubject.set(subject, list);
-      list.push({ id: itemId(partition, order), priority: priorities[band], attempt, at: formatTime(at) });
+      list.push({ id: itemId(partition, order), priority: priorities[band], attempt, at: when });
     }
     for (const [subject, list] of bySubject) nats.connection.publish(subject, encode(list, json));
   }

@@ -40,7 +40,7 @@ const inboxBytesMax = 128 * 1_048_576;
 const inboxWorkMax = 200_000;
 
 /** How far the rows may be behind the log: in time while there is traffic, and in items before a turn waits. */
-const storeEveryMs = 25;
+const storeEveryMs = 40;
 const unstoredItemsMax = 50_000;
 
 const sweepEveryMs = 10_000;
