@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Batch, Fact } from '#services/queue-broker/core/facts.ts';
+import { decodeBatch, decodeFence, encodeBatch, encodeFence } from '#services/queue-broker/fact-codec.ts';
+import { packRecord } from '#shared/runtime/record-codec.ts';
+
+const order = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+const orders = fc.array(order, { maxLength: 20 });
+const text = fc.string({ unit: 'grapheme', maxLength: 30 });
+const blob = fc.uint8Array({ maxLength: 30 }).map((bytes) => Buffer.from(bytes));
+const time = fc.integer({ min: 0, max: 9_999_999_999_999 });
+
+const fact: fc.Arbitrary<Fact> = fc.oneof(
+  fc.record(
+    {
+      kind: fc.constant('enqueued' as const),
+      order,
+      queue: text,
+      band: fc.integer({ min: 0, max: 3 }),
+      payload: blob,
+      payloadIsJson: fc.boolean(),
+      attemptsMax: fc.integer({ min: 1, max: 1_000 }),
+      backoff: fc.constant({ kind: 'exponential' as const, firstMs: 1_000, capMs: 3_600_000 }),
+      runAt: time,
+      key: text,
+      dedupUntil: time,
+      headers: fc.dictionary(text, text, { maxKeys: 6, noNullPrototype: true }),
+      refused: fc.record({ message: text, type: text }),
+    },
+    {
+      requiredKeys: ['kind', 'order', 'queue', 'band', 'payload', 'payloadIsJson', 'attemptsMax', 'backoff'],
+    },
+  ),
+  fc.record(
+    { kind: fc.constant('claimed' as const), orders, leaseMs: time, worker: text, claim: text },
+    { requiredKeys: ['kind', 'orders', 'leaseMs'] },
+  ),
+  fc.record(
+    { kind: fc.constant('completed' as const), order, result: blob },
+    { requiredKeys: ['kind', 'order'] },
+  ),
+  fc.record({
+    kind: fc.constant('failed' as const),
+    order,
+    error: fc.record({ message: text }),
+    mayRetry: fc.boolean(),
+    nextAttemptAt: time,
+  }),
+  fc.record({ kind: fc.constantFrom('due' as const, 'expired' as const, 'replayed' as const), orders }),
+  fc.record({ kind: fc.constantFrom('released' as const, 'cancelled' as const), order }),
+  fc.record({ kind: fc.constant('queue-paused' as const), queue: text, paused: fc.boolean() }),
+);
+
+const batch: fc.Arbitrary<Batch> = fc.record({
+  version: fc.constant(1 as const),
+  epoch: order,
+  at: time,
+  facts: fc.array(fact, { maxLength: 60 }),
+});
+
+test('any batch is read as it was written', () => {
+  fc.assert(
+    fc.property(batch, (one) => {
+      expect(decodeBatch(encodeBatch(one), 1)).toEqual(one);
+    }),
+  );
+});
+
+test('a batch of items of which no two have the same headers is read as it was written', () => {
+  const facts = Array.from({ length: 2_000 }, (_, index): Fact => ({
+    kind: 'enqueued',
+    order: index + 1,
+    queue: 'mail',
+    band: 2,
+    payload: Buffer.from(`${index}`),
+    payloadIsJson: true,
+    attemptsMax: 5,
+    backoff: { kind: 'fixed', delayMs: 1 },
+    headers: { [`h${index}`]: 'a', [`i${index % 7}`]: 'b' },
+  }));
+  const one: Batch = { version: 1, epoch: 1, at: 2, facts };
+  expect(decodeBatch(encodeBatch(one), 1)).toEqual(one);
+});
+
+test('what was read does not change when the next record is written', () => {
+  const facts = (word: string): readonly Fact[] => [
+    { kind: 'completed', order: 1, result: Buffer.from(word) },
+  ];
+  const bytes = encodeBatch({ version: 1, epoch: 1, at: 1, facts: facts('first') });
+  const read = decodeBatch(bytes, 1);
+  for (let count = 0; count < 100; count += 1)
+    encodeBatch({ version: 1, epoch: 1, at: 1, facts: facts('other') });
+  expect(read.facts).toEqual(facts('first'));
+});
+
+test('a fence is read as it was written', () => {
+  const fence = { version: 1, broker: 'a', at: 5 } as const;
+  expect(decodeFence(encodeFence(fence), 1)).toEqual(fence);
+});
+
+test('a record of a newer version is refused, with its place in the log', () => {
+  const newer = packRecord({ version: 2, epoch: 1, at: 1, facts: [] });
+  expect(() => decodeBatch(newer, 77)).toThrow('record 77 of the log has version 2, this broker reads 1');
+  expect(() => decodeFence(packRecord({ version: 2, broker: 'a', at: 1 }), 78)).toThrow('record 78');
+});
+
+test('a record that is damaged, or no record at all, is refused', () => {
+  const bytes = encodeBatch({ version: 1, epoch: 1, at: 1, facts: [{ kind: 'released', order: 1 }] });
+  expect(() => decodeBatch(bytes.subarray(0, bytes.length - 2), 1)).toThrow();
+  expect(() => decodeBatch(packRecord({ something: 'else' }), 1)).toThrow('version');
+});

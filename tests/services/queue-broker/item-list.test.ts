@@ -1,0 +1,102 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decideCancel, decideReprioritize } from '#services/queue-broker/core/admin-decisions.ts';
+import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
+import { itemId } from '#services/queue-broker/core/item.ts';
+import { listItems } from '#services/queue-broker/item-list.ts';
+import type { List } from '#shared/protocol/queue-schemas.ts';
+import { MadeTable, value } from './made-table.ts';
+
+/** What happens between two pages. */
+const happening = fc.oneof(
+  fc.record({ kind: fc.constant('enqueue' as const), queue: fc.constantFrom('mail', 'images') }),
+  fc.record({ kind: fc.constantFrom('cancel' as const, 'reprioritize' as const), pick: fc.nat() }),
+  fc.record({ kind: fc.constantFrom('dequeue' as const, 'commit' as const) }),
+);
+const happenings = fc.array(happening, { maxLength: 12 });
+
+async function happen(made: MadeTable, one: typeof happening extends fc.Arbitrary<infer T> ? T : never) {
+  const count = made.table.applied.nextOrder - 1;
+  const id = itemId(0, 1 + ('pick' in one ? one.pick % Math.max(1, count) : 0));
+  if (one.kind === 'enqueue') made.enqueue(0, {}, one.queue);
+  else if (one.kind === 'cancel') made.turn(0, (turn) => decideCancel(turn, 'mail', id));
+  else if (one.kind === 'reprioritize') made.turn(0, (turn) => decideReprioritize(turn, 'mail', id, 0));
+  else if (one.kind === 'dequeue')
+    made.turn(0, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 1_000 }));
+  else await made.commit();
+}
+
+const page = (made: MadeTable, request: List) => value(listItems(made.table, made.store, 'mail', request));
+
+const pending = (made: MadeTable): readonly number[] => {
+  const orders = Array.from({ length: made.table.applied.nextOrder }, (_, order) => order);
+  return orders.filter((order) => {
+    const item = made.table.item(order);
+    return item?.queue === 'mail' && item.state === 'pending';
+  });
+};
+
+test('pages neither skip nor repeat an item that stays as it is, whatever happens between them', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      happenings,
+      fc.array(happenings, { maxLength: 8 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (before, between, limit) => {
+        const made = new MadeTable();
+        for (let count = 0; count < 6; count += 1) made.enqueue(0);
+        for (const one of before) await happen(made, one);
+        const first = pending(made);
+        const seen: number[] = [];
+        let cursor: string | undefined;
+        for (let turn = 0; ; turn += 1) {
+          const found = page(made, { state: 'pending', limit, ...(cursor === undefined ? {} : { cursor }) });
+          seen.push(...found.items.map(({ order }) => order));
+          expect(found.items.length).toBeLessThanOrEqual(limit);
+          cursor = found.cursor;
+          if (cursor === undefined) break;
+          for (const one of between[turn] ?? []) await happen(made, one);
+        }
+        expect(seen).toEqual([...new Set(seen)].sort((a, b) => a - b));
+        const last = new Set(pending(made));
+        for (const order of first) if (last.has(order)) expect(seen).toContain(order);
+      },
+    ),
+  );
+});
+
+test('a list shows what is decided and not stored yet, and not what is gone', async () => {
+  const made = new MadeTable({ doneMs: 1, doneMax: 0, failedMs: 1 });
+  for (let count = 0; count < 3; count += 1) made.enqueue(0);
+  await made.commit();
+  made.turn(1, (turn) => decideCancel(turn, 'mail', itemId(0, 2)));
+  made.enqueue(1);
+  expect(page(made, {}).items.map(({ order, state }) => [order, state])).toEqual([
+    [1, 'pending'],
+    [3, 'pending'],
+    [4, 'pending'],
+  ]);
+});
+
+test('filters choose by state, priority, group and text of the payload', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { priority: 'high', group: 'a' });
+  made.enqueue(0, { priority: 'low', group: 'b', delay: '1s' });
+  made.enqueue(0, {}, 'images');
+  const orders = (request: List) => page(made, request).items.map(({ order }) => order);
+  expect(orders({})).toEqual([1, 2]);
+  expect(orders({ state: 'scheduled' })).toEqual([2]);
+  expect(orders({ priority: 'high' })).toEqual([1]);
+  expect(orders({ group: 'b' })).toEqual([2]);
+  expect(orders({ q: '{' })).toEqual([1, 2]);
+  expect(orders({ q: 'nowhere' })).toEqual([]);
+});
+
+test.each(['', '-1', '1.5', 'UPPER', '01', ' 1', 'zzzzzzzzzzzzzzzzzzzz', '1_'])(
+  'a cursor that no list returned is refused: %j',
+  (cursor) => {
+    const made = new MadeTable();
+    const refused = listItems(made.table, made.store, 'mail', { cursor });
+    expect(refused).toMatchObject({ error: { code: 'invalid_request', details: { field: 'cursor' } } });
+  },
+);
