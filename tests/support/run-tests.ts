@@ -22,6 +22,8 @@ const folder = await mkdtemp(join(tmpdir(), 'trivet-test-reports-'));
 const notRun: NotRun[] = [];
 const reports: VitestReport[] = [];
 let broken = false;
+// Parts that several kinds need are looked for once.
+const judged = new Map<Part, Promise<string | undefined>>();
 
 try {
   for (const [index, round] of rounds.entries()) await runRound(round, join(folder, `${index}.json`));
@@ -68,8 +70,6 @@ function filesOf({ name }: TestKind): readonly string[] {
     .filter((file) => name !== 'fast' || !kinds.some((other) => file.endsWith(`.${other.name}.test.ts`)))
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));
 }
-
-const judged = new Map<Part, Promise<string | undefined>>();
 
 function missing(part: Part): Promise<string | undefined> {
   const known = judged.get(part) ?? part.missing((line) => console.log(line));
