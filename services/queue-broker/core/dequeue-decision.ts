@@ -29,17 +29,23 @@ export function decideDequeue(turn: Turn, request: DequeueRequest): readonly Ite
   const queue = turn.table.queue(request.queue);
   if (queue === undefined || queue.paused) return [];
   const orders = claimEach(turn, queue, request);
-  if (orders.length > 0) turn.record(claimedFact(request, orders));
   return orders.map((order) => turn.table.item(order)).filter((item) => item !== undefined);
 }
 
 function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): readonly number[] {
   const orders: number[] = [];
+  let recorded = 0;
+  // Facts stand in the log in the order in which they were applied: only then does replay give the same table.
+  const record = (): void => {
+    if (orders.length > recorded) turn.record(claimedFact(request, orders.slice(recorded)));
+    recorded = orders.length;
+  };
   let bytes = 0;
   while (orders.length < request.max) {
     const item = turn.table.nextReady(queue, turn.at, agingAfterMs);
     if (item === undefined) break;
     if (item.expiresAt !== undefined && item.expiresAt <= turn.at) {
+      record();
       turn.emit({ kind: 'expired', orders: [item.order] });
       continue;
     }
@@ -49,6 +55,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     turn.table.apply(claimedFact(request, [item.order]), turn.at, turn.sequence);
     orders.push(item.order);
   }
+  record();
   return orders;
 }
 
