@@ -115,6 +115,24 @@ export class QueueModel {
     return item?.state === 'processing' && item.token === token ? item : undefined;
   }
 
+  /** Items that time should have changed before `nowMs`. */
+  overdue(nowMs: number): readonly ModelItem[] {
+    return [...this.items.values()].filter((item) => {
+      if (item.state === 'processing')
+        return Math.min(item.lease?.expiresAt ?? 0, item.startedAt + item.timeoutMs) < nowMs;
+      if (item.state === 'pending') return item.expiresAt < nowMs;
+      return !isFinal(item) && Math.min(item.runAt, item.expiresAt) < nowMs;
+    });
+  }
+
+  /** The items that a claim holds now and held already at the record `since`. */
+  heldBy(queue: string, claim: string | undefined, since: number): readonly ModelItem[] {
+    if (claim === undefined) return [];
+    return [...this.items.values()].filter(
+      (item) => item.queue === queue && item.lease?.claim === claim && item.token <= since,
+    );
+  }
+
   #head(queue: string, band: number): ModelItem | undefined {
     let head: ModelItem | undefined;
     for (const item of this.items.values()) {

@@ -98,7 +98,15 @@ export class SimulatedClients {
     this.#requests += 1;
     const tag = claim ?? `request ${this.#requests}`;
     this.#send((partition, caller) => works.dequeueWork(partition, call, caller), {
-      lease: (items) => items.forEach((one) => this.#checkHandedOut(queue, one, tag)),
+      lease: (items, { askedAt }) => {
+        items.forEach((one) => this.#checkHandedOut(queue, one, tag));
+        const handed = new Set(items.map(({ item }) => item.token));
+        const missed = this.#model.heldBy(queue, claim, askedAt).find(({ token }) => !handed.has(token));
+        must(
+          missed === undefined,
+          `${claim} is repeated and does not get item ${missed?.order}, which it holds`,
+        );
+      },
       value: (_, { broker, askedAt }) => {
         if (call.waitMs > 0 || !broker.ownsTheLog) return;
         const ready = this.#model.readySince(queue, askedAt);
@@ -124,7 +132,7 @@ export class SimulatedClients {
       {
         value: () => this.#checkEnded(held, 'done'),
         lease: (items) => items.forEach((one) => this.#checkHandedOut(queue, one, tag)),
-        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering),
+        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering, ['done']),
       },
     );
   }
@@ -138,7 +146,7 @@ export class SimulatedClients {
       (_, caller) => works.leasedWork({ queue, call, caller, decide: decideFail, view, bytes: 100 }),
       {
         value: (value) => this.#checkEnded(held, (value as { state: string }).state),
-        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering),
+        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering, ['failed', 'retry']),
       },
     );
   }
@@ -152,7 +160,7 @@ export class SimulatedClients {
       (_, caller) => works.leasedWork({ queue, call, caller, decide: decideRelease, view, bytes: 100 }),
       {
         value: () => this.#checkEnded(held, 'pending'),
-        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering),
+        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering, ['pending']),
       },
     );
   }
@@ -173,7 +181,7 @@ export class SimulatedClients {
             `a worker hears that item ${held.order} is cancelled, it is ${state}`,
           );
         },
-        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering),
+        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering, []),
       },
     );
   }
@@ -291,11 +299,21 @@ export class SimulatedClients {
     );
   }
 
-  #checkRefused({ order, token }: Held, { code }: Refusal, { broker }: Answering): void {
+  /** @param endings what the model says of a lease that this very operation has ended */
+  #checkRefused(
+    { order, token }: Held,
+    { code }: Refusal,
+    { broker }: Answering,
+    endings: readonly string[],
+  ): void {
     if (!broker.ownsTheLog || code === 'unavailable' || code === 'timeout') return;
     const holder = this.#model.holder(order, token);
     must(holder === undefined, `whoever holds item ${order} by its token hears ${code}`);
-    if (code === 'not_found') must(!this.#model.items.has(order), `item ${order} is there and is not found`);
+    const item = this.#model.items.get(order);
+    if (code === 'not_found') must(item === undefined, `item ${order} is there and is not found`);
+    const ending = item?.token === token ? item.endings.get(token) : undefined;
+    const repeats = ending !== undefined && endings.includes(ending);
+    must(!repeats, `who repeats what ended the lease of item ${order} hears ${code}, not the first answer`);
   }
 }
 
