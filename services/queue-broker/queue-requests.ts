@@ -15,7 +15,7 @@ import {
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
-import type { MsgHdrs } from '#shared/runtime/nats.ts';
+import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
 import { readItemOptions } from './core/item-options.ts';
@@ -67,10 +67,15 @@ export function readEnqueue(
   headers: MsgHdrs | undefined,
   strict: boolean,
 ): Result<EnqueueRequest> {
+  const unreadable = headers?.get(unreadableHeader) ?? '';
+  if (unreadable !== '') return badHeaderName(unreadable);
   const payload = rawPayload(body, headers?.get('Content-Type'), strict);
   if (!payload.ok) return payload;
   return withOptions(queue, payload.value, headerOptions(headers), headerFault);
 }
+
+const badHeaderName = (line: string) =>
+  refuseField(line.split(':', 1)[0]?.slice(0, 64) ?? '', 'is not a name that NATS allows for a header');
 
 /** Options that may be a number: of attempts, or of milliseconds. A header is always text. */
 const numericOptions = new Set(['maxAttempts', 'delay', 'runAt', 'timeout', 'expires']);

@@ -4,6 +4,7 @@ import {
   type ConnectionOptions,
   type Msg,
   type MsgHdrs,
+  MsgHdrsImpl,
   type NatsConnection,
   type Subscription,
   connect,
@@ -37,6 +38,34 @@ export {
   headers,
 } from '@nats-io/transport-node';
 
+/** Stands for a header whose name NATS does not allow; its value is the line as it came. */
+export const unreadableHeader = 'Trivet-Unreadable-Header';
+
+// nats-server passes on what a client writes as a header, and the library throws when a name holds a space or a
+// control character: within the reading of the socket, which then stops for good. So such a line is set apart.
+const decodeStrictly = MsgHdrsImpl.decode.bind(MsgHdrsImpl);
+MsgHdrsImpl.decode = (bytes) => {
+  try {
+    return decodeStrictly(bytes);
+  } catch {
+    return decodeLineByLine(bytes);
+  }
+};
+
+function decodeLineByLine(bytes: Uint8Array): MsgHdrsImpl {
+  const [version = '', ...lines] = Buffer.from(bytes).toString().split('\r\n');
+  const decodeLine = (line: string) => decodeStrictly(Buffer.from(`${version}\r\n${line}\r\n\r\n`));
+  const made = decodeLine('');
+  for (const line of lines) {
+    try {
+      for (const [name, values] of decodeLine(line)) for (const value of values) made.append(name, value);
+    } catch {
+      made.append(unreadableHeader, line.replaceAll(/[^\x20-\x7e]/g, '?'));
+    }
+  }
+  return made;
+}
+
 export interface NatsOptions {
   readonly url: string;
   readonly user?: string | undefined;
@@ -58,6 +87,7 @@ export interface Nats {
   /** A manager of streams and consumers; asks the server, so JetStream must be on. */
   manager(): Promise<JetStreamManager>;
   readonly kvm: Kvm;
+  readonly log?: Log | undefined;
 }
 
 /**
@@ -73,6 +103,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     js: jetstream(connection),
     manager: () => jetstreamManager(connection),
     kvm: new Kvm(connection),
+    log: options.log,
   };
 }
 
@@ -114,7 +145,12 @@ export function subscribe(
     callback: (error, message) => {
       // An error here is a refused subscription: without it the service serves nothing, so it must be seen.
       if (error !== null) throw error;
-      onMessage(message);
+      try {
+        onMessage(message);
+      } catch (fault) {
+        // Thrown from here it would end the library's reading of the socket, and the process would hear nothing more.
+        nats.log?.error({ err: fault, subject: message.subject }, 'a message could not be handled');
+      }
     },
   });
 }
