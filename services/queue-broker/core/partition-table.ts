@@ -4,11 +4,11 @@ import { type Change, changed, withTransition } from './item-changes.ts';
 import type { ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
 import { type StateEvent, durations } from './state-event.ts';
-import { type Item, isFinal, wakeAt } from './item.ts';
-import { NumberHeap } from './number-heap.ts';
+import { type Item, isFinal } from './item.ts';
 import { type Retention, QueueIndex } from './queue-index.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import { type TransitionTable, lookUp } from './transition-table.ts';
+import { WakeIndex } from './wake-index.ts';
 
 /**
  * The table of one partition: what all facts of the log add up to. Facts are applied in the order of the log, at
@@ -23,11 +23,7 @@ export class PartitionTable {
   readonly #queues = new Map<string, QueueIndex>();
   /** Items in processing: looked up on every operation, and few. */
   readonly #leased = new Map<number, Item>();
-  /**
-   * (time, order) of what time itself will change. A lease's order is negative: most leases end before their time,
-   * and whether one still stands is then known without reading a row.
-   */
-  readonly #wakes = new NumberHeap();
+  readonly #wakes = new WakeIndex();
   readonly #claims = new Map<string, readonly number[]>();
   #events: StateEvent[] = [];
 
@@ -92,23 +88,17 @@ export class PartitionTable {
 
   /** When time will change something next, or undefined. May be early, never late. */
   get nextWakeAt(): number | undefined {
-    return this.#wakes.firstRank;
+    return this.#wakes.nextAt;
   }
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */
   takeWoken(nowMs: number, max: number): readonly Item[] {
-    // By order: an item may have two entries for one moment, such as a scheduled one whose priority was changed.
-    const woken = new Map<number, Item>();
-    while (woken.size < max) {
-      const at = this.#wakes.firstRank;
-      const order = this.#wakes.firstValue;
-      if (at === undefined || order === undefined || at > nowMs) break;
-      this.#wakes.shift();
-      const item = order < 0 ? this.#leased.get(-order) : this.item(order);
-      // An entry is stale when the item has moved on; its new moment has an entry of its own.
-      if (item !== undefined && wakeAt(item) === at) woken.set(item.order, item);
-    }
-    return [...woken.values()];
+    return this.#wakes.take(
+      nowMs,
+      max,
+      (order) => this.item(order),
+      (order) => this.#leased.get(order),
+    );
   }
 
   // Writing.
@@ -371,8 +361,7 @@ export class PartitionTable {
     if (claim !== undefined && this.#claims.get(claim)?.includes(item.order) !== true) {
       this.#claims.set(claim, [...(this.#claims.get(claim) ?? []), item.order]);
     }
-    const at = wakeAt(item);
-    if (at !== undefined) this.#wakes.push(at, item.state === 'processing' ? -item.order : item.order);
+    this.#wakes.add(item);
   }
 
   #announce(item: Item, more: Pick<StateEvent, 'waitedMs' | 'ranMs' | 'isNew'>): void {
