@@ -33,6 +33,8 @@ export interface IngestOptions {
 
 /** What has been taken in is purged this often. */
 const purgeEveryMs = 1_000;
+/** The server says this often that it is there. Two missed ones, and the consumer is made again: it died with its server. */
+const heartbeatMs = 1_000;
 /** Publishes that may be under way into one partition's log. */
 const underWayMax = 5_000;
 
@@ -122,7 +124,7 @@ export class IngestReader {
       filter_subjects: subjects.ingest(this.#number),
       opt_start_seq: this.#mark() + 1,
     });
-    this.#messages = await consumer.consume({ max_messages: 1_000 });
+    this.#messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: heartbeatMs });
     for await (const message of this.#messages) {
       if (this.#stopped) return;
       await this.#waitForRoom();

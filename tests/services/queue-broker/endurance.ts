@@ -19,6 +19,8 @@ export interface EnduranceOptions {
   /** Half of them by requests, half by plain publishes. */
   readonly items: number;
   readonly blows: readonly Blow[];
+  /** How long the rest may take, once the producers have their acknowledgements. */
+  readonly settleMsMax?: number;
 }
 
 /** What producers were told, against what the log holds. */
@@ -67,7 +69,7 @@ export async function endure(options: EnduranceOptions): Promise<Endured> {
     ),
   );
   await struck;
-  await settled(queue);
+  await settled(client, items, options.settleMsMax ?? 60_000);
   stopped.abort();
   await Promise.all(working);
   await client.close();
@@ -238,16 +240,11 @@ async function untilAnswered<T>(attempt: () => Promise<T>): Promise<T> {
 }
 
 /** Waits until the broker's figures show nothing under way: when to look, not what to believe. */
-async function settled(queue: RunningQueue): Promise<void> {
-  const underWay = async (): Promise<number> => {
-    const reply = await queue.send('trivet.queue.stats', '').catch(() => undefined);
-    const all = (reply?.body as { queues?: { counts: Record<string, number> }[] } | undefined)?.queues;
-    if (all === undefined || all.length === 0) return Number.NaN;
-    const open = ['scheduled', 'blocked', 'pending', 'processing', 'retry'];
-    return all.reduce(
-      (sum, { counts }) => sum + open.reduce((part, name) => part + (counts[name] ?? 0), 0),
-      0,
-    );
+async function settled(client: NatsConnection, items: number, timeout: number): Promise<void> {
+  const ended = async (): Promise<number> => {
+    const reply = await client.request('trivet.queue.stats', '', { timeout: 1_000 }).catch(() => undefined);
+    const all = reply?.json<{ queues?: { counts: Record<string, number> }[] }>().queues ?? [];
+    return all.reduce((sum, { counts }) => sum + (counts['done'] ?? 0) + (counts['failed'] ?? 0), 0);
   };
-  await expect.poll(underWay, { interval: 200, timeout: 60_000 }).toBe(0);
+  await expect.poll(ended, { interval: 200, timeout }).toBeGreaterThanOrEqual(items);
 }

@@ -187,6 +187,19 @@ test('what has been taken in is removed from the stream of publishes', async () 
   await service.close();
 });
 
+test('publishes are taken in soon after nats-server was killed', { timeout: 60_000 }, async () => {
+  queue.server.kill();
+  await queue.server.restart();
+  await expect
+    .poll(() => queue.publish('restarted', '1').catch(() => undefined), { timeout: 20_000 })
+    .toBeDefined();
+  const startedMs = performance.now();
+  await expect
+    .poll(() => countOf('restarted').catch(() => 0), { timeout: 40_000, interval: 100 })
+    .toBeGreaterThan(0);
+  expect(performance.now() - startedMs).toBeLessThan(8_000);
+});
+
 /** Waits until the queue has that many items, and returns them in order. */
 async function itemsOf(name: string, count: number): Promise<readonly Shown[]> {
   await expect.poll(() => countOf(name), { timeout: 10_000 }).toBe(count);
