@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { NumberHeap } from '#services/queue-broker/core/number-heap.ts';
 
-const rank = fc.double({ noNaN: true, min: -1e15, max: 1e15 });
+// Minus nought is no other moment than nought.
+const rank = fc.double({ noNaN: true, min: -1e15, max: 1e15 }).map((one) => one + 0);
 const command = fc.oneof(
   { weight: 3, arbitrary: fc.record({ push: fc.tuple(rank, fc.integer()) }) },
   { weight: 2, arbitrary: fc.constant({ push: undefined }) },
@@ -25,9 +26,7 @@ test('the heap gives what a sorted list would give, whatever is put in and taken
           list.push(push);
         }
         expect(heap.length).toBe(list.length);
-        expect(heap.firstRank).toBe(
-          list.length === 0 ? undefined : Math.min(...list.map(([one]) => one)) + 0,
-        );
+        expect(heap.firstRank).toBe(list.length === 0 ? undefined : Math.min(...list.map(([one]) => one)));
       }
     }),
   );
