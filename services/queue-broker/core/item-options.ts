@@ -34,6 +34,10 @@ export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
       return refuseField(name, 'must be at most ten years');
     if (name !== 'delay' && ms === 0) return refuseField(name, 'must be longer than 0');
   }
+  for (const name of ['group', 'key'] as const) {
+    // The log is UTF-8, which has no half of a surrogate pair: such a key would be another one after a restart.
+    if (options[name]?.isWellFormed() === false) return refuseField(name, 'must be well-formed Unicode');
+  }
   const runAt = options.runAt === undefined ? undefined : timeMs(options.runAt);
   if (options.runAt !== undefined && runAt === undefined)
     return refuseField('runAt', 'is not a time that exists');

@@ -60,6 +60,13 @@ test('delay and runAt do not stand side by side', () => {
   expect(readItemOptions({ delay: 1, runAt: 1 })).toMatchObject({ error: { details: { field: 'runAt' } } });
 });
 
+test.each(['key', 'group'] as const)('a %s that UTF-8 cannot carry is refused', (name) => {
+  expect(readItemOptions({ [name]: 'half a pair: \ud83d' })).toMatchObject({
+    error: { code: 'invalid_request', details: { field: name } },
+  });
+  expect(readItemOptions({ [name]: 'a whole one: \ud83d\ude00' }).ok).toBe(true);
+});
+
 test('a day that does not exist is refused', () => {
   expect(readItemOptions({ runAt: '2026-02-31T25:00:00Z' })).toMatchObject({
     error: { code: 'invalid_request', details: { field: 'runAt' } },
