@@ -182,12 +182,16 @@ export class VirtualLog implements PartitionLog {
     const { stream, world, process, network } = this.#options;
     const { arrivalsMs, answerMs } = network.fate();
     return new Promise((resolve, reject) => {
-      process.after(answerTimeoutMs, () => reject(new NoAnswerError()));
+      const cancelTimeout = process.after(answerTimeoutMs, () => reject(new NoAnswerError()));
       for (const arrivalMs of arrivalsMs) {
         world.after(arrivalMs, () => {
           const answer = answerOf(stream, message);
           if (answerMs === undefined) return;
-          process.after(answerMs, () => (typeof answer === 'number' ? resolve(answer) : reject(answer)));
+          process.after(answerMs, () => {
+            cancelTimeout();
+            if (typeof answer === 'number') resolve(answer);
+            else reject(answer);
+          });
         });
       }
     });

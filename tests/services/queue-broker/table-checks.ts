@@ -33,17 +33,19 @@ export function mustBeEqual(
   one: ReturnType<typeof contents>,
   other: ReturnType<typeof contents>,
 ): void {
-  must(
-    isDeepStrictEqual(one.applied, other.applied),
-    `${what}: ${said(one.applied)} and ${said(other.applied)}`,
-  );
+  mustEqual(what, one.applied, other.applied);
   const orders = new Set([...one.items, ...other.items].map(({ order }) => order));
   for (const order of orders) {
     const [first, second] = [one, other].map(({ items }) => items.find((item) => item.order === order));
-    must(isDeepStrictEqual(first, second), `${what}: item ${order} is ${said(first)} and ${said(second)}`);
+    mustEqual(`${what}: item ${order}`, first, second);
   }
-  must(isDeepStrictEqual(one.payloads, other.payloads), `${what}: payloads differ`);
-  must(isDeepStrictEqual(one.queues, other.queues), `${what}: ${said(one.queues)} and ${said(other.queues)}`);
+  mustEqual(`${what}: payloads`, one.payloads, other.payloads);
+  mustEqual(`${what}: queues`, one.queues, other.queues);
+}
+
+/** What differs is written out only when it does: sentences about whole tables cost more than comparing them. */
+function mustEqual(what: string, one: unknown, other: unknown): void {
+  if (!isDeepStrictEqual(one, other)) throw new Error(`${what}: ${said(one)} and ${said(other)}`);
 }
 
 /** Holds a table against the model. @param leases whether the table has seen no later fence than the model */
@@ -55,8 +57,7 @@ export function mustFollow(model: QueueModel, table: PartitionTable, leases: boo
     const expected = model.items.get(order);
     must(item !== undefined, `item ${order} is ${expected?.state} and is not in the table`);
     must(expected !== undefined, `item ${order} is gone and is still in the table`);
-    const [is, should] = [ofItem(item, leases), ofModel(expected, leases)];
-    must(isDeepStrictEqual(is, should), `item ${order} is ${said(is)}, it should be ${said(should)}`);
+    mustEqual(`item ${order} is and should be`, ofItem(item, leases), ofModel(expected, leases));
   }
   for (const queue of table.queues.values()) {
     const here = items.filter((item) => item.queue === queue.name);
