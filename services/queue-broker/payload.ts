@@ -1,7 +1,7 @@
 import { type Encoding, decode, encode, encodingOf, msgpack } from '#shared/protocol/encoding.ts';
-import { isTooDeep, tooDeep } from './nesting.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { keyLengthMax } from '#shared/protocol/limits.ts';
+import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 
 /** A payload as it is stored. */
 export interface Payload {

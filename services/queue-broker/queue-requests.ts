@@ -2,6 +2,7 @@ import { durationMs } from '#shared/protocol/durations.ts';
 import { type Encoding, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
+import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import {
   BatchEnvelope,
   CompleteItem,
@@ -20,7 +21,6 @@ import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
 import { readItemOptions } from './core/item-options.ts';
 import type { CompleteRequest, ExtendRequest, FailRequest, LeaseRequest } from './core/lease-decisions.ts';
-import { isTooDeep, tooDeep } from './nesting.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.

@@ -1,5 +1,5 @@
-import { refuseField } from '#shared/protocol/errors.ts';
-import { nestingMax } from '#shared/protocol/limits.ts';
+import { refuseField } from './errors.ts';
+import { nestingMax } from './limits.ts';
 
 /**
  * True when arrays and objects stand in each other deeper than `nestingMax`. Reading such a value may succeed where
