@@ -66,7 +66,11 @@ const actions: Readonly<Record<ActionName, (item: Item, change: Change) => Item>
   }),
   endAttempt: (item, change) => ({ ...item, attempts: endedAttempts(item, change) }),
   undoAttempt: (item) => ({ ...item, attempt: item.attempt - 1, attempts: item.attempts.slice(0, -1) }),
-  resetAttempts: (item) => ({ ...without(without(item, 'finishedAt'), 'result'), attempt: 0 }),
+  // Without its expiry: whoever replays an item that grew too old wants it to be worked on all the same.
+  resetAttempts: (item) => ({
+    ...without(without(without(item, 'finishedAt'), 'result'), 'expiresAt'),
+    attempt: 0,
+  }),
   grantLease: (item, change) => ({
     ...item,
     lease: leaseOf(item, change),

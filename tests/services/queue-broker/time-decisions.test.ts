@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { decideReprioritize } from '#services/queue-broker/core/admin-decisions.ts';
+import { decideReplay, decideReprioritize } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
 import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideExtend, decideRelease } from '#services/queue-broker/core/lease-decisions.ts';
 import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
-import { MadeTable } from './made-table.ts';
+import { MadeTable, value } from './made-table.ts';
 
 const id = itemId(0, 1);
 
@@ -48,4 +48,17 @@ test('a lease that was extended twice within one millisecond ends once', () => {
   });
   expect(early).toEqual([]);
   expect(late).toEqual([{ kind: 'lease-expired', order: 1, mayRetry: true, why: 'lease_expired' }]);
+});
+
+test('an item that grew too old and is replayed is handed out, however old it is', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { expires: '1s' });
+  made.turn(1_000, (turn) => decideTime(turn));
+  expect(value(made.turn(2_000, (turn) => decideReplay(turn, 'mail', id)))).toMatchObject({
+    state: 'pending',
+  });
+  made.turn(3_000, (turn) => decideTime(turn));
+  expect(
+    made.turn(4_000, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 500 })),
+  ).toHaveLength(1);
 });
