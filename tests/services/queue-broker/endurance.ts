@@ -62,17 +62,20 @@ export async function endure(options: EnduranceOptions): Promise<Endured> {
   const working = Array.from({ length: workers }, (_, worker) =>
     work(client, worker, progress, stopped.signal),
   );
-  const struck = strike(blows, progress);
-  await Promise.all(
-    Array.from({ length: producers }, (_, producer) =>
+  try {
+    const producing = Array.from({ length: producers }, (_, producer) =>
       produce(client, producer, items / producers, progress, acknowledged),
-    ),
-  );
-  await struck;
-  await settled(client, items, options.settleMsMax ?? 60_000);
-  stopped.abort();
-  await Promise.all(working);
-  await client.close();
+    );
+    // Together: a broker that does not come up again must end the run, not leave it waiting.
+    await Promise.all([strike(blows, progress), ...producing]);
+    await settled(client, items, options.settleMsMax ?? 60_000);
+    stopped.abort();
+    await Promise.all(working);
+  } finally {
+    stopped.abort();
+    await client.close();
+    await Promise.allSettled(working);
+  }
   return { audit: await auditLog(queue.server), acknowledged };
 }
 
@@ -146,18 +149,20 @@ async function produce(
 async function publishAll(client: NatsConnection, queue: string, keys: readonly string[]): Promise<void> {
   const js = jetstream(client);
   const publish = (msgID: string) =>
-    untilAnswered(() => js.publish(`trivet.jobs.${queue}`, `{"key":"${msgID}"}`, { msgID, timeout: 2_000 }));
+    untilAnswered(client, () =>
+      js.publish(`trivet.jobs.${queue}`, `{"key":"${msgID}"}`, { msgID, timeout: 2_000 }),
+    );
   await Promise.all(keys.map(publish));
 }
 
 async function enqueueOne(client: NatsConnection, queue: string, key: string): Promise<void> {
   const values = { 'Nats-Msg-Id': key };
-  await untilAnswered(() => ask(client, queue, 'enqueue', { key }, values));
+  await untilAnswered(client, () => ask(client, queue, 'enqueue', { key }, values));
 }
 
 async function enqueueMany(client: NatsConnection, queue: string, keys: readonly string[]): Promise<void> {
   const items = keys.map((key) => ({ payload: { key }, key }));
-  const reply = await untilAnswered(() => ask(client, queue, 'enqueue-many', { items }));
+  const reply = await untilAnswered(client, () => ask(client, queue, 'enqueue-many', { items }));
   const refused = (reply.body as { items: object[] }).items.filter((item) => 'error' in item);
   if (refused.length > 0) throw new Error(`items were refused: ${JSON.stringify(refused[0])}`);
 }
@@ -173,7 +178,7 @@ async function work(
     const queue = queues[(worker + round) % queues.length] ?? queues[0];
     const claim = { 'Nats-Msg-Id': `${worker}-${round}` };
     const body = { max: 200, wait: '100ms', lease: '3s', worker: `worker-${worker}` };
-    const items = leased(await untilAnswered(() => ask(client, queue, 'dequeue', body, claim)));
+    const items = leased(await untilAnswered(client, () => ask(client, queue, 'dequeue', body, claim)));
     const ended = await Promise.all([
       finish(client, queue, 'complete', items.filter((item) => fate(item) === 'done').map(completion)),
       finish(client, queue, 'fail', items.filter((item) => fate(item) !== 'done').map(failure)),
@@ -206,7 +211,7 @@ async function finish(
   items: readonly object[],
 ): Promise<number> {
   if (items.length === 0) return 0;
-  const reply = await untilAnswered(() => ask(client, queue, operation, { items }));
+  const reply = await untilAnswered(client, () => ask(client, queue, operation, { items }));
   const states = (reply.body as { items: { state?: string }[] }).items.map((item) => item.state);
   return states.filter((state) => state === 'done' || state === 'failed').length;
 }
@@ -226,11 +231,12 @@ async function ask(
 }
 
 /** Asks again until there is an answer: what every careful client does. What is repeated carries the same key. */
-async function untilAnswered<T>(attempt: () => Promise<T>): Promise<T> {
+async function untilAnswered<T>(client: NatsConnection, attempt: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await attempt();
     } catch (error) {
+      if (client.isClosed()) throw error;
       const problem = error instanceof Error ? error.message : String(error);
       if (/was refused/.test(problem) && !/"code":"(unavailable|timeout)"/.test(problem)) throw error;
       // Without a broker NATS says "no responders" at once; a breath keeps this from being a busy loop.

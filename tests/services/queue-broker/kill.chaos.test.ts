@@ -14,7 +14,7 @@ beforeEach(async () => {
 
 afterEach(() => queue?.stop());
 
-test('ten kills of the broker among 100,000 items lose nothing', { timeout: 180_000 }, async () => {
+test('ten kills of the broker among 100,000 items lose nothing', { timeout: 300_000 }, async () => {
   const items = 100_000;
   const kill = async () => {
     await broker.kill();
@@ -26,7 +26,7 @@ test('ten kills of the broker among 100,000 items lose nothing', { timeout: 180_
   expectNothingLost(endured, items);
 });
 
-test('the table may be deleted among 50,000 items, the log is enough', { timeout: 180_000 }, async () => {
+test('the table may be deleted among 50,000 items, the log is enough', { timeout: 300_000 }, async () => {
   const items = 50_000;
   const forget = async () => {
     await broker.kill();
