@@ -189,6 +189,9 @@ export class JetStreamLog implements PartitionLog {
       throw error;
     });
     const info = known ?? (await this.#manager.streams.add(wanted));
+    // A full log takes no fence, so a larger limit is the way out. It is never lowered: what is there must stay.
+    if (info.config.max_bytes > 0 && info.config.max_bytes < bytesMax)
+      await this.#manager.streams.update(this.#stream, { max_bytes: bytesMax });
     for (const name of ['storage', 'discard', 'max_age'] as const) {
       if (info.config[name] !== wanted[name]) {
         throw new Error(

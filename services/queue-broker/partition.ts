@@ -46,7 +46,16 @@ const unstoredItemsMax = 50_000;
 const sweepEveryMs = 10_000;
 
 /** How full the log may be for each kind of work, as a share of its limit. */
-const roomShare: Readonly<Record<Room, number>> = { 'new-items': 0.8, claims: 0.9, always: 1 };
+const roomShare: Readonly<Record<Room, number>> = {
+  'new-items': 0.8,
+  claims: 0.9,
+  // The rest is for fences: a partition that cannot raise one could never be owned again.
+  always: 0.98,
+  nothing: Number.POSITIVE_INFINITY,
+};
+
+/** What a record takes in the stream besides its batch (headers, subject, the stream's own), in bytes: rather too many. */
+const recordOverheadBytes = 256;
 
 /**
  * One partition that this process owns. Requests gather while an append is under way and go into the next one as a
@@ -90,7 +99,8 @@ export class Partition {
 
   /** False while nothing new should be taken in: the log is filling up, or too much waits. */
   get hasRoom(): boolean {
-    return this.#roomFor('new-items') && this.#inboxBytes < inboxBytesMax / 2;
+    const waits = Math.max(this.#inboxBytes / inboxBytesMax, this.#inbox.length / inboxWorkMax);
+    return this.#roomFor('new-items') && waits < 0.5;
   }
 
   /** How far plain publishes of this ingest stream are in the log for good: what stands before may be purged. */
@@ -196,7 +206,7 @@ export class Partition {
     const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
     if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);
     this.#options.appended?.(this.#options.clock.monotonicMs() - startedMs, facts.length);
-    this.#logBytes += batch.length;
+    this.#logBytes += batch.length + recordOverheadBytes;
     this.#options.table.advance(sequence, at);
     this.#durableIngest = this.#options.table.applied.ingested;
   }
@@ -227,6 +237,7 @@ export class Partition {
 
   /** Whoever waits at a queue that has something new is served in the same record. */
   #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
+    if (!this.#roomFor('claims')) return;
     const served = new Set<string>();
     for (const { queue, state } of events) {
       if (state !== 'pending' || served.has(queue) || !this.#line.has(queue)) continue;

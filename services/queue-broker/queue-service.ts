@@ -32,6 +32,7 @@ import {
 } from './queue-requests.ts';
 import type { QueueStatistics } from './queue-statistics.ts';
 import * as works from './queue-works.ts';
+import type { Room } from './work.ts';
 
 export interface QueueServiceOptions {
   readonly subjects: Subjects;
@@ -164,12 +165,25 @@ export class QueueService {
       case 'release':
         return this.#takeLeased(request, leasedReaders.release(body), decideRelease, works.completedView);
       case 'get':
-        return this.#takePlain(request, checkGet(body), (turn, { id }) => this.#get(turn, request, id));
+        return this.#takePlain(
+          request,
+          checkGet(body),
+          (turn, { id }) => this.#get(turn, request, id),
+          'nothing',
+        );
       case 'list':
-        return this.#takePlain(request, checkList(body), (turn, query) => this.#list(turn, request, query));
+        return this.#takePlain(
+          request,
+          checkList(body),
+          (turn, query) => this.#list(turn, request, query),
+          'nothing',
+        );
       case 'stats':
-        return this.#takePlain(request, checkEmpty(body), (turn) =>
-          accept(this.#options.statistics.of(turn.table, request.queue, turn.at)),
+        return this.#takePlain(
+          request,
+          checkEmpty(body),
+          (turn) => accept(this.#options.statistics.of(turn.table, request.queue, turn.at)),
+          'nothing',
         );
       case 'cancel':
         return this.#takePlain(request, checkGet(body), (turn, { id }) =>
@@ -211,9 +225,10 @@ export class QueueService {
     request: Request,
     query: Result<Q>,
     decide: (turn: Turn, query: Q) => Result<unknown>,
+    room?: Room,
   ): Refusal | undefined {
     if (!query.ok) return query.error;
-    request.partition.submit(works.plainWork(request.caller, (turn) => decide(turn, query.value)));
+    request.partition.submit(works.plainWork(request.caller, (turn) => decide(turn, query.value), room));
     return undefined;
   }
 
@@ -286,12 +301,15 @@ export class QueueService {
         },
       };
       partition.submit(
-        works.plainWork(each, (turn) =>
-          accept(
-            [...turn.table.queues.keys()].map((queue) =>
-              what === 'stats' ? statistics.of(turn.table, queue, turn.at) : queue,
+        works.plainWork(
+          each,
+          (turn) =>
+            accept(
+              [...turn.table.queues.keys()].map((queue) =>
+                what === 'stats' ? statistics.of(turn.table, queue, turn.at) : queue,
+              ),
             ),
-          ),
+          'nothing',
         ),
       );
     }

@@ -11,7 +11,7 @@ import { type NotedRequest, dequeueBytes, enqueueBytes, itemBytes, notedBytes } 
 import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './item-views.ts';
 import type { Partition } from './partition.ts';
 import type { DequeueCall, Each, LeasedCall } from './queue-requests.ts';
-import type { AfterCommit, Work } from './work.ts';
+import type { AfterCommit, Room, Work } from './work.ts';
 
 /** Answers one caller; exactly one of its verbs is called, once. */
 export interface Caller {
@@ -127,10 +127,14 @@ export function resumeWork(partition: Partition, queue: string, caller: Caller):
 }
 
 /** A question or an administrative act: one answer, made within the turn. */
-export function plainWork(caller: Caller, decide: (turn: Turn) => Result<unknown>): Work {
+export function plainWork(
+  caller: Caller,
+  decide: (turn: Turn) => Result<unknown>,
+  room: Room = 'always',
+): Work {
   return {
     bytes: itemBytes,
-    room: 'always',
+    room,
     decide: (turn) => {
       const decided = decide(turn);
       return () => (decided.ok ? caller.value(decided.value) : caller.refuse(decided.error));

@@ -4,8 +4,8 @@ import type { Turn } from './core/turn.ts';
 /** What is done once the turn's record is durable: nobody hears of a decision before. */
 export type AfterCommit = () => void;
 
-/** How full the log may be for a piece of work: what frees space must always fit. */
-export type Room = 'new-items' | 'claims' | 'always';
+/** How full the log may be for a piece of work: what frees space must always fit, and `nothing` is added by a question. */
+export type Room = 'new-items' | 'claims' | 'always' | 'nothing';
 
 /** One request, as a partition takes it: decided within a turn, answered after its commit. */
 export interface Work {

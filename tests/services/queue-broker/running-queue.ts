@@ -25,7 +25,7 @@ export interface RunningQueue {
   /** The folder of the broker that `startBroker` starts without a name. */
   readonly data: string;
   /** Starts a broker and waits until it is ready; it ends with `stop` at the latest. */
-  startBroker(name?: string): Promise<ServiceProcess>;
+  startBroker(name?: string, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
   /** One request in JSON; an undefined body is an empty message. */
   ask(queue: string, operation: string, body?: unknown, values?: HeaderValues): Promise<Reply>;
   /** One request in MessagePack. */
@@ -59,13 +59,14 @@ export async function startQueue(options: RunningQueueOptions = {}): Promise<Run
     client,
     data: join(folder, 'queue-broker-1'),
     send,
-    startBroker: async (name = 'queue-broker-1') => {
+    startBroker: async (name = 'queue-broker-1', env = {}) => {
       const broker = await startService('queue-broker', {
         ...natsEnvironment(server),
         TRIVET_NAME: name,
         TRIVET_DATA: join(folder, name),
         TRIVET_PARTITIONS: String(partitions),
         ...options.env,
+        ...env,
       });
       brokers.push(broker);
       return broker;
