@@ -97,3 +97,9 @@ test('a body that is not of its content type is a refusal, never an exception', 
     }),
   );
 });
+
+test('an unknown field of any length is named in a few words', () => {
+  const fault = faultOf(EnqueueItem, { payload: 1, ['k'.repeat(1_000_000)]: 1 });
+  expect(fault?.field).toBe(`${'k'.repeat(256)}…`);
+  expect(fault?.message.length).toBeLessThan(300);
+});
