@@ -192,6 +192,7 @@ export class Broker {
       random01,
       announce: (partition, events, at) => this.#announce(partition, events, at),
       appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
+      holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),
     });
   }

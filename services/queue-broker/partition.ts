@@ -24,6 +24,8 @@ export interface PartitionOptions extends Recovered {
   readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
   /** Hears how long a record took to become durable, and how many facts it held. */
   readonly appended?: (durationMs: number, facts: number) => void;
+  /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
+  readonly holds?: () => boolean;
   /** The ownership has ended: the table is not to be trusted any more. Called once. */
   readonly lost: (error: unknown) => void;
 }
@@ -187,7 +189,7 @@ export class Partition {
     const events = table.takeEvents();
     this.#serveWaiters(turn, events, answers);
     const claims = table.takeEvents();
-    if (turn.facts.length > 0) {
+    if (turn.facts.length > 0 || this.#mustProve(answers)) {
       await this.#append(turn.facts, turn.at, sequence, applied.epoch).catch((error: unknown) => {
         for (const work of group) work.refuse(outcomeUnknown);
         this.#line.fail(outcomeUnknown);
@@ -209,6 +211,14 @@ export class Partition {
     this.#logBytes += batch.length + recordOverheadBytes;
     this.#options.table.advance(sequence, at);
     this.#durableIngest = this.#options.table.applied.ingested;
+  }
+
+  /**
+   * A former owner that does not know it yet would answer questions and refusals from its old table. When the lease is
+   * not fresh, an empty record is appended first: whoever has been fenced learns it there.
+   */
+  #mustProve(answers: readonly AfterCommit[]): boolean {
+    return answers.length > 0 && this.#options.holds?.() === false;
   }
 
   /** Takes what goes into the next record: as much as fits, at least one. */

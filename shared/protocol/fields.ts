@@ -42,8 +42,12 @@ export const Key = Type.String({ minLength: 1, maxLength: keyLengthMax });
 /** A cache key; its length in bytes of UTF-8 is checked by the cache, since JSON Schema counts characters. */
 export const CacheKey = Type.String({ minLength: 1, maxLength: cacheKeyBytesMax });
 
-/** Keys of a record, by their length: TypeBox keeps nothing of a key's schema but its pattern. */
-export const KeyText = (lengthMax: number) => Type.String({ pattern: `^[\\s\\S]{1,${lengthMax}}$` });
+/**
+ * Keys of a record, by their length: TypeBox keeps nothing of a key's schema but its pattern. `__proto__` is no key:
+ * MessagePack libraries for JavaScript rename it, so that it could not come back as it was sent.
+ */
+export const KeyText = (lengthMax: number) =>
+  Type.String({ pattern: `^(?!__proto__$)[\\s\\S]{1,${lengthMax}}$` });
 
 export const Tags = Type.Record(
   KeyText(tagLengthMax),

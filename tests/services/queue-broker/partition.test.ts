@@ -4,7 +4,8 @@ import { FencedError } from '#services/queue-broker/partition-log.ts';
 import { recoverPartition } from '#services/queue-broker/partition-recovery.ts';
 import { Partition } from '#services/queue-broker/partition.ts';
 import { readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
-import { type Caller, dequeueWork, enqueueManyWork } from '#services/queue-broker/queue-works.ts';
+import { type Caller, dequeueWork, enqueueManyWork, plainWork } from '#services/queue-broker/queue-works.ts';
+import { accept } from '#shared/protocol/errors.ts';
 import { json } from '#shared/protocol/encoding.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { VirtualClock } from '#tests/support/virtual-clock.ts';
@@ -14,7 +15,7 @@ import { defaultRetention } from '#services/queue-broker/core/queue-index.ts';
 import { value } from './made-table.ts';
 
 /** One partition on a quiet network. */
-async function owned() {
+async function owned(holds: () => boolean = () => true) {
   const clock = new VirtualClock();
   const stream = new VirtualStream();
   const store = new MemoryStore();
@@ -27,6 +28,7 @@ async function owned() {
     ...shared,
     ...recovered,
     random01: () => 0.5,
+    holds,
     announce: () => undefined,
     lost: (error) => losses.push(error),
   });
@@ -87,4 +89,30 @@ test('a dequeue that was served by a record that the log refused hears that the 
   partition.submit(enqueueManyWork(oneItem(), listener().caller));
   await clock.advance(10_000);
   expect(waiting.heard).toEqual(['timeout']);
+});
+
+test('an owner whose lease is not fresh answers no question before the log has confirmed it', async () => {
+  const { clock, stream, partition, losses } = await owned(() => false);
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const question = () => plainWork(caller, (turn) => accept(turn.table.queues.size));
+  partition.submit(question());
+  await clock.advance(100);
+  expect(heard).toEqual(['0']);
+  takeAway(stream);
+  partition.submit(question());
+  await clock.advance(100);
+  expect(heard).toEqual(['0', 'timeout']);
+  expect(losses[0]).toBeInstanceOf(FencedError);
+});
+
+test('an owner whose lease is fresh answers a question without writing anything', async () => {
+  const { clock, stream, partition } = await owned();
+  await clock.advance(100);
+  const before = stream.describe().lastSequence;
+  const { heard, caller } = listener();
+  partition.submit(plainWork(caller, () => accept('here')));
+  await clock.advance(100);
+  expect(heard).toEqual(['"here"']);
+  expect(stream.describe().lastSequence).toBe(before);
 });

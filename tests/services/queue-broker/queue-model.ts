@@ -10,7 +10,7 @@ export interface ModelItem {
   readonly payload: string;
   readonly key: string | undefined;
   readonly attemptsMax: number;
-  readonly expiresAt: number;
+  expiresAt: number;
   readonly timeoutMs: number;
   state: 'scheduled' | 'pending' | 'processing' | 'retry' | 'done' | 'failed' | 'cancelled';
   band: number;
@@ -333,6 +333,7 @@ export class QueueModel {
     must(this.#submitted.has('replay', order), `nobody replayed item ${order}`);
     this.#finished = this.#finished.filter((one) => one !== item);
     item.attempt = 0;
+    item.expiresAt = Number.POSITIVE_INFINITY;
     this.#makeReady(item);
   }
 

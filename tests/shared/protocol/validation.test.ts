@@ -103,3 +103,8 @@ test('an unknown field of any length is named in a few words', () => {
   expect(fault?.field).toBe(`${'k'.repeat(256)}…`);
   expect(fault?.message.length).toBeLessThan(300);
 });
+
+test('a header that could not come back under its own name is refused', () => {
+  const headers = JSON.parse('{"__proto__":"x"}') as unknown;
+  expect(faultOf(EnqueueItem, { payload: 1, headers })?.field).toBe('headers.__proto__');
+});
