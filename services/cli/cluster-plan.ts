@@ -64,7 +64,7 @@ export function planCluster(plan: {
 export const entryOfService = (service: ServiceName): string =>
   join(import.meta.dirname, '..', service, 'main.ts');
 
-// The token is for the gateway alone; the rest of what people set (OTEL_…, TRIVET_QUEUE_STORE, …) is for everyone.
+// The token is for the gateway alone; the rest of what people set (OTEL_…, TRIVET_LOG_BYTES_MAX, …) is for everyone.
 function inherited(env: NodeJS.ProcessEnv, index: number): NodeJS.ProcessEnv {
   const { TRIVET_TOKEN: _token, TRIVET_METRICS_PORT: metricsPort, ...rest } = env;
   if (metricsPort === undefined) return rest;

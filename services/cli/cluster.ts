@@ -115,6 +115,11 @@ export class Cluster {
   async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token'>> {
     const { options, terminal } = this.#given;
     for (const warning of await checkServer(url)) terminal.notice('warn', warning);
+    // A client cannot read these two, and the first page of the README rests on them.
+    terminal.notice(
+      'warn',
+      'this NATS is yours: answers mean disk only with `sync_interval: always`, and only permissions as in nats.conf keep others out of the logs',
+    );
     const first = new URL(url.split(',')[0] ?? url);
     return {
       natsUrl: url.split(',').map(withoutCredentials).join(','),

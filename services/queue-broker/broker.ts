@@ -43,7 +43,7 @@ export interface BrokerOptions {
 }
 
 /** What this broker holds while it owns the partitions. */
-interface Reign {
+interface Ownership {
   readonly partitions: readonly Partition[];
   readonly readers: readonly IngestReader[];
   readonly subscriptions: readonly Subscription[];
@@ -60,7 +60,7 @@ export class Broker {
   readonly #transitions: TransitionTable;
   readonly #callers: Callers;
   #service: QueueService | undefined;
-  #reign: Reign | undefined;
+  #owned: Ownership | undefined;
   /** The taking or giving up that is under way; they never overlap. */
   #change: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -93,28 +93,28 @@ export class Broker {
   async drain(): Promise<void> {
     this.#stopped = true;
     await this.#change;
-    const reign = this.#reign;
-    this.#reign = undefined;
-    for (const subscription of reign?.subscriptions ?? []) subscription.unsubscribe();
-    await Promise.all((reign?.readers ?? []).map((reader) => reader.stop()));
-    await Promise.all((reign?.partitions ?? []).map((partition) => partition.drain()));
+    const owned = this.#owned;
+    this.#owned = undefined;
+    for (const subscription of owned?.subscriptions ?? []) subscription.unsubscribe();
+    await Promise.all((owned?.readers ?? []).map((reader) => reader.stop()));
+    await Promise.all((owned?.partitions ?? []).map((partition) => partition.drain()));
     await this.#lease.release();
   }
 
   /** Begins to take the partitions; a failure that nothing here can answer ends the process. */
   #takeOver(): void {
     this.#change = this.#change
-      .then(() => this.#beginReign())
+      .then(() => this.#beginOwnership())
       .catch((error: unknown) => {
         this.#options.ending.fail(error instanceof Error ? error : new Error(String(error)));
       });
   }
 
   /** Takes every partition and begins to serve. Tries again for as long as the lease says that it should. */
-  async #beginReign(): Promise<void> {
-    while (!this.#stopped && this.#reign === undefined && this.#lease.holds()) {
+  async #beginOwnership(): Promise<void> {
+    while (!this.#stopped && this.#owned === undefined && this.#lease.holds()) {
       try {
-        this.#reign = await this.#takePartitions();
+        this.#owned = await this.#takePartitions();
         this.#options.log.info({ partitions: this.#options.partitions }, 'owns the partitions and serves');
       } catch (error) {
         if (!(error instanceof FencedError)) throw error;
@@ -124,7 +124,7 @@ export class Broker {
     }
   }
 
-  async #takePartitions(): Promise<Reign> {
+  async #takePartitions(): Promise<Ownership> {
     const { nats, subjects, streams, clock, log } = this.#options;
     const ingest = {
       ...this.#options,
@@ -199,13 +199,13 @@ export class Broker {
 
   /** Stops serving what is lost; while the lease is ours, rows and log are read again and it is served again. */
   #giveUp(reason: unknown): void {
-    const reign = this.#reign;
-    if (reign === undefined || this.#stopped) return;
-    this.#reign = undefined;
+    const owned = this.#owned;
+    if (owned === undefined || this.#stopped) return;
+    this.#owned = undefined;
     this.#service = undefined;
     this.#options.log.warn({ err: reason }, 'gives the partitions up');
-    for (const subscription of reign.subscriptions) subscription.unsubscribe();
-    this.#change = this.#change.then(() => letGo(reign));
+    for (const subscription of owned.subscriptions) subscription.unsubscribe();
+    this.#change = this.#change.then(() => letGo(owned));
     this.#takeOver();
   }
 
@@ -226,9 +226,9 @@ export class Broker {
   }
 }
 
-async function letGo(reign: Reign): Promise<void> {
-  await Promise.all(reign.readers.map((reader) => reader.stop()));
-  await Promise.all(reign.partitions.map((partition) => partition.abandon()));
+async function letGo(owned: Ownership): Promise<void> {
+  await Promise.all(owned.readers.map((reader) => reader.stop()));
+  await Promise.all(owned.partitions.map((partition) => partition.abandon()));
 }
 
 /** A lease that its owner has not renewed for this long is free. */

@@ -1,4 +1,4 @@
-/** Every limit of the wire, with its unit and its reason. A limit that is not here does not exist. */
+/** The limits of the wire, each with its unit and its reason. What bounds one service alone stands in that service. */
 
 /** Longest queue or namespace name, in characters: one NATS subject token that people can still read. */
 export const nameLengthMax = 64;

@@ -11,7 +11,6 @@ export interface DemoFigures {
   readonly words: number;
   readonly broken: number;
   readonly seconds: number;
-  readonly http: string;
 }
 
 /** The table that the demo ends with. Pure. */
@@ -39,8 +38,8 @@ export function report(figures: DemoFigures): string {
     line,
     '  What failed, as it was meant to:',
     ...figures.failures.map(({ path, error, attempts }) => `    ${path}: ${error} (${attempts} attempts)`),
-    '  Where to look on a cluster that stays up (npm start):',
-    '    npx trivet stats demo · npx trivet list demo --state failed · npx trivet cache stats demo',
-    `    npx trivet telemetry operations · curl ${figures.http}/metrics (with the token)`,
+    '  This cluster has ended. On one that stays up (npm start) you would look here:',
+    '    npx trivet stats <queue> · npx trivet list <queue> --state failed · npx trivet cache stats <namespace>',
+    '    npx trivet telemetry operations · /metrics and /openapi.json of the gateway',
   ].join('\n');
 }

@@ -43,7 +43,6 @@ export async function runDemo(input: string, scratch: string): Promise<void> {
     say(
       await figures(trivet, job, {
         scratch,
-        http: cluster.http,
         seconds: (systemClock.monotonicMs() - startedMs) / 1_000,
       }),
     );
@@ -113,11 +112,7 @@ async function untilMeasured(trivet: Trivet, job: Job): Promise<void> {
   }
 }
 
-async function figures(
-  trivet: Trivet,
-  job: Job,
-  run: { scratch: string; http: string; seconds: number },
-): Promise<string> {
+async function figures(trivet: Trivet, job: Job, run: { scratch: string; seconds: number }): Promise<string> {
   const queue = trivet.queue<{ path: string }, Analysis>(queueName);
   const failed = await queue.list({ state: 'failed', limit: 50 });
   if (failed.items.length !== job.troubles.length)
@@ -148,6 +143,5 @@ async function figures(
     words: words / 2,
     broken: broken / 2,
     seconds: run.seconds,
-    http: run.http,
   });
 }

@@ -37,7 +37,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
   let recorded = 0;
   // Facts stand in the log in the order in which they were applied: only then does replay give the same table.
   const record = (): void => {
-    if (orders.length > recorded) turn.record(claimedFact(request, orders.slice(recorded)));
+    if (orders.length > recorded) turn.noteApplied(claimedFact(request, orders.slice(recorded)));
     recorded = orders.length;
   };
   let bytes = 0;

@@ -45,7 +45,7 @@ export class Turn {
   }
 
   /** Writes down a fact that is applied already, item by item. */
-  record(fact: Fact): void {
+  noteApplied(fact: Fact): void {
     this.#facts.push(fact);
   }
 }
