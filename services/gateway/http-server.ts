@@ -5,6 +5,7 @@ import type { TSchema } from 'typebox';
 import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { accept } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Authenticate } from './authentication.ts';
@@ -112,8 +113,10 @@ function addBodyParser(app: FastifyInstance): void {
       return;
     }
     const decoded = decode(body, json);
-    if (decoded.ok) done(null, decoded.value);
-    else done(new Refused(decoded.error));
+    if (!decoded.ok) done(new Refused(decoded.error));
+    // It could be read, but not be written again for NATS.
+    else if (isTooDeep(decoded.value)) done(new Refused(tooDeep('body').error));
+    else done(null, decoded.value);
   });
 }
 

@@ -112,6 +112,12 @@ describe.each(bodies)('POST $path', ({ path, schema, valid }) => {
       expectProblem(await gateway.call('POST', path, { body }), 400, 'invalid_request', 'body');
   });
 
+  test('a body that is nested too deeply is 400', async () => {
+    const deep = '['.repeat(100_000) + ']'.repeat(100_000);
+    const body = `${JSON.stringify(valid).slice(0, -1)}${Object.keys(valid).length > 0 ? ',' : ''}"payload":${deep}}`;
+    expectProblem(await gateway.call('POST', path, { body }), 400, 'invalid_request', 'body');
+  });
+
   test('another content type is 415', async () => {
     for (const type of [
       'text/plain',
