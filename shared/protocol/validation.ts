@@ -75,7 +75,8 @@ function fieldPath(tokens: readonly string[]): string {
 const join = (path: string, name: string): string => (path === '' ? clip(name) : `${path}.${clip(name)}`);
 
 /** A caller's name may be megabytes long; a thousand of them in the refusals of a batch would not fit its reply. */
-const clip = (name: string): string => (name.length > nameShownMax ? `${name.slice(0, nameShownMax)}…` : name);
+const clip = (name: string): string =>
+  name.length > nameShownMax ? `${name.slice(0, nameShownMax)}…` : name;
 const nameShownMax = 256;
 
 const firstOf = (names: unknown): string => (Array.isArray(names) ? String(names[0]) : 'body');
