@@ -75,7 +75,10 @@ export function readEnqueue(
 }
 
 const badHeaderName = (line: string) =>
-  refuseField(line.split(':', 1)[0]?.slice(0, 64) ?? '', 'is not a name that NATS allows for a header');
+  refuseField(
+    line.split(':', 1)[0]?.slice(0, 64) ?? '',
+    'is not a header that NATS allows: look at its name and for line breaks',
+  );
 
 /** Options that may be a number: of attempts, or of milliseconds. A header is always text. */
 const numericOptions = new Set(['maxAttempts', 'delay', 'runAt', 'timeout', 'expires']);
