@@ -114,6 +114,8 @@ async function writeSidConfiguration(folder: string, mirror: string, keyring: st
     'Dir::State::lists': place('lists'),
     'Dir::Cache': folder,
     'Acquire::Languages': 'none',
+    // A mirror that stands still is still signed, and the floor of versions keeps old packages out.
+    'Acquire::Check-Valid-Until': 'false',
     'Acquire::Retries': '3',
     'Acquire::http::Timeout': '30',
     // The folder belongs to this user; root's apt would drop to a user who may not enter it.
