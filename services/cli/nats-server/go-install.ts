@@ -9,8 +9,8 @@ const pinnedVersion = '2.15.2';
 const buildTimeoutMs = 15 * 60_000;
 
 /**
- * Builds the pinned version from source. What is downloaded is checked by Go itself against its checksum database
- * (sum.golang.org), so a mirror that serves other code is found out.
+ * Builds the pinned version from source. What is downloaded is checked by Go itself against its checksum database, so
+ * a mirror that serves other code is found out.
  */
 export const goInstall: NatsServerSource = {
   name: 'go install',
