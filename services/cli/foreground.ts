@@ -9,6 +9,8 @@ import { openTerminal } from './terminal.ts';
 // npm passes a Ctrl-C on to its child, which has got it from the terminal already: the same key, twice.
 const sameSignalMs = 500;
 
+const parentLookMs = 500;
+
 /**
  * Runs a whole cluster until a signal ends it, and then ends this process: 0 drained, 1 failed or cut short,
  * 2 bad usage or configuration, 3 a needed part is missing.
@@ -62,9 +64,23 @@ async function superviseUntilSignal(
   };
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
+  if (process.env['npm_lifecycle_event'] !== undefined) watchParent(() => end('npm has ended'));
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   await cluster.start().catch(fail);
+}
+
+/**
+ * npm does not hand every signal on: ended by SIGTERM or SIGKILL it leaves its child behind. A process of which init
+ * has become the parent has lost its own; there is no event for that, so it is looked at.
+ */
+function watchParent(lost: () => void): void {
+  const parent = process.ppid;
+  const look = () => {
+    if (process.ppid === parent) systemClock.after(parentLookMs, look);
+    else lost();
+  };
+  systemClock.after(parentLookMs, look);
 }
 
 async function drainAndExit(cluster: Cluster, exitCode: number): Promise<void> {

@@ -120,9 +120,9 @@ export class Partition {
     this.#wake();
   }
 
-  /** Lets a dequeue that found nothing wait. */
-  wait(waiter: Waiter, waitMs: number): void {
-    this.#line.join(waiter, waitMs);
+  /** Lets a dequeue that found nothing wait; false when too many do. */
+  wait(waiter: Waiter, waitMs: number): boolean {
+    return this.#line.join(waiter, waitMs);
   }
 
   /** Decides what was taken in, stores everything, and ends. */

@@ -66,10 +66,10 @@ export function dequeueWork(partition: Partition, request: DequeueCall, caller: 
       if (answer !== undefined) return answer;
       if (request.waitMs === 0) return nothing;
       // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
-      waits = true;
       const { queue, waitMs } = request;
-      partition.wait({ queue, decide: attempt, expire: nothing, refuse: caller.refuse }, waitMs);
-      return () => undefined;
+      const waiter = { queue, decide: attempt, expire: nothing, refuse: caller.refuse };
+      waits = partition.wait(waiter, waitMs);
+      return waits ? () => undefined : () => caller.refuse(tooManyWait);
     },
     // Who waits is answered by the line: served, sent away, or told that the outcome is not known.
     refuse: (refusal) => {
@@ -182,3 +182,8 @@ export function valueWithNext(
     return { ...value, next: next.map((one) => leasedView(partition, one, encoding)) };
   return `${JSON.stringify(value).slice(0, -1)},"next":${leasedJson(partition, next)}}`;
 }
+
+const tooManyWait: Refusal = {
+  code: 'unavailable',
+  message: 'too many dequeues wait already, ask again without wait or later',
+};

@@ -8,10 +8,14 @@ interface Place {
   readonly cancelExpiry: () => void;
 }
 
+/** Dequeues that may wait at one partition: each holds a timer and a caller, about a kilobyte and a half. */
+const waitersMax = 50_000;
+
 /** The dequeues that wait, by queue, first come first served. Not durable: who waits asks again. */
 export class WaitingLine {
   readonly #clock: Clock;
   readonly #places = new Map<string, Set<Place>>();
+  #length = 0;
   /** Served in the turn that is under way: not answered before its record is durable. */
   #served: Waiter[] = [];
 
@@ -23,7 +27,9 @@ export class WaitingLine {
     return this.#places.has(queue);
   }
 
-  join(waiter: Waiter, waitMs: number): void {
+  /** False when too many wait already: then the waiter has not joined. */
+  join(waiter: Waiter, waitMs: number): boolean {
+    if (this.#length >= waitersMax) return false;
     const line = this.#places.get(waiter.queue) ?? new Set<Place>();
     this.#places.set(waiter.queue, line);
     const place: Place = {
@@ -34,6 +40,8 @@ export class WaitingLine {
       }),
     };
     line.add(place);
+    this.#length += 1;
+    return true;
   }
 
   /** Serves who waits at `queue` until there is nothing left to hand out. */
@@ -70,11 +78,12 @@ export class WaitingLine {
       }
     }
     this.#places.clear();
+    this.#length = 0;
   }
 
   #leave(place: Place): void {
     const line = this.#places.get(place.waiter.queue);
-    line?.delete(place);
+    if (line?.delete(place) === true) this.#length -= 1;
     if (line?.size === 0) this.#places.delete(place.waiter.queue);
   }
 }

@@ -55,6 +55,9 @@ export function readReply(reply: Msg): Result<unknown> {
 function unanswered(subject: string, error: unknown): Result<unknown> {
   const name = error instanceof Error ? error.name : '';
   const text = error instanceof Error ? error.message : String(error);
+  // A name with a blank or a dot too many: the library refuses it before anybody is asked.
+  if (text.includes('illegal subject'))
+    return refuse('invalid_request', `${subject} is not a subject: look at the name in it`);
   if (name === 'TimeoutError' || text.includes('timeout'))
     return refuse('timeout', `no reply on ${subject} in time`);
   if (name === 'NoRespondersError' || text.includes('no responders')) {

@@ -34,8 +34,10 @@ export function kvLeaseRecord(nats: Nats, options: KvLeaseRecordOptions): LeaseR
       withBucket(async (kv) => {
         const entry = await kv.get(key);
         if (entry === null) return { owner: undefined, revision: 0 };
-        const owner = entry.operation === 'PUT' ? entry.json<Owner>() : undefined;
-        return { owner, revision: entry.revision };
+        return {
+          owner: entry.operation === 'PUT' ? ownerOf(entry.string()) : undefined,
+          revision: entry.revision,
+        };
       }),
     write: (owner, revision) =>
       withBucket(async (kv) => {
@@ -48,4 +50,15 @@ export function kvLeaseRecord(nats: Nats, options: KvLeaseRecordOptions): LeaseR
       }),
     remove: (revision) => withBucket((kv) => kv.delete(key, { previousSeq: revision })),
   };
+}
+
+/** What stands there, where a process of ours wrote it: nats-server can be made to write its PubAck here (README of cli). */
+function ownerOf(text: string): Owner | undefined {
+  try {
+    const { node, instance } = JSON.parse(text) as Partial<Owner>;
+    return typeof node === 'string' && typeof instance === 'string' ? { node, instance } : undefined;
+  } catch {
+    // Not ours, then: nobody owns it.
+    return undefined;
+  }
 }

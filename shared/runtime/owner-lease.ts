@@ -90,8 +90,9 @@ export class OwnerLease {
   async #renew(revision: number): Promise<void> {
     if (await this.#write(revision)) return;
     const { owner, revision: current } = await this.#inTime(this.#options.record.read());
-    // Our own write of which we heard nothing: the lease is still ours.
-    if (owner?.instance === this.#options.self.instance && (await this.#write(current))) return;
+    // Our own write of which we heard nothing, or a record that names nobody: the lease is still ours.
+    const isOurs = owner === undefined || owner.instance === this.#options.self.instance;
+    if (isOurs && (await this.#write(current))) return;
     if (this.#stopped) return;
     this.#state = { kind: 'standby', revision: current, sinceMs: this.#options.clock.monotonicMs() };
     this.#options.lost(owner);

@@ -1,3 +1,4 @@
+import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { type Encoding, decode, encode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import {
@@ -81,6 +82,9 @@ export function readMessage(message: MessageBody, context: MessageContext): Read
   }
   const decoded = decode(message.body, encoding);
   if (!decoded.ok) return unreadable(kind, message, 'undecodable', decoded.error.message);
+  // A record that is nested too deeply can be read but not written again, into the dead letters neither.
+  if (isTooDeep(decoded.value))
+    return unreadable(kind, message, 'undecodable', tooDeep('body').error.message);
   const records = recordsIn(decoded);
   if (records.length > telemetryRecordsMax) {
     const problem = `${records.length} records are more than ${telemetryRecordsMax}`;

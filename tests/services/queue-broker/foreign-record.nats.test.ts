@@ -46,3 +46,22 @@ test.each(['log', 'fence'])(
     await next.stop();
   },
 );
+
+test('a PubAck that is sent into the lease does not take the queue away', async () => {
+  const broker = await queue.startBroker();
+  await untilAnswered('stats', {});
+  for (let round = 0; round < 5; round += 1) {
+    queue.client.publish('trivet.jobs.other', '{}', { reply: '$KV.TRIVET_LEASES.owner' });
+    await queue.client.flush();
+    expect((await queue.ask(name, 'enqueue', { round })).status).toBe(0);
+    // Long enough for the owner to renew over what stands there.
+    await expect
+      .poll(() => broker.output().includes('gives the partitions up'), { timeout: 1_000 })
+      .toBe(false);
+  }
+  const deadline = Date.now() + 3_000;
+  await expect.poll(() => Date.now() > deadline, { timeout: 5_000 }).toBe(true);
+  expect((await queue.ask(name, 'enqueue', { last: true })).status).toBe(0);
+  expect(broker.output()).not.toContain('gives the partitions up');
+  await broker.stop();
+});

@@ -110,3 +110,13 @@ test('what happens to later records is nothing to who was served by an earlier o
   waiting.fail(unknown);
   expect(heard).toEqual(['a served']);
 });
+
+test('only so many may wait, and a place that was left is free again', async () => {
+  const { join, waiting, clock, heard } = line();
+  for (let index = 0; index < 50_000; index += 1) expect(join(`w${index}`)).toBe(true);
+  expect(join('one too many')).toBe(false);
+  await clock.advance(1_000);
+  expect(heard).toHaveLength(50_000);
+  expect(waiting.has('mail')).toBe(false);
+  expect(join('later')).toBe(true);
+});

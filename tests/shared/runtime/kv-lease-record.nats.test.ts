@@ -31,3 +31,15 @@ test('a bucket that went missing is made again', async () => {
   expect(await record.read()).toEqual({ owner: undefined, revision: 0 });
   expect(await record.write({ node: 'a', instance: 'a1' }, 0)).toBeGreaterThan(0);
 });
+
+test('what no process of ours wrote names no owner, and is written over', async () => {
+  const record = madeRecord('FORGED');
+  const revision = (await record.write({ node: 'a', instance: 'a1' }, 0)) ?? 0;
+  // A PubAck that a publisher had nats-server send here, by its reply subject.
+  nats.connection.publish('$KV.FORGED.owner', '{"stream":"TRIVET_INGEST","seq":1}');
+  await nats.connection.flush();
+  const read = await record.read();
+  expect(read.owner).toBeUndefined();
+  expect(read.revision).toBeGreaterThan(revision);
+  expect(await record.write({ node: 'a', instance: 'a1' }, read.revision)).toBeGreaterThan(read.revision);
+});

@@ -106,3 +106,10 @@ test('an attribute may be called __proto__', () => {
   expect(Object.keys(attributes)).toEqual(['__proto__']);
   expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
 });
+
+test('a message that is nested too deeply is one dead letter with its own bytes', () => {
+  const body = new TextEncoder().encode('['.repeat(5_000) + ']'.repeat(5_000));
+  const { dead, kept } = readMessage({ kind: 'event', contentType: undefined, body }, context);
+  expect(kept).toEqual([]);
+  expect(dead).toMatchObject([{ reason: 'undecodable', body }]);
+});
