@@ -30,12 +30,15 @@ export interface DataFolder {
 
 /**
  * Makes the folder, or takes the one an earlier start left, for this process alone.
- * @throws StartRefused (2) when another supervisor holds it
+ * @throws StartRefused (2) when it cannot be made, or another supervisor holds it
  */
 export async function openDataFolder(given: string, report: (line: string) => void): Promise<DataFolder> {
   const path = resolve(given);
   // What is in it are other people's payloads and the keys to the cluster.
-  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 });
+  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new StartRefused(2, `--data ${given}: the folder cannot be made (${reason})`);
+  });
   await acquireLock(path);
   await waitForLeftovers(path, report);
   return {

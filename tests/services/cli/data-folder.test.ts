@@ -89,3 +89,10 @@ test('a process is told apart from a later one with its pid', async () => {
   expect(await isRunning({ ...mark, started: 'another boot 1' })).toBe(false);
   expect(await markOf(await endedProcess())).toBeUndefined();
 });
+
+test('a folder that cannot be made is bad usage and names the option', async () => {
+  await expect(openDataFolder('/etc/hostname/data', () => undefined)).rejects.toMatchObject({
+    exitCode: 2,
+    message: expect.stringContaining('--data /etc/hostname/data') as string,
+  });
+});
