@@ -2,11 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
+import { freePort } from './free-port.ts';
 
 // The real OpenTelemetry Collector, with nothing in it but an OTLP receiver and the file exporter that is our oracle.
 // It is built once from source and kept, since its makers publish no binary with this exporter alone.
@@ -277,13 +277,4 @@ async function linesOf(path: string): Promise<readonly ExportedLine[]> {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as ExportedLine);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
