@@ -81,7 +81,12 @@ test('an item form is always one that the broker knows', () => {
       idempotency_key: fc.string({ minLength: 1, maxLength: 256 }),
       max_retries: fc.integer({ min: 0, max: 999 }),
       delay: fc.integer({ min: 0, max: 10 ** 9 }),
-      headers: fc.dictionary(fc.string({ minLength: 1, maxLength: 20 }), fc.string(), { maxKeys: 5 }),
+      // The one name that the protocol refuses.
+      headers: fc.dictionary(
+        fc.string({ minLength: 1, maxLength: 20 }).filter((name) => name !== '__proto__'),
+        fc.string(),
+        { maxKeys: 5 },
+      ),
     },
     { requiredKeys: [] },
   );

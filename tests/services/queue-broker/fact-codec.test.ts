@@ -24,7 +24,12 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
       runAt: time,
       key: text,
       dedupUntil: time,
-      headers: fc.dictionary(text, text, { maxKeys: 6, noNullPrototype: true }),
+      // The one name that the protocol refuses.
+      headers: fc.dictionary(
+        text.filter((name) => name !== '__proto__'),
+        text,
+        { maxKeys: 6, noNullPrototype: true },
+      ),
       refused: fc.record({ message: text, type: text }),
     },
     {
