@@ -1,32 +1,47 @@
-import { cpus, totalmem, type as osType, release } from 'node:os';
+// How a workload is measured: rounds of the two sides by turns, medians, and what a result says.
+
+export type Figures = Readonly<Record<string, number>>;
 
 /** What one run of one side gave. */
 export interface Sample {
-  /** Rate per second, or milliseconds, by the workload's unit. */
+  /** By the workload's unit. */
   readonly value: number;
+  /** Milliseconds. */
   readonly p50?: number;
   readonly p99?: number;
-  /** Resident memory of what serves, in MiB. */
+  /** Anonymous memory of what serves, in MiB. */
   readonly rssMiB?: number;
+  /** Microseconds of CPU that one item cost, by process: steadier than rates where others use the machine, too. */
+  readonly cpu?: Figures;
+  /** Whatever else is worth a line, by what it is called there. */
+  readonly figures?: Figures;
 }
 
-/** One workload, ours and the peer's. Rounds of the two alternate, so that both see the same machine. */
 export interface Workload {
   readonly workload: string;
-  readonly unit: 'items/s' | 'ms';
-  /** When our answer counts as given. */
+  /** `×` is a factor: how many times a figure is that of the run beside it. */
+  readonly unit: 'items/s' | 'ms' | '×';
+  /** When an answer of ours counts as given. */
   readonly durability: string;
+  /** What stands beside ours, with its own durability. */
   readonly peerName?: string;
+  readonly notes: string;
+  /** Starts what the workload needs, for all its rounds. */
+  open(): Promise<Sides>;
+}
+
+/** Rounds of the two alternate, so that both see the same machine. */
+export interface Sides {
   readonly ours: (round: number) => Promise<Sample>;
   readonly peer?: (round: number) => Promise<Sample>;
-  readonly notes?: string;
+  readonly close: () => Promise<void>;
 }
 
 /** As docs and scripts read it; figures are medians over the rounds, and more is always better for `ratio`. */
 export interface Result {
   readonly workload: string;
   readonly unit: string;
-  readonly durability?: string;
+  readonly durability: string;
   readonly ours: number;
   readonly peer?: number;
   readonly peerName?: string;
@@ -36,58 +51,114 @@ export interface Result {
   readonly peerP50?: number;
   readonly peerP99?: number;
   readonly rssMiB?: number;
-  readonly notes?: string;
+  readonly notes: string;
+}
+
+/** A workload that could not be measured, and why. */
+export interface Failure {
+  readonly workload: string;
+  readonly problem: string;
+}
+
+export interface Measured {
+  readonly results: readonly Result[];
+  readonly failures: readonly Failure[];
 }
 
 /** Runs every workload: one round to warm up, which is thrown away, then `rounds` that count. */
-export async function measure(workloads: readonly Workload[], rounds: number): Promise<readonly Result[]> {
+export async function measure(
+  workloads: readonly Workload[],
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<Measured> {
   const results: Result[] = [];
+  const failures: Failure[] = [];
   for (const workload of workloads) {
-    const ours: Sample[] = [];
-    const peers: Sample[] = [];
+    try {
+      results.push(await measureOne(workload, rounds, progress));
+    } catch (error) {
+      const problem = error instanceof Error ? error.message : String(error);
+      failures.push({ workload: workload.workload, problem });
+      progress(`${workload.workload} FAILED: ${problem}`);
+    }
+  }
+  return { results, failures };
+}
+
+async function measureOne(
+  workload: Workload,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<Result> {
+  const sides = await workload.open();
+  const ours: Sample[] = [];
+  const peers: Sample[] = [];
+  try {
     for (let round = 0; round <= rounds; round += 1) {
-      const own = await workload.ours(round);
-      const other = await workload.peer?.(round);
-      console.error(
-        `${workload.workload} round ${round}${round === 0 ? ' (warm-up)' : ''}: ${format(own.value)}${other === undefined ? '' : ` · ${workload.peerName} ${format(other.value)}`} ${workload.unit}`,
-      );
+      const own = await sides.ours(round);
+      const peer = await sides.peer?.(round);
+      progress(roundLine(workload, round, own, peer));
       if (round === 0) continue;
       ours.push(own);
-      if (other !== undefined) peers.push(other);
+      if (peer !== undefined) peers.push(peer);
     }
-    results.push(resultOf(workload, ours, peers));
+  } finally {
+    await sides.close();
   }
-  return results;
+  return resultOf(workload, ours, peers);
 }
 
 function resultOf(workload: Workload, ours: readonly Sample[], peers: readonly Sample[]): Result {
-  const own = median(ours.map((one) => one.value)) ?? 0;
-  const peer = median(peers.map((one) => one.value));
-  const ratio = peer === undefined ? undefined : workload.unit === 'ms' ? peer / own : own / peer;
+  const { unit, peerName } = workload;
+  const own = medianOf(ours, 'value') ?? 0;
+  const peer = medianOf(peers, 'value');
   return {
     workload: workload.workload,
-    unit: workload.unit,
+    unit,
     durability: workload.durability,
-    ours: round(own),
+    ours: rounded(own),
     ...given('peer', peer),
-    ...(workload.peerName === undefined ? {} : { peerName: workload.peerName }),
-    ...given('ratio', ratio),
-    ...given('p50', median(ours.map((one) => one.p50))),
-    ...given('p99', median(ours.map((one) => one.p99))),
-    ...given('peerP50', median(peers.map((one) => one.p50))),
-    ...given('peerP99', median(peers.map((one) => one.p99))),
-    ...given('rssMiB', median(ours.map((one) => one.rssMiB))),
-    ...(workload.notes === undefined ? {} : { notes: workload.notes }),
+    ...(peerName === undefined ? {} : { peerName }),
+    ...given('ratio', peer === undefined ? undefined : unit === 'items/s' ? own / peer : peer / own),
+    ...given('p50', medianOf(ours, 'p50')),
+    ...given('p99', medianOf(ours, 'p99')),
+    ...given('peerP50', medianOf(peers, 'p50')),
+    ...given('peerP99', medianOf(peers, 'p99')),
+    ...given('rssMiB', medianOf(ours, 'rssMiB')),
+    notes: [
+      workload.notes,
+      ...figuresNote('CPU µs an item', ours, 'cpu'),
+      ...figuresNote(`${peerName ?? 'peer'}, CPU µs an item`, peers, 'cpu'),
+      ...figuresNote('ours', ours, 'figures'),
+      ...figuresNote(peerName ?? 'peer', peers, 'figures'),
+    ].join('; '),
   };
 }
 
-/** The machine that the figures belong to. */
-export const machine = () => ({
-  cpu: cpus()[0]?.model.trim() ?? 'unknown',
-  cores: cpus().length,
-  memoryGiB: Math.round(totalmem() / 1_024 ** 3),
-  os: `${osType()} ${release()}`,
-});
+/** The medians of every named figure of the samples, as at most one phrase. */
+function figuresNote(title: string, samples: readonly Sample[], kind: 'cpu' | 'figures'): readonly string[] {
+  const names = Object.keys(samples[0]?.[kind] ?? {});
+  if (names.length === 0) return [];
+  const said = names.map(
+    (name) => `${name} ${rounded(median(samples.map((one) => one[kind]?.[name])) ?? 0)}`,
+  );
+  return [`${title}: ${said.join(', ')}`];
+}
+
+function roundLine(workload: Workload, round: number, own: Sample, peer: Sample | undefined): string {
+  const format = ({ value, p50, p99, cpu }: Sample): string => {
+    const times = p99 === undefined ? '' : ` (p50 ${rounded(p50 ?? 0)} ms, p99 ${rounded(p99)} ms)`;
+    const costs = Object.entries(cpu ?? {}).map(([name, micros]) => `${name} ${rounded(micros)} µs`);
+    return `${value.toLocaleString('en', { maximumFractionDigits: 2 })} ${workload.unit}${times}${costs.length === 0 ? '' : ` [${costs.join(', ')}]`}`;
+  };
+  const title = `${workload.workload} round ${round}${round === 0 ? ' (warm-up)' : ''}`;
+  return `${title}: ${format(own)}${peer === undefined ? '' : ` · ${workload.peerName}: ${format(peer)}`}`;
+}
+
+const medianOf = (
+  samples: readonly Sample[],
+  field: 'value' | 'p50' | 'p99' | 'rssMiB',
+): number | undefined => median(samples.map((one) => one[field]));
 
 export function median(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
@@ -100,31 +171,9 @@ export function median(values: readonly (number | undefined)[]): number | undefi
 export const percentile = (sorted: readonly number[], share: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 
-const round = (value: number): number => Math.round(value * 100) / 100;
-const format = (value: number): string => value.toLocaleString('en', { maximumFractionDigits: 1 });
-const given = <K extends string>(name: K, value: number | undefined): { readonly [N in K]?: number } =>
-  value === undefined ? {} : ({ [name]: round(value) } as { readonly [N in K]?: number });
+/** Two decimals say enough; a figure below one keeps three, since a latency may be that short. */
+const rounded = (value: number): number =>
+  Math.abs(value) < 1 ? Math.round(value * 1_000) / 1_000 : Math.round(value * 100) / 100;
 
-/** Runs `count` calls by `callers` callers, each one call at a time; the rate, and how long single calls took. */
-export async function callersAtOnce(
-  count: number,
-  callers: number,
-  call: (index: number) => Promise<unknown>,
-): Promise<Sample> {
-  const durations: number[] = [];
-  let next = 0;
-  const started = performance.now();
-  const caller = async (): Promise<void> => {
-    while (next < count) {
-      const index = next;
-      next += 1;
-      const at = performance.now();
-      await call(index);
-      durations.push(performance.now() - at);
-    }
-  };
-  await Promise.all(Array.from({ length: callers }, caller));
-  const seconds = (performance.now() - started) / 1_000;
-  durations.sort((a, b) => a - b);
-  return { value: count / seconds, p50: percentile(durations, 0.5), p99: percentile(durations, 0.99) };
-}
+const given = <K extends string>(name: K, value: number | undefined): { readonly [N in K]?: number } =>
+  value === undefined ? {} : ({ [name]: rounded(value) } as { readonly [N in K]?: number });

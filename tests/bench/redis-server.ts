@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,9 +8,14 @@ import { freePort } from '#tests/support/free-port.ts';
 
 export interface RunningRedis {
   readonly port: number;
-  readonly version: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 /** A Redis of its own with `appendfsync everysec`, the durability that job queues on Redis are run with. */
 export async function startRedis(): Promise<RunningRedis> {
@@ -33,6 +38,9 @@ export async function startRedis(): Promise<RunningRedis> {
     'noeviction',
   ];
   const child: ChildProcess = spawn('redis-server', args, { stdio: 'ignore' });
+  await once(child, 'spawn');
+  running.add(child);
+  child.once('exit', () => running.delete(child));
   const client = new Redis({ port, host: '127.0.0.1', maxRetriesPerRequest: null });
   // It is asked until it has begun to listen; each refusal before that is expected.
   client.on('error', () => undefined);
@@ -40,8 +48,7 @@ export async function startRedis(): Promise<RunningRedis> {
   await client.quit();
   return {
     port,
-    version:
-      /v=([0-9.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown',
+    pid: child.pid ?? 0,
     stop: async () => {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');

@@ -1,34 +1,43 @@
-import type { Result, machine } from './measure.ts';
+import type { Machine } from './machine.ts';
+import type { Result } from './measure.ts';
 
+/** What `--json` writes; docs and scripts read it. */
 export interface Report {
-  readonly machine: ReturnType<typeof machine>;
+  readonly machine: Machine;
   readonly versions: Readonly<Record<string, string>>;
   readonly date: string;
   readonly rounds: number;
   readonly results: readonly Result[];
 }
 
-/** Prints a report for people. */
-export function printResults(report: Report): void {
-  const { cpu, cores, memoryGiB, os } = report.machine;
-  console.log(`\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${os}`);
-  console.log(
+/** A report for people, line by line. */
+export function reportLines(report: Report): readonly string[] {
+  const { cpu, cores, memoryGiB, os, fsyncMs, governor } = report.machine;
+  return [
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${os}${governor === undefined ? '' : `, governor ${governor}`}; ` +
+      `fsync p50 ${fsyncMs.p50} ms, p99 ${fsyncMs.p99} ms`,
     Object.entries(report.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(' · '),
-  );
-  console.log(`${report.rounds} rounds, medians\n`);
-  for (const one of report.results) {
-    const number = (value: number | undefined): string =>
-      value === undefined ? '–' : value.toLocaleString('en');
-    console.log(
-      `${one.workload}: ${number(one.ours)} ${one.unit}  p50 ${number(one.p50)} ms  p99 ${number(one.p99)} ms  (${one.durability})`,
-    );
-    if (one.peer !== undefined) {
-      console.log(
-        `  ${one.peerName}: ${number(one.peer)} ${one.unit}  p50 ${number(one.peerP50)} ms  p99 ${number(one.peerP99)} ms  → ${number(one.ratio)} ×`,
-      );
-    }
-    if (one.notes !== undefined) console.log(`  ${one.notes}`);
-  }
+    `${report.rounds} rounds, medians`,
+    ...report.results.flatMap(resultLines),
+  ];
+}
+
+function resultLines(one: Result): readonly string[] {
+  const side = (value: number | undefined, p50: number | undefined, p99: number | undefined): string =>
+    [
+      `${(value ?? 0).toLocaleString('en')} ${one.unit}`,
+      ...(p50 === undefined ? [] : [`p50 ${p50} ms`]),
+      ...(p99 === undefined ? [] : [`p99 ${p99} ms`]),
+    ].join('  ');
+  return [
+    '',
+    `${one.workload}: ${side(one.ours, one.p50, one.p99)}  (${one.durability})` +
+      (one.rssMiB === undefined ? '' : `  RssAnon ${one.rssMiB} MiB`),
+    ...(one.peer === undefined
+      ? []
+      : [`  ${one.peerName}: ${side(one.peer, one.peerP50, one.peerP99)}  → ${one.ratio} ×`]),
+    `  ${one.notes}`,
+  ];
 }

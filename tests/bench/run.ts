@@ -1,51 +1,40 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { queueWorkloads } from './queue-workloads.ts';
-import { type Workload, measure, machine } from './measure.ts';
-import { printResults } from './results.ts';
+import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { describeMachine } from './machine.ts';
+import { measure } from './measure.ts';
+import { queueSuite } from './queue/queue-suite.ts';
+import { type Report, reportLines } from './results.ts';
+import type { Suite } from './suite.ts';
 
 // `npm run bench -- queue [--json FILE] [--rounds N] [--only WORKLOAD]`
 
-const suites: Readonly<Record<string, () => Promise<Suite>>> = { queue: queueWorkloads };
-
-/** The workloads of one suite, and what they need started. */
-export interface Suite {
-  readonly versions: Readonly<Record<string, string>>;
-  readonly workloads: readonly Workload[];
-  stop(): Promise<void>;
-}
+const suites: Readonly<Record<string, () => Suite>> = { queue: queueSuite };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { json: { type: 'string' }, rounds: { type: 'string', default: '5' }, only: { type: 'string' } },
 });
-const [name = ''] = positionals;
-const open = suites[name];
-const rounds = Number(values.rounds);
-if (open === undefined || !Number.isInteger(rounds) || rounds < 1) {
-  console.error(
-    `npm run bench -- ${Object.keys(suites).join('|')} [--json FILE] [--rounds N] [--only WORKLOAD]`,
-  );
-  process.exit(2);
-}
-const suite = await open();
-try {
+process.exitCode = await run(positionals[0] ?? '', Number(values.rounds));
+
+async function run(name: string, rounds: number): Promise<number> {
+  const suite = suites[name]?.();
+  if (suite === undefined || !Number.isInteger(rounds) || rounds < 1) {
+    const names = Object.keys(suites).join('|');
+    console.error(`npm run bench -- ${names} [--json FILE] [--rounds N] [--only WORKLOAD]`);
+    return exitCodes.usage;
+  }
   const wanted = suite.workloads.filter((one) => values.only === undefined || one.workload === values.only);
   if (wanted.length === 0) {
     console.error(`--only must be one of ${suite.workloads.map((one) => one.workload).join(', ')}`);
-    process.exitCode = 2;
-  } else {
-    const report = {
-      machine: machine(),
-      versions: suite.versions,
-      date: new Date().toISOString(),
-      rounds,
-      results: await measure(wanted, rounds),
-    };
-    printResults(report);
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+    return exitCodes.usage;
   }
-} finally {
-  await suite.stop();
+  const machine = await describeMachine();
+  const versions = await suite.versions();
+  const { results, failures } = await measure(wanted, rounds, (line) => console.error(line));
+  const report: Report = { machine, versions, date: new Date().toISOString(), rounds, results };
+  console.log(`\n${reportLines(report).join('\n')}`);
+  for (const { workload, problem } of failures) console.error(`\n${workload} was not measured: ${problem}`);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  return failures.length === 0 ? exitCodes.done : exitCodes.failed;
 }
-process.exit();
