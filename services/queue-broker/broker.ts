@@ -11,7 +11,7 @@ import { type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts
 import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 import { Callers } from './callers.ts';
 import { itemId } from './core/item.ts';
-import { defaultRetention } from './core/queue-index.ts';
+import { defaultSettings } from './core/queue-settings.ts';
 import type { StateEvent } from './core/state-event.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
@@ -184,7 +184,7 @@ export class Broker {
       ...shared,
       broker: name,
       transitions: this.#transitions,
-      retention: defaultRetention,
+      defaults: defaultSettings,
     });
     return new Partition({
       ...shared,

@@ -1,136 +1,340 @@
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
-import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
-import type { Attempt, Item, Lease, Settled, StateChange } from './core/item.ts';
+import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import type { Attempt, Item, Lease, Parent, Settled, StateChange } from './core/item.ts';
 import type { Backoff } from './core/retry-policy.ts';
+import { decodeItem1 } from './item-codec-1.ts';
+import { RowReader, RowWriter } from './row-bytes.ts';
 
-// A row is an array, so that a million rows do not hold the names of their fields a million times; this file is the
-// only one that knows the positions. The two first ones let a writer see a row's old state without decoding it.
+// The row of an item. This file is the only one that knows where its fields stand. The first byte is the version:
+// rows of version 1 are MessagePack arrays, which begin with another byte.
 
-const rowVersion = 1;
-/** MessagePack: array of up to 2^16 − 1 elements (3 bytes), version, state. */
-const stateOffset = 4;
+const rowVersion = 2;
 
-type Row = readonly [
-  version: number,
-  state: number,
-  order: number,
-  queue: string,
-  band: number,
-  readyOrder: number,
-  readyAt: number,
-  attempt: number,
-  attemptsMax: number,
-  backoff: Backoff,
-  enqueuedAt: number,
-  token: number,
-  payloadIsJson: boolean,
-  payloadBytes: number,
-  attempts: readonly Attempt[],
-  transitions: readonly (readonly [number, number, number, string])[],
-  group: string | null,
-  key: string | null,
-  timeoutMs: number | null,
-  expiresAt: number | null,
-  runAt: number | null,
-  startedAt: number | null,
-  finishedAt: number | null,
-  lease: Lease | null,
-  settled: Settled | null,
-  progress: Uint8Array | null,
-  result: Uint8Array | null,
-  contentType: string | null,
-  headers: Readonly<Record<string, string>> | null,
-];
+const writer = new RowWriter();
 
-export function encodeItem(item: Item): Uint8Array {
-  const row: Row = [
-    rowVersion,
-    states.indexOf(item.state),
-    item.order,
-    item.queue,
-    item.band,
-    item.readyOrder,
-    item.readyAt,
-    item.attempt,
-    item.attemptsMax,
-    item.backoff,
-    item.enqueuedAt,
-    item.token,
-    item.payloadIsJson,
-    item.payloadBytes,
-    item.attempts,
-    item.transitions.map((one) => [
-      one.at,
-      one.from === null ? -1 : states.indexOf(one.from),
-      states.indexOf(one.to),
-      one.why,
-    ]),
-    item.group ?? null,
-    item.key ?? null,
-    item.timeoutMs ?? null,
-    item.expiresAt ?? null,
-    item.runAt ?? null,
-    item.startedAt ?? null,
-    item.finishedAt ?? null,
-    item.lease ?? null,
-    item.settled ?? null,
-    item.progress ?? null,
-    item.result ?? null,
-    item.contentType ?? null,
-    item.headers ?? null,
-  ];
-  return packRecord(row);
+/** Words of the history that are one byte in a row. New ones are added at the end. */
+const whys = [
+  'enqueued',
+  'claimed',
+  'completed',
+  'failed',
+  'released',
+  'lease_expired',
+  'timeout',
+  'due',
+  'expired',
+  'cancelled',
+  'replayed',
+] as const;
+const whyNumbers = new Map<string, number>(whys.map((why, index) => [why, index + 1]));
+
+const settledBy = ['complete', 'fail', 'release'] as const;
+
+const stateNumbers = new Map<QueueStatus, number>(states.map((state, index) => [state, index]));
+
+/** Which optional fields a row has, as bits; they stand in this order. */
+const has = {
+  runAt: 1,
+  startedAt: 2,
+  finishedAt: 4,
+  expiresAt: 8,
+  timeoutMs: 16,
+  group: 32,
+  key: 64,
+  lease: 128,
+  settled: 256,
+  progress: 512,
+  result: 1_024,
+  contentType: 2_048,
+  headers: 4_096,
+  inline: 8_192,
+  fields: 16_384,
+  parent: 32_768,
+  payloadIsJson: 65_536,
+} as const;
+
+export function encodeItem(item: Item): Buffer {
+  writer.begin();
+  writer.uint(rowVersion);
+  writer.uint(numberOf(item.state));
+  const flags = flagsOf(item);
+  writer.uint(flags);
+  writer.uint(item.order);
+  writer.text(item.queue);
+  writer.uint(item.band);
+  writer.uint(item.readyOrder);
+  writer.uint(item.enqueuedAt);
+  writer.distance(item.readyAt, item.enqueuedAt);
+  writer.uint(item.attempt);
+  writer.uint(item.attemptsMax);
+  writeBackoff(item.backoff);
+  writer.uint(item.token);
+  writer.uint(item.payloadBytes);
+  writer.uint(item.attempts.length);
+  for (const attempt of item.attempts) writeAttempt(attempt, item.enqueuedAt);
+  writer.uint(item.transitions.length);
+  for (const change of item.transitions) writeTransition(change, item.enqueuedAt);
+  writeOptional(item);
+  return writer.end();
+}
+
+function flagsOf(item: Item): number {
+  let flags = item.payloadIsJson ? has.payloadIsJson : 0;
+  if (item.runAt !== undefined) flags |= has.runAt;
+  if (item.startedAt !== undefined) flags |= has.startedAt;
+  if (item.finishedAt !== undefined) flags |= has.finishedAt;
+  if (item.expiresAt !== undefined) flags |= has.expiresAt;
+  if (item.timeoutMs !== undefined) flags |= has.timeoutMs;
+  if (item.group !== undefined) flags |= has.group;
+  if (item.key !== undefined) flags |= has.key;
+  if (item.lease !== undefined) flags |= has.lease;
+  if (item.settled !== undefined) flags |= has.settled;
+  if (item.progress !== undefined) flags |= has.progress;
+  if (item.result !== undefined) flags |= has.result;
+  if (item.contentType !== undefined) flags |= has.contentType;
+  if (item.headers !== undefined) flags |= has.headers;
+  if (item.inline !== undefined) flags |= has.inline;
+  if (item.fields !== undefined) flags |= has.fields;
+  if (item.parent !== undefined) flags |= has.parent;
+  return flags;
+}
+
+function writeOptional(item: Item): void {
+  if (item.runAt !== undefined) writer.uint(item.runAt);
+  if (item.startedAt !== undefined) writer.uint(item.startedAt);
+  if (item.finishedAt !== undefined) writer.uint(item.finishedAt);
+  if (item.expiresAt !== undefined) writer.uint(item.expiresAt);
+  if (item.timeoutMs !== undefined) writer.uint(item.timeoutMs);
+  if (item.group !== undefined) writer.text(item.group);
+  if (item.key !== undefined) writer.text(item.key);
+  if (item.lease !== undefined) writeLease(item.lease);
+  if (item.settled !== undefined) writeSettled(item.settled);
+  if (item.progress !== undefined) writer.bytes(item.progress);
+  if (item.result !== undefined) writer.bytes(item.result);
+  if (item.contentType !== undefined) writer.text(item.contentType);
+  if (item.headers !== undefined) writeTexts(item.headers);
+  if (item.inline !== undefined) writer.bytes(item.inline);
+  if (item.fields !== undefined) writeTexts(item.fields);
+  if (item.parent === undefined) return;
+  writer.text(item.parent.queue);
+  writer.text(item.parent.id);
+  writer.uint(item.parent.index);
 }
 
 /** Throws on a row that this broker cannot read. */
 export function decodeItem(bytes: Uint8Array): Item {
-  const row = unpackRecord(bytes) as Row;
-  if (row[0] !== rowVersion) throw new Error(`a row has version ${row[0]}, this broker reads ${rowVersion}`);
+  if (bytes[0] !== rowVersion) return decodeItem1(bytes);
+  const row = new RowReader(bytes);
+  row.uint();
+  const state = stateAt(row.uint());
+  const flags = row.uint();
+  const order = row.uint();
+  const queue = row.text();
+  const band = row.uint();
+  const readyOrder = row.uint();
+  const enqueuedAt = row.uint();
+  const readyAt = row.distance(enqueuedAt);
+  const attempt = row.uint();
+  const attemptsMax = row.uint();
+  const backoff = readBackoff(row);
+  const token = row.uint();
+  const payloadBytes = row.uint();
+  const attempts = readList(row, () => readAttempt(row, enqueuedAt));
+  const transitions = readList(row, () => readTransition(row, enqueuedAt));
+  const runAt = flags & has.runAt ? row.uint() : undefined;
+  const startedAt = flags & has.startedAt ? row.uint() : undefined;
+  const finishedAt = flags & has.finishedAt ? row.uint() : undefined;
+  const expiresAt = flags & has.expiresAt ? row.uint() : undefined;
+  const timeoutMs = flags & has.timeoutMs ? row.uint() : undefined;
+  const group = flags & has.group ? row.text() : undefined;
+  const key = flags & has.key ? row.text() : undefined;
+  const lease = flags & has.lease ? readLease(row) : undefined;
+  const settled = flags & has.settled ? readSettled(row) : undefined;
+  const progress = flags & has.progress ? row.bytes() : undefined;
+  const result = flags & has.result ? row.bytes() : undefined;
+  const contentType = flags & has.contentType ? row.text() : undefined;
+  const headers = flags & has.headers ? readTexts(row) : undefined;
+  const inline = flags & has.inline ? row.bytes() : undefined;
+  const fields = flags & has.fields ? readTexts(row) : undefined;
+  const parent: Parent | undefined =
+    flags & has.parent ? { queue: row.text(), id: row.text(), index: row.uint() } : undefined;
   return {
-    state: stateAt(row[1]),
-    order: row[2],
-    queue: row[3],
-    band: row[4],
-    readyOrder: row[5],
-    readyAt: row[6],
-    attempt: row[7],
-    attemptsMax: row[8],
-    backoff: row[9],
-    enqueuedAt: row[10],
-    token: row[11],
-    payloadIsJson: row[12],
-    payloadBytes: row[13],
-    attempts: row[14],
-    transitions: row[15].map(([at, from, to, why]): StateChange => ({
-      at,
-      from: from < 0 ? null : stateAt(from),
-      to: stateAt(to),
-      why,
-    })),
-    ...given('group', row[16]),
-    ...given('key', row[17]),
-    ...given('timeoutMs', row[18]),
-    ...given('expiresAt', row[19]),
-    ...given('runAt', row[20]),
-    ...given('startedAt', row[21]),
-    ...given('finishedAt', row[22]),
-    ...given('lease', row[23]),
-    ...given('settled', row[24]),
-    ...given('progress', row[25]),
-    ...given('result', row[26]),
-    ...given('contentType', row[27]),
-    ...given('headers', row[28]),
+    order,
+    queue,
+    state,
+    band,
+    readyOrder,
+    readyAt,
+    group,
+    key,
+    attempt,
+    attemptsMax,
+    backoff,
+    timeoutMs,
+    expiresAt,
+    enqueuedAt,
+    runAt,
+    startedAt,
+    finishedAt,
+    token,
+    lease,
+    settled,
+    attempts,
+    transitions,
+    progress,
+    result,
+    contentType,
+    headers,
+    payloadIsJson: (flags & has.payloadIsJson) !== 0,
+    payloadBytes,
+    inline,
+    fields,
+    parent,
   };
 }
 
-/** The state of an encoded row. O(1). */
-export const encodedState = (bytes: Uint8Array): QueueStatus => stateAt(bytes[stateOffset] ?? 0);
+function writeBackoff(backoff: Backoff): void {
+  if (backoff.kind === 'fixed') {
+    writer.uint(0);
+    writer.uint(backoff.delayMs);
+    return;
+  }
+  writer.uint(1);
+  writer.uint(backoff.firstMs);
+  writer.uint(backoff.capMs);
+}
+
+function readBackoff(row: RowReader): Backoff {
+  if (row.uint() === 0) return { kind: 'fixed', delayMs: row.uint() };
+  return { kind: 'exponential', firstMs: row.uint(), capMs: row.uint() };
+}
+
+function writeAttempt({ attempt, startedAt, endedAt, error, worker }: Attempt, from: number): void {
+  writer.uint(
+    (endedAt === undefined ? 0 : 1) | (error === undefined ? 0 : 2) | (worker === undefined ? 0 : 4),
+  );
+  writer.uint(attempt);
+  writer.distance(startedAt, from);
+  if (endedAt !== undefined) writer.distance(endedAt, startedAt);
+  if (error !== undefined) writeFailure(error);
+  if (worker !== undefined) writer.text(worker);
+}
+
+function readAttempt(row: RowReader, from: number): Attempt {
+  const flags = row.uint();
+  const attempt = row.uint();
+  const startedAt = row.distance(from);
+  const endedAt = flags & 1 ? row.distance(startedAt) : undefined;
+  const error = flags & 2 ? readFailure(row) : undefined;
+  const worker = flags & 4 ? row.text() : undefined;
+  return {
+    attempt,
+    startedAt,
+    ...(endedAt === undefined ? {} : { endedAt }),
+    ...(error === undefined ? {} : { error }),
+    ...(worker === undefined ? {} : { worker }),
+  };
+}
+
+function writeFailure({ message, type, stack }: Failure): void {
+  writer.uint((type === undefined ? 0 : 1) | (stack === undefined ? 0 : 2));
+  writer.text(message);
+  if (type !== undefined) writer.text(type);
+  if (stack !== undefined) writer.text(stack);
+}
+
+function readFailure(row: RowReader): Failure {
+  const flags = row.uint();
+  return {
+    message: row.text(),
+    ...(flags & 1 ? { type: row.text() } : {}),
+    ...(flags & 2 ? { stack: row.text() } : {}),
+  };
+}
+
+function writeTransition({ at, from, to, why }: StateChange, since: number): void {
+  writer.distance(at, since);
+  writer.uint(from === null ? 0 : numberOf(from) + 1);
+  writer.uint(numberOf(to));
+  const number = whyNumbers.get(why) ?? 0;
+  writer.uint(number);
+  if (number === 0) writer.text(why);
+}
+
+function readTransition(row: RowReader, since: number): StateChange {
+  const at = row.distance(since);
+  const from = row.uint();
+  const to = stateAt(row.uint());
+  const why = row.uint();
+  return {
+    at,
+    from: from === 0 ? null : stateAt(from - 1),
+    to,
+    why: why === 0 ? row.text() : (whys[why - 1] ?? 'unknown'),
+  };
+}
+
+function writeLease({ leaseMs, expiresAt, worker, claim }: Lease): void {
+  writer.uint((worker === undefined ? 0 : 1) | (claim === undefined ? 0 : 2));
+  writer.uint(leaseMs);
+  writer.uint(expiresAt);
+  if (worker !== undefined) writer.text(worker);
+  if (claim !== undefined) writer.text(claim);
+}
+
+function readLease(row: RowReader): Lease {
+  const flags = row.uint();
+  return {
+    leaseMs: row.uint(),
+    expiresAt: row.uint(),
+    worker: flags & 1 ? row.text() : undefined,
+    claim: flags & 2 ? row.text() : undefined,
+  };
+}
+
+function writeSettled({ token, by, state, attempt, nextAttemptAt }: Settled): void {
+  writer.uint(settledBy.indexOf(by));
+  writer.uint(token);
+  writer.uint(numberOf(state));
+  writer.uint(attempt);
+  writer.uint(nextAttemptAt === undefined ? 0 : 1);
+  if (nextAttemptAt !== undefined) writer.uint(nextAttemptAt);
+}
+
+function readSettled(row: RowReader): Settled {
+  const by = settledBy[row.uint()] ?? 'complete';
+  return {
+    by,
+    token: row.uint(),
+    state: stateAt(row.uint()),
+    attempt: row.uint(),
+    ...(row.uint() === 0 ? {} : { nextAttemptAt: row.uint() }),
+  };
+}
+
+function writeTexts(texts: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(texts);
+  writer.uint(entries.length);
+  for (const [name, text] of entries) {
+    writer.text(name);
+    writer.text(text);
+  }
+}
+
+const readTexts = (row: RowReader): Readonly<Record<string, string>> =>
+  Object.fromEntries(readList(row, () => [row.text(), row.text()] as const));
+
+function readList<T>(row: RowReader, read: () => T): T[] {
+  const length = row.uint();
+  const list: T[] = [];
+  for (let index = 0; index < length; index += 1) list.push(read());
+  return list;
+}
+
+const numberOf = (state: QueueStatus): number => stateNumbers.get(state) ?? 0;
 
 function stateAt(index: number): QueueStatus {
   const state = states[index];
   if (state === undefined) throw new Error(`a row has state ${index}, which does not exist`);
   return state;
 }
-
-const given = <K extends string, V>(name: K, value: V | null): { readonly [N in K]?: V } =>
-  value === null ? {} : ({ [name]: value } as { readonly [N in K]?: V });

@@ -1,8 +1,8 @@
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
-import { type List, type QueueStatus, priorities } from '#shared/protocol/queue-schemas.ts';
+import { type List, type QueueStatus, priorities, states } from '#shared/protocol/queue-schemas.ts';
 import type { Item } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
-import type { ItemStore } from './item-store.ts';
+import type { QueueIndex } from './core/queue-index.ts';
 
 export interface ItemPage {
   readonly items: readonly Item[];
@@ -18,12 +18,7 @@ const defaultLimit = 50;
  * One page of a queue's items, oldest first. The cursor is a place in the order of enqueueing, which never changes:
  * an item that keeps its state is neither skipped nor repeated.
  */
-export function listItems(
-  table: PartitionTable,
-  store: ItemStore,
-  queue: string,
-  request: List,
-): Result<ItemPage> {
+export function listItems(table: PartitionTable, queue: string, request: List): Result<ItemPage> {
   const after = request.cursor === undefined ? 0 : Number.parseInt(request.cursor, 36);
   if (
     !Number.isSafeInteger(after) ||
@@ -36,7 +31,7 @@ export function listItems(
   const items: Item[] = [];
   let examined = 0;
   let last = after;
-  for (const item of merged(table, store, queue, request.state, after)) {
+  for (const item of itemsAbove(table, queue, request.state, after)) {
     examined += 1;
     last = item.order;
     if (matches(table, item, queue, request)) items.push(item);
@@ -49,30 +44,30 @@ export function listItems(
 /** Where the page after the item of this order begins. */
 export const listCursor = (order: number): string => order.toString(36);
 
-/** Stored rows and the changes that are not stored yet, in one order. */
-function* merged(
-  table: PartitionTable,
-  store: ItemStore,
-  queue: string,
-  state: QueueStatus | undefined,
-  after: number,
-): Iterable<Item> {
-  const unstored = new Map(table.unstored());
-  const fresh = [...unstored.values()]
-    .filter((item) => item !== null && item.order > after && item.queue === queue)
-    .filter((item) => item !== null)
-    .sort((a, b) => a.order - b.order);
-  let next = 0;
-  for (const row of store.scan(queue, state, after)) {
-    if (unstored.has(row.order)) continue;
-    for (; next < fresh.length; next += 1) {
-      const item = fresh[next];
-      if (item === undefined || item.order > row.order) break;
-      yield item;
-    }
-    yield row;
+/** The items of a queue above `after`, of one state or of all, oldest first. */
+function* itemsAbove(table: PartitionTable, queue: string, state: QueueStatus | undefined, after: number) {
+  const index = table.queue(queue);
+  if (index === undefined) return;
+  for (const order of state === undefined ? ascending(index, after) : index.ordersOf(state, after)) {
+    const item = table.item(order);
+    if (item !== undefined) yield item;
   }
-  yield* fresh.slice(next);
+}
+
+/** The orders of all states, merged. */
+function* ascending(index: QueueIndex, after: number): Iterable<number> {
+  const heads = states
+    .map((state) => index.ordersOf(state, after)[Symbol.iterator]())
+    .map((orders) => ({ orders, next: orders.next() }));
+  for (;;) {
+    let first: (typeof heads)[number] | undefined;
+    for (const head of heads)
+      if (head.next.done !== true && (first === undefined || head.next.value < first.next.value))
+        first = head;
+    if (first === undefined) return;
+    yield first.next.value;
+    first.next = first.orders.next();
+  }
 }
 
 function matches(table: PartitionTable, item: Item, queue: string, request: List): boolean {
@@ -81,6 +76,6 @@ function matches(table: PartitionTable, item: Item, queue: string, request: List
   if (request.priority !== undefined && priorities[item.band] !== request.priority) return false;
   if (request.group !== undefined && item.group !== request.group) return false;
   if (request.q === undefined) return true;
-  const payload = item.payloadIsJson ? table.payload(item.order) : undefined;
+  const payload = item.payloadIsJson ? table.payloadOf(item) : undefined;
   return payload !== undefined && Buffer.from(payload).includes(request.q);
 }

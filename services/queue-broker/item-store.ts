@@ -1,4 +1,3 @@
-import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { Applied } from './core/applied.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, RowReader } from './core/overlay.ts';
@@ -18,9 +17,8 @@ export interface ItemStore extends RowReader {
   position(): StoredPosition | undefined;
   /** Every stored item, by `order`. */
   items(): Iterable<Item>;
-  pausedQueues(): Iterable<string>;
-  /** Stored items of a queue with `order` above `after`, ascending; of one state, or of all. */
-  scan(queue: string, state: QueueStatus | undefined, after: number): Iterable<Item>;
+  /** Every stored record, by its key. */
+  records(): Iterable<readonly [key: string, value: object]>;
   /** Stores changes and position in one transaction. Resolves once it is committed. */
   commit(changes: Changes, position: StoredPosition): Promise<void>;
   close(): Promise<void>;

@@ -101,7 +101,7 @@ export function itemView(partition: number, { item, payload }: ItemWithPayload, 
 
 export const withPayload = (table: PartitionTable, item: Item): ItemWithPayload => ({
   item,
-  payload: table.payload(item.order),
+  payload: table.payloadOf(item),
 });
 
 const time = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatTime(ms));

@@ -1,9 +1,9 @@
-import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
-import { decodeItem, encodeItem, encodedState } from './item-codec.ts';
+import { queueRecordKey } from './core/queue-records.ts';
+import { decodeItem, encodeItem } from './item-codec.ts';
 import type { ItemStore, StoredPosition } from './item-store.ts';
 
 /** Expired idempotency keys that one commit removes, so that the table of keys does not grow for ever. */
@@ -15,12 +15,13 @@ const positionKey = 'position';
 export class LmdbStore implements ItemStore {
   readonly #environment: Environment;
   readonly #items: Table<number>;
+  /** Payloads that are too large for the item's own row. */
   readonly #payloads: Table<number>;
-  /** (queue, state, order) → nothing: for lists. */
-  readonly #byState: Table<[string, string, number]>;
   readonly #dedup: Table<[string, string]>;
   /** (until, queue, key) → nothing: for removing keys whose window is over. */
   readonly #dedupByTime: Table<[number, string, string]>;
+  readonly #records: Table<string>;
+  /** Where brokers before version 2 of the rows kept which queues are paused. */
   readonly #paused: Table<string>;
   readonly #meta: Table<string>;
 
@@ -28,9 +29,9 @@ export class LmdbStore implements ItemStore {
     this.#environment = openEnvironment({ path });
     this.#items = this.#environment.table('items');
     this.#payloads = this.#environment.table('payloads');
-    this.#byState = this.#environment.table('by-state');
     this.#dedup = this.#environment.table('dedup');
     this.#dedupByTime = this.#environment.table('dedup-by-time');
+    this.#records = this.#environment.table('records');
     this.#paused = this.#environment.table('paused');
     this.#meta = this.#environment.table('meta');
   }
@@ -41,7 +42,7 @@ export class LmdbStore implements ItemStore {
   }
 
   item(order: number): Item | undefined {
-    const bytes = this.#items.get(order);
+    const bytes = this.#items.getBinaryFast(order);
     return bytes === undefined ? undefined : decodeItem(bytes);
   }
 
@@ -54,40 +55,37 @@ export class LmdbStore implements ItemStore {
     return bytes === undefined ? undefined : (unpackRecord(bytes) as DedupEntry);
   }
 
+  record(key: string): object | undefined {
+    const bytes = this.#records.get(key);
+    return bytes === undefined ? undefined : (unpackRecord(bytes) as object);
+  }
+
   *items(): Iterable<Item> {
     for (const { value } of this.#items.getRange()) yield decodeItem(value);
   }
 
-  *pausedQueues(): Iterable<string> {
-    yield* this.#paused.getKeys();
-  }
-
-  *scan(queue: string, state: QueueStatus | undefined, after: number): Iterable<Item> {
-    if (state === undefined) {
-      for (const { value } of this.#items.getRange({ start: after + 1 })) {
-        const item = decodeItem(value);
-        if (item.queue === queue) yield item;
-      }
-      return;
+  *records(): Iterable<readonly [string, object]> {
+    for (const queue of this.#paused.getKeys()) {
+      if (this.#records.get(queueRecordKey(queue)) === undefined)
+        yield [queueRecordKey(queue), { paused: true, settings: {} }];
     }
-    const range = { start: [queue, state, after + 1], end: [queue, state, Number.MAX_SAFE_INTEGER] } as const;
-    for (const [, , order] of this.#byState.getKeys({ start: [...range.start], end: [...range.end] })) {
-      const item = this.item(order);
-      if (item !== undefined) yield item;
-    }
+    for (const { key, value } of this.#records.getRange()) yield [key, unpackRecord(value) as object];
   }
 
   async commit(changes: Changes, position: StoredPosition): Promise<void> {
     await this.#environment.transaction(() => {
       // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
       this.#removeExpiredKeys(position.applied.at);
-      for (const [order, item] of changes.items) this.#putItem(order, item);
-      for (const [order, payload] of changes.payloads) this.#putPayload(order, payload);
-      for (const { queue, key, ...entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
-      for (const [queue, paused] of changes.paused) {
-        if (paused) void this.#paused.put(queue, nothing);
-        else void this.#paused.remove(queue);
+      for (const [order, item] of changes.items) {
+        if (item === null) void this.#items.remove(order);
+        else void this.#items.put(order, encodeItem(item));
       }
+      for (const [order, payload] of changes.payloads) {
+        if (payload === null) void this.#payloads.remove(order);
+        else void this.#payloads.put(order, asBuffer(payload));
+      }
+      for (const { queue, key, entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
+      for (const [key, value] of changes.records) this.#putRecord(key, value);
       void this.#meta.put(positionKey, packed(position));
     });
   }
@@ -96,27 +94,18 @@ export class LmdbStore implements ItemStore {
     return this.#environment.close();
   }
 
-  #putItem(order: number, item: Item | null): void {
-    const old = this.#items.get(order);
-    const oldState = old === undefined ? undefined : encodedState(old);
-    if (item === null) {
-      if (old === undefined || oldState === undefined) return;
-      void this.#byState.remove([decodeItem(old).queue, oldState, order]);
-      void this.#items.remove(order);
+  #putRecord(key: string, value: object | null): void {
+    if (value === null) void this.#records.remove(key);
+    else void this.#records.put(key, packed(value));
+    const [kind, queue] = key.split('/', 2);
+    if (kind === 'queue' && queue !== undefined) void this.#paused.remove(queue);
+  }
+
+  #putDedup(queue: string, key: string, entry: DedupEntry | null): void {
+    if (entry === null) {
+      void this.#dedup.remove([queue, key]);
       return;
     }
-    if (oldState !== undefined && oldState !== item.state)
-      void this.#byState.remove([item.queue, oldState, order]);
-    if (oldState !== item.state) void this.#byState.put([item.queue, item.state, order], nothing);
-    void this.#items.put(order, asBuffer(encodeItem(item)));
-  }
-
-  #putPayload(order: number, payload: Uint8Array | null): void {
-    if (payload === null) void this.#payloads.remove(order);
-    else void this.#payloads.put(order, asBuffer(payload));
-  }
-
-  #putDedup(queue: string, key: string, entry: DedupEntry): void {
     void this.#dedup.put([queue, key], packed(entry));
     void this.#dedupByTime.put([entry.until, queue, key], nothing);
   }

@@ -1,4 +1,4 @@
-import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
 import { decodeItem, encodeItem } from './item-codec.ts';
@@ -9,7 +9,7 @@ export class MemoryStore implements ItemStore {
   readonly #items = new Map<number, Uint8Array>();
   readonly #payloads = new Map<number, Uint8Array>();
   readonly #dedup = new Map<string, DedupEntry>();
-  readonly #paused = new Set<string>();
+  readonly #records = new Map<string, Uint8Array>();
   #position: StoredPosition | undefined;
 
   position(): StoredPosition | undefined {
@@ -30,18 +30,16 @@ export class MemoryStore implements ItemStore {
   }
 
   *items(): Iterable<Item> {
-    for (const order of this.#orders(0)) yield this.#known(order);
+    for (const order of [...this.#items.keys()].sort((a, b) => a - b)) yield this.#known(order);
   }
 
-  pausedQueues(): Iterable<string> {
-    return this.#paused;
+  record(key: string): object | undefined {
+    const bytes = this.#records.get(key);
+    return bytes === undefined ? undefined : (unpackRecord(bytes) as object);
   }
 
-  *scan(queue: string, state: QueueStatus | undefined, after: number): Iterable<Item> {
-    for (const order of this.#orders(after)) {
-      const item = this.#known(order);
-      if (item.queue === queue && (state === undefined || item.state === state)) yield item;
-    }
+  *records(): Iterable<readonly [string, object]> {
+    for (const key of [...this.#records.keys()].sort()) yield [key, this.record(key) ?? {}];
   }
 
   commit(changes: Changes, position: StoredPosition): Promise<void> {
@@ -53,11 +51,13 @@ export class MemoryStore implements ItemStore {
       if (payload === null) this.#payloads.delete(order);
       else this.#payloads.set(order, payload);
     }
-    for (const { queue, key, order, until } of changes.dedup.values())
-      this.#dedup.set(`${queue}/${key}`, { order, until });
-    for (const [queue, paused] of changes.paused) {
-      if (paused) this.#paused.add(queue);
-      else this.#paused.delete(queue);
+    for (const { queue, key, entry } of changes.dedup.values()) {
+      if (entry === null) this.#dedup.delete(`${queue}/${key}`);
+      else this.#dedup.set(`${queue}/${key}`, entry);
+    }
+    for (const [key, value] of changes.records) {
+      if (value === null) this.#records.delete(key);
+      else this.#records.set(key, packRecord(value));
     }
     this.#position = position;
     return Promise.resolve();
@@ -65,10 +65,6 @@ export class MemoryStore implements ItemStore {
 
   close(): Promise<void> {
     return Promise.resolve();
-  }
-
-  #orders(after: number): readonly number[] {
-    return [...this.#items.keys()].filter((order) => order > after).sort((a, b) => a - b);
   }
 
   #known(order: number): Item {

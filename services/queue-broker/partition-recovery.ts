@@ -3,7 +3,7 @@ import type { Log } from '#shared/runtime/log.ts';
 import { nothingApplied } from './core/applied.ts';
 import type { Fence } from './core/facts.ts';
 import { PartitionTable } from './core/partition-table.ts';
-import type { Retention } from './core/queue-index.ts';
+import type { QueueSettings } from './core/queue-settings.ts';
 import type { TransitionTable } from './core/transition-table.ts';
 import { decodeBatch, decodeFence, encodeFence } from './fact-codec.ts';
 import type { ItemStore, StoredPosition } from './item-store.ts';
@@ -17,7 +17,8 @@ export interface RecoveryOptions {
   readonly records: PartitionLog;
   readonly store: ItemStore;
   readonly transitions: TransitionTable;
-  readonly retention: Retention;
+  /** Of queues that were never configured. */
+  readonly defaults: QueueSettings;
 }
 
 export interface Recovered {
@@ -82,15 +83,15 @@ function checkPositions(partition: number, stored: StoredPosition | undefined, l
 }
 
 function loadTable(options: RecoveryOptions, stored: StoredPosition | undefined): PartitionTable {
-  const { store, transitions, retention } = options;
+  const { store, transitions, defaults } = options;
   const table = new PartitionTable({
     rows: store,
     transitions,
-    retention,
+    defaults,
     applied: stored?.applied ?? nothingApplied,
   });
+  for (const [key, value] of store.records()) table.loadRecord(key, value);
   for (const item of store.items()) table.load(item);
-  for (const queue of store.pausedQueues()) table.loadPaused(queue);
   table.loaded();
   return table;
 }

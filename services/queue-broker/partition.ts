@@ -179,8 +179,8 @@ export class Partition {
   /** One group: decide, append, answer. True when time has more to change already. */
   async #turn(): Promise<boolean> {
     const { table, partition, clock, random01 } = this.#options;
-    const { applied } = table;
-    const sequence = applied.sequence + 1;
+    const { epoch } = table;
+    const sequence = table.appliedSequence + 1;
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
     const more = decideTime(turn);
     this.#sweepWhenDue(turn);
@@ -190,7 +190,7 @@ export class Partition {
     this.#serveWaiters(turn, events, answers);
     const claims = table.takeEvents();
     if (turn.facts.length > 0 || this.#mustProve(answers)) {
-      await this.#append(turn.facts, turn.at, sequence, applied.epoch).catch((error: unknown) => {
+      await this.#append(turn.facts, turn.at, sequence, epoch).catch((error: unknown) => {
         for (const work of group) work.refuse(outcomeUnknown);
         this.#line.fail(outcomeUnknown);
         throw error;
@@ -265,7 +265,7 @@ export class Partition {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#sweptAtMs < sweepEveryMs) return;
     this.#sweptAtMs = nowMs;
-    decideSweep(turn, this.#options.table.retention);
+    decideSweep(turn);
   }
 
   #storeWhenDue(): void {

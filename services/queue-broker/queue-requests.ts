@@ -25,8 +25,6 @@ import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
 
-export const defaultLeaseMs = 30_000;
-
 /** A request that can wait, with the wait that its caller asked for. */
 export interface DequeueCall extends DequeueRequest {
   readonly waitMs: number;
@@ -184,14 +182,18 @@ export function readDequeue(queue: string, body: unknown, claim: string | undefi
     queue,
     max: max ?? 1,
     waitMs,
-    leaseMs: leaseMs.value,
+    ...(leaseMs.value === undefined ? {} : { leaseMs: leaseMs.value }),
     ...(worker === undefined ? {} : { worker }),
     ...(claim === undefined || claim === '' ? {} : { claim }),
   });
 }
 
-function readLease(lease: string | number | undefined): Result<number> {
-  if (lease === undefined) return accept(defaultLeaseMs);
+/** Milliseconds, or undefined where the queue's own lease is meant. */
+function readLease(lease: string | number | undefined): Result<number | undefined> {
+  return lease === undefined ? accept(undefined) : readGivenLease(lease);
+}
+
+function readGivenLease(lease: string | number): Result<number> {
   const ms = durationMs(lease);
   if (ms === undefined || ms < limits.leaseMsMin || ms > limits.leaseMsMax)
     return refuseField('lease', 'must be from 100ms to 1d');
@@ -202,7 +204,7 @@ function readLease(lease: string | number | undefined): Result<number> {
 export interface LeasedCall<T> {
   readonly single: boolean;
   readonly items: readonly Each<T>[];
-  readonly fetch?: { readonly max: number; readonly leaseMs: number };
+  readonly fetch?: { readonly max: number; readonly leaseMs?: number };
 }
 
 function readComplete(item: CompleteItem): Result<CompleteRequest> {
@@ -222,7 +224,7 @@ function readFail({ id, token, error, retry, delay }: FailItem): Result<FailRequ
 }
 
 function readExtend({ id, token, lease, progress: note }: ExtendItem): Result<ExtendRequest> {
-  const leaseMs = readLease(lease);
+  const leaseMs = readGivenLease(lease);
   if (!leaseMs.ok) return leaseMs;
   if (note === undefined) return accept({ id, token, leaseMs: leaseMs.value });
   if (isTooDeep(note)) return tooDeep('progress');
@@ -301,7 +303,11 @@ function withFetch<R>(
   if (fetch === undefined) return accept({ single, items });
   const leaseMs = readLease(fetch.lease);
   if (!leaseMs.ok) return refuseField('fetch.lease', 'must be from 100ms to 1d');
-  return accept({ single, items, fetch: { max: fetch.max, leaseMs: leaseMs.value } });
+  return accept({
+    single,
+    items,
+    fetch: { max: fetch.max, ...(leaseMs.value === undefined ? {} : { leaseMs: leaseMs.value }) },
+  });
 }
 
 const isBatch = (body: unknown): boolean => typeof body === 'object' && body !== null && 'items' in body;

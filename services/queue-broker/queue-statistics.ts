@@ -17,7 +17,7 @@ export class QueueStatistics {
 
   /** The figures of one queue; zeros for a queue that was never used. */
   of(table: PartitionTable, queue: string, nowMs: number): QueueStats {
-    const index = table.queue(queue) ?? new QueueIndex(queue);
+    const index = table.queue(queue) ?? new QueueIndex(queue, table.defaults);
     const figures = this.#figures.get(queue) ?? new QueueFigures();
     const oldest = table.oldestReadyAt(index);
     return {

@@ -101,3 +101,47 @@ export const cacheKeysScanMax = 100_000;
 
 /** Expired entries that are removed in one step, so that expiry does not stall the node. */
 export const cacheExpiredPerStepMax = 1_000;
+
+/** Leases at once, of a queue or a group: more than any fleet runs. */
+export const concurrencyMax = 1_000_000;
+
+/** Claims that a rate limit may allow per window: their times are remembered. */
+export const rateCountMax = 100_000;
+
+/** Longest and shortest window of a rate limit, in milliseconds. */
+export const ratePerMsMax = 86_400_000;
+export const ratePerMsMin = 1;
+
+/** Items that a queue's limits and retention may speak of: keeps sums exact. */
+export const queueItemsMax = 1_000_000_000;
+
+/** Declared search fields of one queue, and how much text of each is kept beside an item, in characters. */
+export const searchPathsMax = 8;
+export const searchTextLengthMax = 256;
+
+/** Schedules of one queue; longest cron pattern, in characters; most slots that `missed: all` makes up for. */
+export const schedulesMax = 100;
+export const cronLengthMax = 256;
+export const missedSlotsMax = 1_000;
+
+/** A flow: items in its tree, levels, and the largest result of a child that is kept with its parent, in bytes. */
+export const flowItemsMax = 1_000;
+export const flowLevelsMax = 10;
+export const childResultBytesMax = 16_384;
+
+/** Log lines of an item: in one request, kept, on one page; and the longest line, in characters. */
+export const logLinesPerRequestMax = 100;
+export const logLinesKeptMax = 1_000;
+export const logLinesPageMax = 1_000;
+export const logLineLengthMax = 1_024;
+
+/** Items that one `purge` removes, and one `cancel` by state cancels: a partition does nothing else meanwhile. */
+export const purgedItemsMax = 10_000;
+export const cancelledItemsMax = 1_000;
+
+/** Workers of one queue that are remembered, and for how long after their last sign, in milliseconds. */
+export const workersMax = 10_000;
+export const workerSeenMs = 60_000;
+
+/** Shortest time between two slots and shortest ageing or key window, in milliseconds. */
+export const settingMsMin = 1_000;

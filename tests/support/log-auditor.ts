@@ -72,7 +72,7 @@ const writtenBy = 'Trivet-Broker';
 
 const terminal = new Set(['done', 'failed', 'cancelled']);
 /** Facts that are not about items. */
-const aside = new Set(['queue-paused', 'swept']);
+const aside = new Set(['queue-paused', 'configured', 'swept']);
 
 const unpackr = new Unpackr({ useRecords: true, mapsAsObjects: true, int64AsType: 'number' });
 

@@ -34,8 +34,8 @@ export function openDisk(options: {
     payload: (order) => rows.payload(order),
     dedup: (queue, key) => rows.dedup(queue, key),
     items: () => rows.items(),
-    pausedQueues: () => rows.pausedQueues(),
-    scan: (queue, state, after) => rows.scan(queue, state, after),
+    record: (key) => rows.record(key),
+    records: () => rows.records(),
     commit: async (changes: Changes, position: StoredPosition) => {
       const { beforeMs, afterMs, fails } = fate();
       await sleep(process, beforeMs);

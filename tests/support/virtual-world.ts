@@ -1,5 +1,5 @@
 import { type TransitionTable, compileTable } from '#services/queue-broker/core/transition-table.ts';
-import type { Retention } from '#services/queue-broker/core/queue-index.ts';
+import { type Retention, defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
 import { type Recovered, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
@@ -78,7 +78,8 @@ export class VirtualWorld {
   }
 
   recovery(broker: string) {
-    return { partition: 0, broker, log: silent, transitions, retention: this.retention };
+    const defaults = { ...defaultSettings, retention: this.retention };
+    return { partition: 0, broker, log: silent, transitions, defaults };
   }
 }
 

@@ -1,20 +1,19 @@
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import type { Claimed } from './facts.ts';
 import type { Item } from './item.ts';
+import { leaseOf } from './partition-table.ts';
 import type { QueueIndex } from './queue-index.ts';
 import type { Turn } from './turn.ts';
 
 export interface DequeueRequest {
   readonly queue: string;
   readonly max: number;
-  readonly leaseMs: number;
+  /** Default: the queue's. */
+  readonly leaseMs?: number;
   readonly worker?: string;
   /** `Nats-Msg-Id`: the same one gets the same live claim again. */
   readonly claim?: string;
 }
-
-/** The head of a band counts as one band higher for each of these that it has waited. */
-export const agingAfterMs = 5 * 60_000;
 
 /** Bytes of a reply that one item takes besides its payload: id, times, headers and names, generously. */
 const envelopeBytes = 1_024;
@@ -34,15 +33,17 @@ export function decideDequeue(turn: Turn, request: DequeueRequest): readonly Ite
 
 function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): readonly number[] {
   const orders: number[] = [];
+  const claimed = { ...request, leaseMs: request.leaseMs ?? queue.settings.leaseMs };
+  const lease = leaseOf(claimed, turn.at);
   let recorded = 0;
   // Facts stand in the log in the order in which they were applied: only then does replay give the same table.
   const record = (): void => {
-    if (orders.length > recorded) turn.noteApplied(claimedFact(request, orders.slice(recorded)));
+    if (orders.length > recorded) turn.noteApplied(claimedFact(claimed, orders.slice(recorded)));
     recorded = orders.length;
   };
   let bytes = 0;
   while (orders.length < request.max) {
-    const item = turn.table.nextReady(queue, turn.at, agingAfterMs);
+    const item = turn.table.nextReady(queue, turn.at);
     if (item === undefined) break;
     if (item.expiresAt !== undefined && item.expiresAt <= turn.at) {
       record();
@@ -52,7 +53,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     bytes += replyBytesOf(item);
     if (orders.length > 0 && bytes > replyBytesMax) break;
     // Applied one by one, since the next choice depends on it; written down as one fact.
-    turn.table.apply(claimedFact(request, [item.order]), turn.at, turn.sequence);
+    turn.table.claim(item.order, lease, turn.at, turn.sequence);
     orders.push(item.order);
   }
   record();
@@ -71,7 +72,10 @@ function liveClaim(turn: Turn, request: DequeueRequest): readonly Item[] {
     .filter((item) => item !== undefined);
 }
 
-const claimedFact = (request: DequeueRequest, orders: readonly number[]): Claimed => ({
+const claimedFact = (
+  request: DequeueRequest & { readonly leaseMs: number },
+  orders: readonly number[],
+): Claimed => ({
   kind: 'claimed',
   orders,
   leaseMs: request.leaseMs,

@@ -25,9 +25,6 @@ export interface EnqueueAnswer {
   readonly duplicate: boolean;
 }
 
-/** How long an idempotency key stands for its item. */
-export const dedupWindowMs = 24 * 3_600_000;
-
 /** Admits an item, or answers with the one that its key stands for. */
 export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<EnqueueAnswer> {
   const { queue, options } = request;
@@ -72,21 +69,23 @@ function knownDuplicate(turn: Turn, { queue, options }: EnqueueRequest): Enqueue
 
 function enqueuedFact(turn: Turn, request: EnqueueRequest): Enqueued {
   const { options } = request;
+  const settings = turn.table.settingsOf(request.queue);
+  const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
   const runAt = options.delayMs === undefined ? options.runAt : turn.at + options.delayMs;
   return {
     kind: 'enqueued',
-    order: turn.table.applied.nextOrder,
+    order: turn.table.nextOrder,
     queue: request.queue,
     band: options.band,
     payload: request.payload,
     payloadIsJson: request.payloadIsJson,
-    attemptsMax: options.attemptsMax,
-    backoff: options.backoff,
+    attemptsMax: options.attemptsMax ?? settings.attemptsMax,
+    backoff: options.backoff ?? settings.backoff,
     ...(runAt !== undefined && runAt > turn.at ? { runAt } : {}),
-    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(options.expiresMs === undefined ? {} : { expiresAt: turn.at + options.expiresMs }),
     ...(options.group === undefined ? {} : { group: options.group }),
-    ...(options.key === undefined ? {} : { key: options.key, dedupUntil: turn.at + dedupWindowMs }),
+    ...(options.key === undefined ? {} : { key: options.key, dedupUntil: turn.at + settings.dedupWindowMs }),
     ...(request.contentType === undefined ? {} : { contentType: request.contentType }),
     ...(options.headers === undefined ? {} : { headers: options.headers }),
     ...(request.refused === undefined ? {} : { refused: request.refused }),

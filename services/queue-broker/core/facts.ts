@@ -1,4 +1,6 @@
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import type { Parent } from './item.ts';
+import type { StoredSettings } from './queue-settings.ts';
 import type { Backoff } from './retry-policy.ts';
 
 /**
@@ -20,6 +22,7 @@ export type Fact =
   | Reprioritized
   | Ingested
   | QueuePaused
+  | Configured
   | Swept;
 
 export interface Enqueued {
@@ -42,6 +45,10 @@ export interface Enqueued {
   readonly headers?: Readonly<Record<string, string>>;
   /** Why a plain publish could not be understood: it is kept, as failed. */
   readonly refused?: Failure;
+  /** It is part of a flow: it waits until the flow, and then its children, let it go. */
+  readonly blocked?: true;
+  readonly parent?: Parent;
+  readonly fields?: Readonly<Record<string, string>>;
 }
 
 export interface Claimed {
@@ -76,6 +83,8 @@ export interface Extended {
 export interface Released {
   readonly kind: 'released';
   readonly order: number;
+  /** Not before then: the worker asked for a pause. */
+  readonly runAt?: number;
 }
 
 export interface LeaseExpired {
@@ -125,6 +134,13 @@ export interface QueuePaused {
   readonly kind: 'queue-paused';
   readonly queue: string;
   readonly paused: boolean;
+}
+
+/** The queue's settings from here on: all that differ from the defaults. */
+export interface Configured {
+  readonly kind: 'configured';
+  readonly queue: string;
+  readonly settings: StoredSettings;
 }
 
 /** Finished items past their retention are gone. Written for idle queues; busy ones are swept as they finish items. */

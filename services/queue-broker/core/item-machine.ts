@@ -11,7 +11,9 @@ export const itemMachine = setup({
   guards: {
     /** Its options could not be understood: it is kept as failed, and says why. */
     isRefused: () => false,
-    /** It asked to run later. */
+    /** It belongs to a flow, or has children to wait for. */
+    isBlocked: () => false,
+    /** It is to run later. */
     waitsForTime: () => false,
     /** Attempts are left and the failure did not forbid another one. */
     mayRetry: () => false,
@@ -25,7 +27,7 @@ export const itemMachine = setup({
     resetAttempts: () => undefined,
     grantLease: () => undefined,
     clearLease: () => undefined,
-    awaitRetry: () => undefined,
+    awaitTime: () => undefined,
     finish: () => undefined,
   },
 }).createMachine({
@@ -36,6 +38,7 @@ export const itemMachine = setup({
       on: {
         ENQUEUE: [
           { guard: 'isRefused', target: 'failed', actions: ['finish'] },
+          { guard: 'isBlocked', target: 'blocked' },
           { guard: 'waitsForTime', target: 'scheduled' },
           { target: 'pending', actions: ['makeReady'] },
         ],
@@ -44,6 +47,10 @@ export const itemMachine = setup({
     scheduled: {
       on: {
         DUE: { target: 'pending', actions: ['makeReady'] },
+        RESCHEDULE: [
+          { guard: 'waitsForTime', target: 'scheduled', actions: ['awaitTime'] },
+          { target: 'pending', actions: ['makeReady'] },
+        ],
         EXPIRE: { target: 'failed', actions: ['finish'] },
         CANCEL: { target: 'cancelled', actions: ['finish'] },
       },
@@ -51,9 +58,10 @@ export const itemMachine = setup({
     blocked: {
       on: {
         UNBLOCK: [
-          { guard: 'waitsForTime', target: 'scheduled' },
+          { guard: 'waitsForTime', target: 'scheduled', actions: ['awaitTime'] },
           { target: 'pending', actions: ['makeReady'] },
         ],
+        CHILD_FAIL: { target: 'failed', actions: ['finish'] },
         EXPIRE: { target: 'failed', actions: ['finish'] },
         CANCEL: { target: 'cancelled', actions: ['finish'] },
       },
@@ -61,6 +69,10 @@ export const itemMachine = setup({
     pending: {
       on: {
         CLAIM: { target: 'processing', actions: ['startAttempt', 'grantLease'] },
+        RESCHEDULE: [
+          { guard: 'waitsForTime', target: 'scheduled', actions: ['awaitTime'] },
+          { target: 'pending', actions: ['makeReady'] },
+        ],
         EXPIRE: { target: 'failed', actions: ['finish'] },
         CANCEL: { target: 'cancelled', actions: ['finish'] },
       },
@@ -69,14 +81,17 @@ export const itemMachine = setup({
       on: {
         COMPLETE: { target: 'done', actions: ['endAttempt', 'clearLease', 'finish'] },
         FAIL: [
-          { guard: 'mayRetry', target: 'retry', actions: ['endAttempt', 'clearLease', 'awaitRetry'] },
+          { guard: 'mayRetry', target: 'retry', actions: ['endAttempt', 'clearLease', 'awaitTime'] },
           { target: 'failed', actions: ['endAttempt', 'clearLease', 'finish'] },
         ],
         LEASE_EXPIRE: [
           { guard: 'mayRetry', target: 'pending', actions: ['endAttempt', 'clearLease', 'makeReady'] },
           { target: 'failed', actions: ['endAttempt', 'clearLease', 'finish'] },
         ],
-        RELEASE: { target: 'pending', actions: ['undoAttempt', 'clearLease', 'returnToPlace'] },
+        RELEASE: [
+          { guard: 'waitsForTime', target: 'scheduled', actions: ['undoAttempt', 'clearLease', 'awaitTime'] },
+          { target: 'pending', actions: ['undoAttempt', 'clearLease', 'returnToPlace'] },
+        ],
         EXTEND: { target: 'processing', actions: ['grantLease'] },
         CANCEL: { target: 'cancelled', actions: ['endAttempt', 'clearLease', 'finish'] },
       },
@@ -84,6 +99,10 @@ export const itemMachine = setup({
     retry: {
       on: {
         DUE: { target: 'pending', actions: ['makeReady'] },
+        RESCHEDULE: [
+          { guard: 'waitsForTime', target: 'scheduled', actions: ['awaitTime'] },
+          { target: 'pending', actions: ['makeReady'] },
+        ],
         EXPIRE: { target: 'failed', actions: ['finish'] },
         CANCEL: { target: 'cancelled', actions: ['finish'] },
       },
@@ -99,6 +118,8 @@ export const itemMachine = setup({
 export const itemEvents = [
   'ENQUEUE',
   'UNBLOCK',
+  'CHILD_FAIL',
+  'RESCHEDULE',
   'DUE',
   'EXPIRE',
   'CLAIM',
@@ -111,7 +132,7 @@ export const itemEvents = [
   'REPLAY',
 ] as const;
 export type ItemEvent = (typeof itemEvents)[number];
-export type GuardName = 'isRefused' | 'waitsForTime' | 'mayRetry';
+export type GuardName = 'isRefused' | 'isBlocked' | 'waitsForTime' | 'mayRetry';
 export type ActionName =
   | 'makeReady'
   | 'returnToPlace'
@@ -121,5 +142,5 @@ export type ActionName =
   | 'resetAttempts'
   | 'grantLease'
   | 'clearLease'
-  | 'awaitRetry'
+  | 'awaitTime'
   | 'finish';

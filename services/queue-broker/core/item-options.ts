@@ -3,13 +3,13 @@ import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { delayMsMax } from '#shared/protocol/limits.ts';
 import { type EnqueueOptions, priorities } from '#shared/protocol/queue-schemas.ts';
 import { timeMs } from '#shared/protocol/times.ts';
-import { type Backoff, defaultBackoff } from './retry-policy.ts';
+import type { Backoff } from './retry-policy.ts';
 
-/** An item's options with their defaults, in the units of the broker. */
+/** An item's options in the units of the broker. What is absent is the queue's to say. */
 export interface ItemOptions {
   readonly band: number;
-  readonly attemptsMax: number;
-  readonly backoff: Backoff;
+  readonly attemptsMax?: number;
+  readonly backoff?: Backoff;
   readonly delayMs?: number;
   readonly runAt?: number;
   readonly timeoutMs?: number;
@@ -19,7 +19,6 @@ export interface ItemOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-const defaultAttemptsMax = 5;
 const defaultBand = priorities.indexOf('normal');
 
 /** The options that the schema has let through, with the bounds that a schema cannot express. */
@@ -41,18 +40,22 @@ export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
   const runAt = options.runAt === undefined ? undefined : timeMs(options.runAt);
   if (options.runAt !== undefined && runAt === undefined)
     return refuseField('runAt', 'is not a time that exists');
-  const backoff = options.backoff === undefined ? defaultBackoff : parseBackoff(options.backoff);
-  if (backoff === undefined)
+  const backoff = options.backoff === undefined ? undefined : parseBackoff(options.backoff);
+  if (backoff === undefined && options.backoff !== undefined)
     return refuseField('backoff', 'must have a first delay within its cap, of ten years at most');
   return accept(withDefaults(options, backoff, runAt));
 }
 
-function withDefaults(options: EnqueueOptions, backoff: Backoff, runAt: number | undefined): ItemOptions {
-  const { delay, timeout, expires, group, key, headers } = options;
+function withDefaults(
+  options: EnqueueOptions,
+  backoff: Backoff | undefined,
+  runAt: number | undefined,
+): ItemOptions {
+  const { maxAttempts, delay, timeout, expires, group, key, headers } = options;
   return {
     band: options.priority === undefined ? defaultBand : priorities.indexOf(options.priority),
-    attemptsMax: options.maxAttempts ?? defaultAttemptsMax,
-    backoff,
+    ...(maxAttempts === undefined ? {} : { attemptsMax: maxAttempts }),
+    ...(backoff === undefined ? {} : { backoff }),
     ...(delay === undefined ? {} : { delayMs: durationMs(delay) ?? 0 }),
     ...(runAt === undefined ? {} : { runAt }),
     ...(timeout === undefined ? {} : { timeoutMs: durationMs(timeout) ?? 0 }),

@@ -3,8 +3,10 @@ import type { Item } from './item.ts';
 /** What is stored; read where there is no newer value in memory. */
 export interface RowReader {
   item(order: number): Item | undefined;
+  /** The payload that has a row of its own. */
   payload(order: number): Uint8Array | undefined;
   dedup(queue: string, key: string): DedupEntry | undefined;
+  record(key: string): object | undefined;
 }
 
 /** An idempotency key and the item that it stands for. */
@@ -17,15 +19,23 @@ export interface DedupEntry {
 export interface Changes {
   readonly items: Map<number, Item | null>;
   readonly payloads: Map<number, Uint8Array | null>;
-  readonly dedup: Map<string, DedupEntry & { readonly queue: string; readonly key: string }>;
-  readonly paused: Map<string, boolean>;
+  readonly dedup: Map<string, KeyChange>;
+  /** Plain data by key (`queue-records.ts`). */
+  readonly records: Map<string, object | null>;
+}
+
+/** What becomes of an idempotency key; without an entry it is free again. */
+export interface KeyChange {
+  readonly queue: string;
+  readonly key: string;
+  readonly entry: DedupEntry | null;
 }
 
 const emptyChanges = (): Changes => ({
   items: new Map(),
   payloads: new Map(),
   dedup: new Map(),
-  paused: new Map(),
+  records: new Map(),
 });
 
 // Neither a queue's name nor anything else that NATS carries in a subject holds a NUL.
@@ -62,33 +72,44 @@ export class Overlay {
 
   dedup(queue: string, key: string): DedupEntry | undefined {
     const name = dedupName(queue, key);
-    return this.#changes.dedup.get(name) ?? this.#storing.dedup.get(name) ?? this.#rows.dedup(queue, key);
+    const change = this.#changes.dedup.get(name) ?? this.#storing.dedup.get(name);
+    return change === undefined ? this.#rows.dedup(queue, key) : (change.entry ?? undefined);
+  }
+
+  record(key: string): object | undefined {
+    const newest = this.#changes.records.get(key);
+    if (newest !== undefined) return newest ?? undefined;
+    const storing = this.#storing.records.get(key);
+    if (storing !== undefined) return storing ?? undefined;
+    return this.#rows.record(key);
   }
 
   putItem(item: Item): void {
     this.#changes.items.set(item.order, item);
   }
 
-  putPayload(order: number, payload: Uint8Array): void {
+  putPayload(order: number, payload: Uint8Array | null): void {
     this.#changes.payloads.set(order, payload);
   }
 
-  putDedup(queue: string, key: string, entry: DedupEntry): void {
-    this.#changes.dedup.set(dedupName(queue, key), { queue, key, ...entry });
+  /** Lets a key stand for an item, or (null) for none. */
+  putDedup(queue: string, key: string, entry: DedupEntry | null): void {
+    this.#changes.dedup.set(dedupName(queue, key), { queue, key, entry });
   }
 
-  putPaused(queue: string, paused: boolean): void {
-    this.#changes.paused.set(queue, paused);
+  putRecord(key: string, value: object | null): void {
+    this.#changes.records.set(key, value);
   }
 
-  remove(order: number): void {
-    this.#changes.items.set(order, null);
-    this.#changes.payloads.set(order, null);
+  /** Removes an item with its payload. */
+  remove(item: Item): void {
+    this.#changes.items.set(item.order, null);
+    if (item.inline === undefined) this.#changes.payloads.set(item.order, null);
   }
 
-  /** Items changed since the last `take`. */
+  /** Items and records changed since the last `take`. */
   get changeCount(): number {
-    return this.#changes.items.size;
+    return this.#changes.items.size + this.#changes.records.size;
   }
 
   /** Hands over what is to be stored. Until `stored` is called it is still read from here. */
@@ -100,11 +121,5 @@ export class Overlay {
 
   stored(): void {
     this.#storing = emptyChanges();
-  }
-
-  /** The newest value of every item that is not stored yet: what a scan of the rows would miss. */
-  *unstored(): Iterable<readonly [number, Item | null]> {
-    for (const [order, item] of this.#storing.items) if (!this.#changes.items.has(order)) yield [order, item];
-    yield* this.#changes.items;
   }
 }

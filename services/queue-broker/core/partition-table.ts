@@ -1,14 +1,13 @@
 import type { Applied } from './applied.ts';
-import type { Claimed, Enqueued, Extended, Fact, Fence } from './facts.ts';
-import { type Change, changed, withTransition } from './item-changes.ts';
-import type { ItemEvent } from './item-machine.ts';
-import { newItem } from './new-item.ts';
-import { type StateEvent, durations } from './state-event.ts';
-import { type Item, isFinal } from './item.ts';
-import { type Retention, QueueIndex } from './queue-index.ts';
+import type { Claimed, Fact, Fence } from './facts.ts';
+import type { Item, Lease } from './item.ts';
+import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
-import { type TransitionTable, lookUp } from './transition-table.ts';
-import { WakeIndex } from './wake-index.ts';
+import type { QueueIndex } from './queue-index.ts';
+import { queueRecordKey, readQueueRecord } from './queue-records.ts';
+import type { QueueSettings } from './queue-settings.ts';
+import type { StateEvent } from './state-event.ts';
+import type { TransitionTable } from './transition-table.ts';
 
 /**
  * The table of one partition: what all facts of the log add up to. Facts are applied in the order of the log, at
@@ -17,40 +16,59 @@ import { WakeIndex } from './wake-index.ts';
  */
 export class PartitionTable {
   readonly #overlay: Overlay;
-  readonly #transitions: TransitionTable;
-  readonly retention: Retention;
+  readonly #items: ItemTable;
+  /** Settings of a queue that was never configured. */
+  readonly defaults: QueueSettings;
   #applied: Applied;
-  readonly #queues = new Map<string, QueueIndex>();
-  /** Items in processing: looked up on every operation, and few. */
-  readonly #leased = new Map<number, Item>();
-  readonly #wakes = new WakeIndex();
-  readonly #claims = new Map<string, readonly number[]>();
-  #events: StateEvent[] = [];
 
   constructor(options: {
     readonly rows: RowReader;
     readonly transitions: TransitionTable;
-    readonly retention: Retention;
+    readonly defaults: QueueSettings;
     readonly applied: Applied;
   }) {
     this.#overlay = new Overlay(options.rows);
-    this.#transitions = options.transitions;
-    this.retention = options.retention;
+    this.#items = new ItemTable({ ...options, overlay: this.#overlay });
+    this.defaults = options.defaults;
     this.#applied = options.applied;
   }
 
   // Reading.
 
   get applied(): Applied {
-    return this.#applied;
+    const { nextOrder, nextReadyOrder } = this.#items;
+    return { ...this.#applied, nextOrder, nextReadyOrder };
+  }
+
+  /** Time of the last record; time never runs behind it. */
+  get appliedAt(): number {
+    return this.#applied.at;
+  }
+
+  get appliedSequence(): number {
+    return this.#applied.sequence;
+  }
+
+  get epoch(): number {
+    return this.#applied.epoch;
+  }
+
+  /** The order that the next item gets. */
+  get nextOrder(): number {
+    return this.#items.nextOrder;
   }
 
   item(order: number): Item | undefined {
-    return this.#leased.get(order) ?? this.#overlay.item(order);
+    return this.#items.item(order);
   }
 
   payload(order: number): Uint8Array | undefined {
-    return this.#overlay.payload(order);
+    return this.#items.item(order)?.inline ?? this.#overlay.payload(order);
+  }
+
+  /** The payload of an item that is at hand. */
+  payloadOf(item: Item): Uint8Array | undefined {
+    return item.inline ?? this.#overlay.payload(item.order);
   }
 
   /** The item that a key stands for at `nowMs`, or undefined. */
@@ -60,45 +78,45 @@ export class PartitionTable {
   }
 
   queue(name: string): QueueIndex | undefined {
-    return this.#queues.get(name);
+    return this.#items.queues.get(name);
   }
 
   get queues(): ReadonlyMap<string, QueueIndex> {
-    return this.#queues;
+    return this.#items.queues;
+  }
+
+  /** The settings in effect for a queue, known or not. */
+  settingsOf(queue: string): QueueSettings {
+    return this.#items.queues.get(queue)?.settings ?? this.defaults;
   }
 
   /** Items in processing. */
   get leased(): ReadonlyMap<number, Item> {
-    return this.#leased;
+    return this.#items.leased;
   }
 
   /** The items of a claim, whatever became of them, or undefined. */
   claimed(claim: string): readonly number[] | undefined {
-    return this.#claims.get(claim);
+    return this.#items.claimed(claim);
   }
 
   /** The item that `dequeue` would hand out next. */
-  nextReady(queue: QueueIndex, nowMs: number, agingAfterMs: number): Item | undefined {
-    return queue.ready.next((order) => this.item(order), nowMs, agingAfterMs);
+  nextReady(queue: QueueIndex, nowMs: number): Item | undefined {
+    return queue.ready.next((order) => this.#items.item(order), nowMs, queue.settings.agingAfterMs);
   }
 
   oldestReadyAt(queue: QueueIndex): number | undefined {
-    return queue.ready.oldestReadyAt((order) => this.item(order));
+    return queue.ready.oldestReadyAt((order) => this.#items.item(order));
   }
 
   /** When time will change something next, or undefined. May be early, never late. */
   get nextWakeAt(): number | undefined {
-    return this.#wakes.nextAt;
+    return this.#items.nextWakeAt;
   }
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */
   takeWoken(nowMs: number, max: number): readonly Item[] {
-    return this.#wakes.take(
-      nowMs,
-      max,
-      (order) => this.item(order),
-      (order) => this.#leased.get(order),
-    );
+    return this.#items.takeWoken(nowMs, max);
   }
 
   // Writing.
@@ -109,27 +127,39 @@ export class PartitionTable {
    * @param token sequence of its batch in the log
    */
   apply(fact: Fact, at: number, token: number): void {
+    const items = this.#items;
     switch (fact.kind) {
       case 'enqueued':
-        return this.#enqueue(fact, at);
+        if (fact.key !== undefined && fact.dedupUntil !== undefined)
+          this.#overlay.putDedup(fact.queue, fact.key, { order: fact.order, until: fact.dedupUntil });
+        return items.enqueue(fact, at);
       case 'claimed':
         return this.#claim(fact, at, token);
       case 'completed':
-        return this.#step(fact.order, 'COMPLETE', at, {
+        items.step(fact.order, 'COMPLETE', at, {
           why: 'completed',
           settledBy: 'complete',
-          ...(fact.result === undefined ? {} : { result: fact.result }),
+          result: fact.result,
         });
+        return undefined;
       case 'failed':
-        this.#queueOf(fact.order).countFailure(fact.error.type ?? 'Error');
-        return this.#step(fact.order, 'FAIL', at, { why: 'failed', settledBy: 'fail', ...fact });
+        this.#indexOf(fact.order).countFailure(fact.error.type ?? 'Error');
+        items.step(fact.order, 'FAIL', at, {
+          why: 'failed',
+          settledBy: 'fail',
+          error: fact.error,
+          mayRetry: fact.mayRetry,
+          runAt: fact.nextAttemptAt,
+        });
+        return undefined;
       case 'extended':
-        return this.#extend(fact, at);
+        return this.#extend(fact.order, fact.leaseMs, fact.progress, at);
       case 'released':
-        return this.#step(fact.order, 'RELEASE', at, { why: 'released', settledBy: 'release' });
+        items.step(fact.order, 'RELEASE', at, { why: 'released', settledBy: 'release', runAt: fact.runAt });
+        return undefined;
       case 'lease-expired':
-        this.#queueOf(fact.order).countFailure(fact.why);
-        return this.#step(fact.order, 'LEASE_EXPIRE', at, {
+        this.#indexOf(fact.order).countFailure(fact.why);
+        items.step(fact.order, 'LEASE_EXPIRE', at, {
           why: fact.why,
           mayRetry: fact.mayRetry,
           error: {
@@ -137,29 +167,39 @@ export class PartitionTable {
             type: fact.why,
           },
         });
+        return undefined;
       case 'due':
-        for (const order of fact.orders) this.#step(order, 'DUE', at, { why: 'due' });
+        for (const order of fact.orders) items.step(order, 'DUE', at, { why: 'due' });
         return undefined;
       case 'expired':
-        for (const order of fact.orders) this.#step(order, 'EXPIRE', at, { why: 'expired' });
+        for (const order of fact.orders) items.step(order, 'EXPIRE', at, { why: 'expired' });
         return undefined;
       case 'cancelled':
-        return this.#step(fact.order, 'CANCEL', at, { why: 'cancelled' });
+        items.step(fact.order, 'CANCEL', at, { why: 'cancelled' });
+        return undefined;
       case 'replayed':
-        for (const order of fact.orders) this.#step(order, 'REPLAY', at, { why: 'replayed' });
+        for (const order of fact.orders) items.step(order, 'REPLAY', at, { why: 'replayed' });
         return undefined;
       case 'reprioritized':
-        return this.#reprioritize(fact.order, fact.band);
+        return items.reprioritize(fact.order, fact.band);
       case 'ingested':
         this.#applied = { ...this.#applied, ingested: { stream: fact.stream, sequence: fact.sequence } };
         return undefined;
       case 'queue-paused':
-        this.#index(fact.queue).paused = fact.paused;
-        this.#overlay.putPaused(fact.queue, fact.paused);
-        return undefined;
+        items.index(fact.queue).paused = fact.paused;
+        return this.#keepQueue(fact.queue);
+      case 'configured':
+        items.index(fact.queue).configure(fact.settings);
+        this.#keepQueue(fact.queue);
+        return items.sweep(items.index(fact.queue), at);
       case 'swept':
-        return this.#sweep(this.#index(fact.queue), at);
+        return items.sweep(items.index(fact.queue), at);
     }
+  }
+
+  /** Applies the claim of one item: what a `claimed` fact does for each of its orders. */
+  claim(order: number, lease: Lease, at: number, token: number): void {
+    this.#items.claim(order, lease, at, token);
   }
 
   /** Notes that the record at `sequence` has been applied in full. */
@@ -167,35 +207,30 @@ export class PartitionTable {
     this.#applied = { ...this.#applied, sequence, at: Math.max(at, this.#applied.at) };
   }
 
-  /**
-   * A new owner's fence: its sequence is the epoch. Leases get their full length again, because the workers had
-   * nobody to extend them with while there was no owner.
-   */
+  /** A new owner's fence: its sequence is the epoch. */
   beginEpoch(sequence: number, fence: Fence): void {
     const at = Math.max(fence.at, this.#applied.at);
     this.#applied = { ...this.#applied, sequence, at, epoch: sequence };
-    for (const item of this.#leased.values()) {
-      if (item.lease === undefined) continue;
-      this.#put({ ...item, lease: { ...item.lease, expiresAt: at + item.lease.leaseMs } });
-    }
+    this.#items.renewLeases(at);
   }
 
   /** Takes in one stored item at start: indexes it, changes nothing. `loaded` follows the last one. */
   load(item: Item): void {
-    const queue = this.#index(item.queue);
-    queue.count(item, 1);
-    if (item.state === 'pending') queue.ready.add(item);
-    if (isFinal(item.state)) queue.finished(item);
-    this.#track(item);
+    this.#items.load(item);
+  }
+
+  /** Takes in one stored record at start. Before the items: a queue's settings must be known. */
+  loadRecord(key: string, value: object): void {
+    const record = readQueueRecord(key, value);
+    if (record === undefined) return;
+    const queue = this.#items.index(record.queue);
+    queue.paused = record.paused;
+    queue.configure(record.settings);
   }
 
   /** Puts what was loaded in the order of the stored items into the order in which it counts. */
   loaded(): void {
-    for (const queue of this.#queues.values()) queue.sort();
-  }
-
-  loadPaused(queue: string): void {
-    this.#index(queue).paused = true;
+    this.#items.loaded();
   }
 
   // Storing.
@@ -206,7 +241,7 @@ export class PartitionTable {
 
   /** Hands over what is to be stored, with how far it goes. Until `stored` is called it is still read from here. */
   takeChanges(): { readonly changes: Changes; readonly applied: Applied } {
-    return { changes: this.#overlay.take(), applied: this.#applied };
+    return { changes: this.#overlay.take(), applied: this.applied };
   }
 
   stored(): void {
@@ -215,176 +250,39 @@ export class PartitionTable {
 
   /** The changes of state since the last call, in order. */
   takeEvents(): readonly StateEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
-  }
-
-  /** The newest value of every item that is not stored yet; null where it was removed. */
-  unstored(): Iterable<readonly [number, Item | null]> {
-    return this.#overlay.unstored();
-  }
-
-  // Facts, one by one.
-
-  #enqueue(fact: Enqueued, at: number): void {
-    const transition = lookUp(this.#transitions, 'new', 'ENQUEUE', (guard) =>
-      guard === 'isRefused' ? fact.refused !== undefined : fact.runAt !== undefined && fact.runAt > at,
-    );
-    if (transition === undefined) throw new Error('the machine does not admit an item');
-    const item = newItem(fact, at, this.#applied.nextReadyOrder);
-    const admitted: Item = {
-      ...item,
-      state: transition.target,
-      transitions: withTransition(item, { at, from: null, to: transition.target, why: 'enqueued' }),
-    };
-    this.#applied = {
-      ...this.#applied,
-      nextOrder: Math.max(this.#applied.nextOrder, fact.order + 1),
-      nextReadyOrder: this.#applied.nextReadyOrder + 1,
-    };
-    this.#overlay.putPayload(fact.order, fact.payload);
-    if (fact.key !== undefined && fact.dedupUntil !== undefined) {
-      this.#overlay.putDedup(fact.queue, fact.key, { order: fact.order, until: fact.dedupUntil });
-    }
-    if (fact.refused !== undefined) this.#index(fact.queue).countFailure(fact.refused.type ?? 'Error');
-    this.#enter(admitted, at);
+    return this.#items.takeEvents();
   }
 
   #claim(fact: Claimed, at: number, token: number): void {
-    for (const order of fact.orders) {
-      this.#step(order, 'CLAIM', at, {
-        why: 'claimed',
-        token,
-        leaseMs: fact.leaseMs,
-        ...(fact.worker === undefined ? {} : { worker: fact.worker }),
-        ...(fact.claim === undefined ? {} : { claim: fact.claim }),
-      });
-    }
+    const lease = leaseOf(fact, at);
+    for (const order of fact.orders) this.#items.claim(order, lease, at, token);
   }
 
-  #extend(fact: Extended, at: number): void {
-    this.#step(fact.order, 'EXTEND', at, {
-      why: 'extended',
-      leaseMs: fact.leaseMs,
-      ...(fact.progress === undefined ? {} : { progress: fact.progress }),
-    });
+  #extend(order: number, leaseMs: number, progress: Uint8Array | undefined, at: number): void {
+    const { lease } = this.#items.known(order);
+    if (lease === undefined) throw new Error(`item ${order} has no lease to extend`);
+    const extended = { ...lease, leaseMs, expiresAt: at + leaseMs };
+    this.#items.step(order, 'EXTEND', at, { why: 'extended', lease: extended, progress });
   }
 
-  #reprioritize(order: number, band: number): void {
-    const before = this.#known(order);
-    const queue = this.#index(before.queue);
-    queue.count(before, -1);
-    queue.ready.changed(before);
-    const readyOrder = this.#applied.nextReadyOrder;
-    this.#applied = { ...this.#applied, nextReadyOrder: readyOrder + 1 };
-    const after: Item = { ...before, band, readyOrder };
-    queue.count(after, 1);
-    if (after.state === 'pending') queue.ready.add(after);
-    this.#put(after);
+  #keepQueue(name: string): void {
+    const { paused, stored } = this.#items.index(name);
+    const isDefault = !paused && Object.keys(stored).length === 0;
+    this.#overlay.putRecord(queueRecordKey(name), isDefault ? null : { paused, settings: stored });
   }
 
-  /** Sends an event through the machine. That the state knows it was decided before: otherwise the log is broken. */
-  #step(
-    order: number,
-    event: ItemEvent,
-    at: number,
-    change: Omit<Change, 'at' | 'readyOrder'> & { readonly mayRetry?: boolean },
-  ): void {
-    const before = this.#known(order);
-    const transition = lookUp(this.#transitions, before.state, event, () => change.mayRetry === true);
-    if (transition === undefined)
-      throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
-    const readyOrder = this.#applied.nextReadyOrder;
-    this.#applied = { ...this.#applied, nextReadyOrder: readyOrder + 1 };
-    const after = changed(before, transition, { ...change, at, readyOrder });
-    const queue = this.#index(before.queue);
-    queue.count(before, -1);
-    queue.count(after, 1);
-    queue.ready.changed(before);
-    this.#leave(before, after);
-    this.#put(after);
-    if (after.state === before.state) return;
-    if (after.state === 'pending') {
-      if (event === 'RELEASE') queue.ready.putBack(after);
-      else queue.ready.add(after);
-    }
-    this.#announce(after, durations(before, after, at));
-    if (!isFinal(after.state)) return;
-    queue.finished(after);
-    this.#sweep(queue, at);
-  }
-
-  #enter(item: Item, at: number): void {
-    const queue = this.#index(item.queue);
-    queue.count(item, 1);
-    if (item.state === 'pending') queue.ready.add(item);
-    this.#put(item);
-    this.#announce(item, { isNew: true });
-    if (!isFinal(item.state)) return;
-    queue.finished(item);
-    this.#sweep(queue, at);
-  }
-
-  /** Forgets what belongs to a lease that has ended. */
-  #leave(before: Item, after: Item): void {
-    if (before.state !== 'processing' || after.state === 'processing') return;
-    this.#leased.delete(before.order);
-    const claim = before.lease?.claim;
-    if (claim === undefined) return;
-    const live = (this.#claims.get(claim) ?? []).filter((order) => order !== before.order);
-    if (live.length === 0) this.#claims.delete(claim);
-    else this.#claims.set(claim, live);
-  }
-
-  /** Removes finished items past their retention. A function of the table and the batch's time, so replay agrees. */
-  #sweep(queue: QueueIndex, at: number): void {
-    for (;;) {
-      const overdue = queue.takeOverdue(this.retention, at);
-      if (overdue === undefined) return;
-      const item = this.item(overdue.order);
-      // A replayed item has an entry for each time it finished: only the newest counts.
-      if (item === undefined || !isFinal(item.state) || item.readyOrder !== overdue.place) continue;
-      queue.count(item, -1);
-      this.#overlay.remove(item.order);
-    }
-  }
-
-  #put(item: Item): void {
-    this.#overlay.putItem(item);
-    this.#track(item);
-  }
-
-  #track(item: Item): void {
-    if (item.state === 'processing') this.#leased.set(item.order, item);
-    const claim = item.lease?.claim;
-    if (claim !== undefined && this.#claims.get(claim)?.includes(item.order) !== true) {
-      this.#claims.set(claim, [...(this.#claims.get(claim) ?? []), item.order]);
-    }
-    this.#wakes.add(item);
-  }
-
-  #announce(item: Item, more: Pick<StateEvent, 'waitedMs' | 'ranMs' | 'isNew'>): void {
-    const { order, queue, state, band, attempt } = item;
-    this.#events.push({ order, queue, state, band, attempt, ...more });
-  }
-
-  #known(order: number): Item {
-    const item = this.item(order);
-    if (item === undefined) throw new Error(`the log speaks of item ${order}, which the table does not have`);
-    return item;
-  }
-
-  #queueOf(order: number): QueueIndex {
-    return this.#index(this.#known(order).queue);
-  }
-
-  #index(name: string): QueueIndex {
-    let index = this.#queues.get(name);
-    if (index === undefined) {
-      index = new QueueIndex(name);
-      this.#queues.set(name, index);
-    }
-    return index;
+  #indexOf(order: number): QueueIndex {
+    return this.#items.index(this.#items.known(order).queue);
   }
 }
+
+/** The lease that a claim gives to each of its items. */
+export const leaseOf = (
+  claim: { readonly leaseMs: number; readonly worker?: string; readonly claim?: string },
+  at: number,
+): Lease => ({
+  leaseMs: claim.leaseMs,
+  expiresAt: at + claim.leaseMs,
+  worker: claim.worker,
+  claim: claim.claim,
+});

@@ -33,7 +33,7 @@ export class QueueFigures {
     this.#advance(nowMs);
     if (event.waitedMs !== undefined) this.#waits.add(event.waitedMs);
     if (event.ranMs !== undefined) this.#runs.add(event.ranMs);
-    if (event.isNew === true) this.#count('enqueued');
+    if (event.isNew) this.#count('enqueued');
     const kind = eventKinds[event.state];
     if (kind !== undefined) this.#count(kind);
   }

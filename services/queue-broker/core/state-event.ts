@@ -9,16 +9,28 @@ export interface StateEvent {
   readonly band: number;
   readonly attempt: number;
   /** The item has just come in. */
-  readonly isNew?: true;
+  readonly isNew: boolean;
   /** Milliseconds that it was ready before this claim. */
-  readonly waitedMs?: number;
+  readonly waitedMs: number | undefined;
   /** Milliseconds that the attempt ran which ended here. */
-  readonly ranMs?: number;
+  readonly ranMs: number | undefined;
+  /** Milliseconds after its time that a delayed item became ready. */
+  readonly lateMs: number | undefined;
 }
 
-/** What the event of this change says about time. */
-export function durations(before: Item, after: Item, at: number): Pick<StateEvent, 'waitedMs' | 'ranMs'> {
-  if (after.state === 'processing') return { waitedMs: at - before.readyAt };
-  if (before.state === 'processing') return { ranMs: at - (before.startedAt ?? at) };
-  return {};
+/** The event of an item that came in (`before` is undefined) or changed its state. */
+export function stateEvent(before: Item | undefined, after: Item, at: number): StateEvent {
+  const ended = before?.state === 'processing' && after.state !== 'processing';
+  const due = (before?.state === 'scheduled' || before?.state === 'retry') && after.state === 'pending';
+  return {
+    order: after.order,
+    queue: after.queue,
+    state: after.state,
+    band: after.band,
+    attempt: after.attempt,
+    isNew: before === undefined,
+    waitedMs: after.state === 'processing' ? at - (before?.readyAt ?? at) : undefined,
+    ranMs: ended ? at - (before.startedAt ?? at) : undefined,
+    lateMs: due && before.runAt !== undefined ? Math.max(0, at - before.runAt) : undefined,
+  };
 }

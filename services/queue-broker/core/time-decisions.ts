@@ -1,5 +1,4 @@
 import type { Item } from './item.ts';
-import { type Retention, defaultRetention } from './queue-index.ts';
 import type { Turn } from './turn.ts';
 
 /** Items that one turn wakes: keeps a crowd of due items from holding up requests. */
@@ -24,9 +23,9 @@ export function decideTime(turn: Turn): boolean {
 }
 
 /** Sweeps queues whose finished items have outlived their retention. Call it rarely: it looks at every queue. */
-export function decideSweep(turn: Turn, retention: Retention = defaultRetention): void {
+export function decideSweep(turn: Turn): void {
   for (const queue of turn.table.queues.values()) {
-    const at = queue.nextSweepAt(retention);
+    const at = queue.nextSweepAt(queue.settings.retention);
     if (at !== undefined && at <= turn.at) turn.emit({ kind: 'swept', queue: queue.name });
   }
 }

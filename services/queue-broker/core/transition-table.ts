@@ -81,13 +81,18 @@ type GuardOutcome = Readonly<Record<GuardName, boolean>>;
 
 const booleans = [false, true] as const;
 const guardOutcomes: readonly GuardOutcome[] = booleans.flatMap((isRefused) =>
-  booleans.flatMap((waitsForTime) => booleans.map((mayRetry) => ({ isRefused, waitsForTime, mayRetry }))),
+  booleans.flatMap((isBlocked) =>
+    booleans.flatMap((waitsForTime) =>
+      booleans.map((mayRetry) => ({ isRefused, isBlocked, waitsForTime, mayRetry })),
+    ),
+  ),
 );
 
 function askXState(state: MachineState, event: ItemEvent, outcome: GuardOutcome): string {
   const machine = itemMachine.provide({
     guards: {
       isRefused: () => outcome.isRefused,
+      isBlocked: () => outcome.isBlocked,
       waitsForTime: () => outcome.waitsForTime,
       mayRetry: () => outcome.mayRetry,
     },

@@ -29,7 +29,7 @@ export class Turn {
   constructor(inputs: TurnInputs) {
     this.table = inputs.table;
     this.partition = inputs.partition;
-    this.at = Math.max(inputs.at, inputs.table.applied.at);
+    this.at = Math.max(inputs.at, inputs.table.appliedAt);
     this.sequence = inputs.sequence;
     this.random01 = inputs.random01;
   }

@@ -26,7 +26,7 @@ async function happen(made: MadeTable, one: typeof happening extends fc.Arbitrar
   else await made.commit();
 }
 
-const page = (made: MadeTable, request: List) => value(listItems(made.table, made.store, 'mail', request));
+const page = (made: MadeTable, request: List) => value(listItems(made.table, 'mail', request));
 
 const pending = (made: MadeTable): readonly number[] => {
   const orders = Array.from({ length: made.table.applied.nextOrder }, (_, order) => order);
@@ -66,7 +66,7 @@ test('pages neither skip nor repeat an item that stays as it is, whatever happen
 });
 
 test('a list shows what is decided and not stored yet, and not what is gone', async () => {
-  const made = new MadeTable({ doneMs: 1, doneMax: 0, failedMs: 1 });
+  const made = new MadeTable({ done: { ageMs: 1, count: 0 }, failed: { ageMs: 1 } });
   for (let count = 0; count < 3; count += 1) made.enqueue(0);
   await made.commit();
   made.turn(1, (turn) => decideCancel(turn, 'mail', itemId(0, 2)));
@@ -96,7 +96,7 @@ test.each(['', '-1', '1.5', 'UPPER', '01', ' 1', 'zzzzzzzzzzzzzzzzzzzz', '1_'])(
   'a cursor that no list returned is refused: %j',
   (cursor) => {
     const made = new MadeTable();
-    const refused = listItems(made.table, made.store, 'mail', { cursor });
+    const refused = listItems(made.table, 'mail', { cursor });
     expect(refused).toMatchObject({ error: { code: 'invalid_request', details: { field: 'cursor' } } });
   },
 );

@@ -9,11 +9,9 @@ import { value } from './made-table.ts';
 
 const ms = fc.integer({ min: 1, max: delayMsMax });
 
-test('without options an item is normal and has five attempts, with a back-off of a second to an hour', () => {
+test('without options an item is normal, and all else is for the queue to say', () => {
   expect(value(readItemOptions({}))).toEqual({
     band: 2,
-    attemptsMax: 5,
-    backoff: { kind: 'exponential', firstMs: 1_000, capMs: 3_600_000 },
   });
 });
 

@@ -29,13 +29,13 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
     test('an empty store has no position and no rows', () => {
       expect(store.position()).toBeUndefined();
       expect([...store.items()]).toEqual([]);
-      expect([...store.pausedQueues()]).toEqual([]);
+      expect([...store.records()]).toEqual([]);
       expect(store.item(1)).toBeUndefined();
       expect(store.payload(1)).toBeUndefined();
       expect(store.dedup('mail', 'a')).toBeUndefined();
     });
 
-    test('what was committed is there after a restart: items, payloads, keys, pauses and the position', async () => {
+    test('what was committed is there after a restart: items, payloads, keys, records and the position', async () => {
       await store.commit(
         changes({
           items: [madeItem({ order: 1 }), madeItem({ order: 2, state: 'done', result: bytes('result') })],
@@ -44,7 +44,7 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
             [2, bytes('')],
           ],
           keys: [{ queue: 'mail', key: 'a', order: 1, until: 500 }],
-          paused: [['mail', true]],
+          records: [['queue/mail', { paused: true }]],
         }),
         at(7, 100),
       );
@@ -56,7 +56,7 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
       expect(text(store.payload(1))).toBe('one');
       expect(text(store.payload(2))).toBe('');
       expect(store.dedup('mail', 'a')).toEqual({ order: 1, until: 500 });
-      expect([...store.pausedQueues()]).toEqual(['mail']);
+      expect([...store.records()]).toEqual([['queue/mail', { paused: true }]]);
       expect(store.position()).toEqual(at(7, 100));
     });
 
@@ -68,21 +68,24 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
             [1, bytes('one')],
             [2, bytes('two')],
           ],
-          paused: [
-            ['mail', true],
-            ['images', true],
+          records: [
+            ['queue/mail', { paused: true }],
+            ['queue/images', { paused: true }],
           ],
         }),
         at(1, 100),
       );
-      const gone = changes({ items: [madeItem({ order: 1, state: 'failed' })], paused: [['mail', false]] });
+      const gone = changes({
+        items: [madeItem({ order: 1, state: 'failed' })],
+        records: [['queue/mail', null]],
+      });
       gone.items.set(2, null);
       gone.payloads.set(2, null);
       await store.commit(gone, at(2, 200));
       expect([...store.items()].map(({ order, state }) => [order, state])).toEqual([[1, 'failed']]);
       expect(store.item(2)).toBeUndefined();
       expect(store.payload(2)).toBeUndefined();
-      expect([...store.pausedQueues()]).toEqual(['images']);
+      expect([...store.records()].map(([key]) => key)).toEqual(['queue/images']);
       expect(store.position()).toEqual(at(2, 200));
     });
 
@@ -100,36 +103,30 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
       expect([...store.items()].map(({ order }) => order)).toEqual([1, 2, 128, 300, 70_000, 5_000_000_000]);
     });
 
-    test('a scan gives the items of one queue and state behind a place, in order', async () => {
-      const items = [
-        madeItem({ order: 1, queue: 'mail', state: 'pending' }),
-        madeItem({ order: 2, queue: 'mail2', state: 'pending' }),
-        madeItem({ order: 3, queue: 'mail', state: 'done' }),
-        madeItem({ order: 4, queue: 'mail', state: 'pending' }),
-        madeItem({ order: 5, queue: 'mail', state: 'pending' }),
-      ];
-      await store.commit(changes({ items }), at(1, 1));
+    test('a record is read alone and with all others, in the order of their keys', async () => {
       await store.commit(
-        changes({ items: [madeItem({ order: 5, queue: 'mail', state: 'done' })] }),
-        at(2, 1),
+        changes({
+          records: [
+            ['b/2', { two: 2 }],
+            ['a', { one: [1] }],
+            ['b/10', {}],
+          ],
+        }),
+        at(1, 1),
       );
-      const scan = (state: Item['state'] | undefined, after: number) =>
-        [...store.scan('mail', state, after)].map(({ order }) => order);
-      expect(scan('pending', 0)).toEqual([1, 4]);
-      expect(scan('pending', 1)).toEqual([4]);
-      expect(scan('done', 0)).toEqual([3, 5]);
-      expect(scan(undefined, 0)).toEqual([1, 3, 4, 5]);
-      expect(scan(undefined, 3)).toEqual([4, 5]);
-      expect(scan('failed', 0)).toEqual([]);
+      expect(store.record('a')).toEqual({ one: [1] });
+      expect(store.record('b')).toBeUndefined();
+      expect([...store.records()].map(([key]) => key)).toEqual(['a', 'b/10', 'b/2']);
     });
 
-    test('a removed item is found by no scan', async () => {
-      await store.commit(changes({ items: [madeItem({ order: 1, state: 'done' })] }), at(1, 1));
+    test('a key that is taken back stands for nothing', async () => {
+      await store.commit(changes({ keys: [{ queue: 'mail', key: 'a', order: 1, until: 500 }] }), at(1, 1));
       const gone = changes({});
-      gone.items.set(1, null);
+      gone.dedup.set('mail\u0000a', { queue: 'mail', key: 'a', entry: null });
       await store.commit(gone, at(2, 1));
-      expect([...store.scan('mail', 'done', 0)]).toEqual([]);
-      expect([...store.scan('mail', undefined, 0)]).toEqual([]);
+      expect(store.dedup('mail', 'a')).toBeUndefined();
+      store = await opened.reopen();
+      expect(store.dedup('mail', 'a')).toBeUndefined();
     });
 
     test('a key that is used anew in the commit that its window ends with stands for the newer item', async () => {
@@ -206,14 +203,14 @@ interface Written {
   readonly items?: readonly Item[];
   readonly payloads?: readonly (readonly [number, Uint8Array])[];
   readonly keys?: readonly { queue: string; key: string; order: number; until: number }[];
-  readonly paused?: readonly (readonly [string, boolean])[];
+  readonly records?: readonly (readonly [string, object | null])[];
 }
 
-const changes = ({ items = [], payloads = [], keys = [], paused = [] }: Written): Changes => ({
+const changes = ({ items = [], payloads = [], keys = [], records = [] }: Written): Changes => ({
   items: new Map(items.map((item) => [item.order, item])),
   payloads: new Map(payloads),
-  dedup: new Map(keys.map((entry) => [`${entry.queue}\u0000${entry.key}`, entry])),
-  paused: new Map(paused),
+  dedup: new Map(keys.map(({ queue, key, ...entry }) => [`${queue}\u0000${key}`, { queue, key, entry }])),
+  records: new Map(records),
 });
 
 const at = (sequence: number, ms: number): StoredPosition => ({
@@ -229,6 +226,11 @@ const text = (content: Uint8Array | undefined) =>
 const plain = (item: Item | undefined): unknown =>
   item === undefined
     ? undefined
-    : { ...item, progress: numbers(item.progress), result: numbers(item.result) };
+    : {
+        ...item,
+        progress: numbers(item.progress),
+        result: numbers(item.result),
+        inline: numbers(item.inline),
+      };
 
 const numbers = (content: Uint8Array | undefined) => (content === undefined ? undefined : [...content]);

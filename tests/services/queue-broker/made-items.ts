@@ -91,6 +91,9 @@ export const anyItem: fc.Arbitrary<Item> = fc.record(
     progress: blob,
     result: blob,
     contentType: text,
+    inline: blob,
+    fields: fc.dictionary(headerName, text, { maxKeys: 3, noNullPrototype: true }),
+    parent: fc.record({ queue: name, id: text, index: fc.nat() }),
     headers: fc.dictionary(headerName, text, {
       maxKeys: 8,
       noNullPrototype: true,

@@ -1,6 +1,6 @@
 import { nothingApplied } from '#services/queue-broker/core/applied.ts';
 import { PartitionTable } from '#services/queue-broker/core/partition-table.ts';
-import { type Retention, defaultRetention } from '#services/queue-broker/core/queue-index.ts';
+import { type Retention, defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { Turn } from '#services/queue-broker/core/turn.ts';
 import {
   type EnqueueAnswer,
@@ -18,10 +18,16 @@ export class MadeTable {
   readonly store: MemoryStore;
   readonly table: PartitionTable;
 
-  constructor(retention: Retention = defaultRetention, store = new MemoryStore()) {
+  constructor(retention: Retention = defaultSettings.retention, store = new MemoryStore()) {
     this.store = store;
     const applied = store.position()?.applied ?? nothingApplied;
-    this.table = new PartitionTable({ rows: store, transitions, retention, applied });
+    this.table = new PartitionTable({
+      rows: store,
+      transitions,
+      defaults: { ...defaultSettings, retention },
+      applied,
+    });
+    for (const [key, record] of store.records()) this.table.loadRecord(key, record);
     for (const item of store.items()) this.table.load(item);
     this.table.loaded();
   }
@@ -35,7 +41,7 @@ export class MadeTable {
 
   /** The table as it is after a restart, from what is stored. Both share the rows: store nothing more in either. */
   reloaded(): MadeTable {
-    return new MadeTable(this.table.retention, this.store);
+    return new MadeTable(this.table.defaults.retention, this.store);
   }
 
   /** One turn at `at`. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Batch } from '#services/queue-broker/core/facts.ts';
-import { defaultRetention } from '#services/queue-broker/core/queue-index.ts';
+import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { encodeBatch, encodeFence } from '#services/queue-broker/fact-codec.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError } from '#services/queue-broker/partition-log.ts';
@@ -31,7 +31,7 @@ function place() {
     clock.until(
       recoverPartition({
         ...options,
-        retention: defaultRetention,
+        defaults: defaultSettings,
         records: identity === undefined ? records : { ...renamed(records, identity) },
       }),
     );
@@ -124,7 +124,7 @@ test('of two brokers that take a partition at once, one is told so and the other
       records: new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork }),
       store: new MemoryStore(),
       transitions,
-      retention: defaultRetention,
+      defaults: defaultSettings,
     }),
   );
   const results = await clock.until(Promise.allSettled(taking));

@@ -11,7 +11,7 @@ import { createLog } from '#shared/runtime/log.ts';
 import { VirtualClock } from '#tests/support/virtual-clock.ts';
 import { VirtualLog, VirtualStream, calmNetwork } from '#tests/support/virtual-log.ts';
 import { transitions } from '#tests/support/virtual-world.ts';
-import { defaultRetention } from '#services/queue-broker/core/queue-index.ts';
+import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { value } from './made-table.ts';
 
 /** One partition on a quiet network. */
@@ -21,7 +21,7 @@ async function owned(holds: () => boolean = () => true) {
   const store = new MemoryStore();
   const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
   const shared = { partition: 0, clock, log: createLog('test', 'silent'), records, store };
-  const recovery = { ...shared, broker: 'a', transitions, retention: defaultRetention };
+  const recovery = { ...shared, broker: 'a', transitions, defaults: defaultSettings };
   const recovered = await clock.until(recoverPartition(recovery));
   const losses: unknown[] = [];
   const partition = new Partition({

@@ -11,7 +11,17 @@ import { MadeTable } from './made-table.ts';
 
 const slotMs = 5_000;
 const begun = 1_000_000 * slotMs;
-const done: StateEvent = { order: 1, queue: 'mail', state: 'done', band: 2, attempt: 1 };
+const done: StateEvent = {
+  order: 1,
+  queue: 'mail',
+  state: 'done',
+  band: 2,
+  attempt: 1,
+  isNew: false,
+  waitedMs: undefined,
+  ranMs: undefined,
+  lateMs: undefined,
+};
 
 test('the counts of the last minutes are those of what happened in them', () => {
   fc.assert(

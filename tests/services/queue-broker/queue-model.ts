@@ -30,9 +30,8 @@ export interface ModelItem {
 }
 
 export interface ModelRetention {
-  readonly doneMs: number;
-  readonly doneMax: number;
-  readonly failedMs: number;
+  readonly done: { readonly ageMs: number; readonly count: number };
+  readonly failed: { readonly ageMs: number };
 }
 
 const agingMs = 300_000;
@@ -218,6 +217,8 @@ export class QueueModel {
         else this.paused.delete(fact.queue);
         this.pauseChanged.set(fact.queue, this.sequence);
         return;
+      case 'configured':
+        throw new Error('nobody configured anything');
       case 'swept':
         return this.#sweep(fact.queue);
       case 'ingested':
@@ -358,13 +359,13 @@ export class QueueModel {
   }
 
   #sweep(queue: string): void {
-    const { doneMs, doneMax, failedMs } = this.#retention;
+    const { done, failed: failedFor } = this.#retention;
     const here = this.#finished.filter((item) => item.queue === queue);
     let kept = here.filter(({ state }) => state !== 'failed').length;
     for (const item of here) {
       const failed = item.state === 'failed';
-      const old = item.finishedAt + (failed ? failedMs : doneMs) <= this.at;
-      if (!old && (failed || kept <= doneMax)) continue;
+      const old = item.finishedAt + (failed ? failedFor.ageMs : done.ageMs) <= this.at;
+      if (!old && (failed || kept <= done.count)) continue;
       if (!failed) kept -= 1;
       this.items.delete(item.order);
       this.#finished = this.#finished.filter((one) => one !== item);

@@ -13,7 +13,7 @@ export interface SimulationFigures {
 }
 
 /** Small enough that a short run sees items go. */
-const retention = { doneMs: 120_000, doneMax: 8, failedMs: 400_000 };
+const retention = { done: { ageMs: 120_000, count: 8 }, failed: { ageMs: 400_000 } };
 const queues = ['mail', 'images', 'reports'] as const;
 const keys = ['k1', 'k2', 'k3', 'k4'] as const;
 const stepsOfChaos = 300;

@@ -6,7 +6,7 @@ import { decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideSweep } from '#services/queue-broker/core/time-decisions.ts';
 import { MadeTable } from './made-table.ts';
 
-const retention = { doneMs: 10_000, doneMax: 2, failedMs: 50_000 };
+const retention = { done: { ageMs: 10_000, count: 2 }, failed: { ageMs: 50_000 } };
 
 /** Three items, all leased at 1. */
 async function leased(): Promise<{ made: MadeTable; token: number }> {
@@ -53,18 +53,18 @@ test('an item that failed, was replayed and failed again is kept from its last f
     decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 60_000 }),
   );
   fail(40_001, again?.token ?? 0);
-  made.turn(60_000, (turn) => decideSweep(turn, retention));
+  made.turn(60_000, (turn) => decideSweep(turn));
   expect(made.table.item(1)?.state).toBe('failed');
-  made.turn(90_001, (turn) => decideSweep(turn, retention));
+  made.turn(90_001, (turn) => decideSweep(turn));
   expect(made.table.item(1)).toBeUndefined();
 });
 
 test('an idle queue is swept when the retention of its first finished item is over', async () => {
   const { made, token } = await leased();
   complete(made, 2, 1, token);
-  made.turn(10_001, (turn) => decideSweep(turn, retention));
+  made.turn(10_001, (turn) => decideSweep(turn));
   expect(kept(made)).toEqual([1, 2, 3]);
-  made.turn(10_002, (turn) => decideSweep(turn, retention));
+  made.turn(10_002, (turn) => decideSweep(turn));
   expect(kept(made)).toEqual([2, 3]);
   expect(made.table.queue('mail')?.countOf('done')).toBe(0);
 });

@@ -18,7 +18,7 @@ export function contents(table: PartitionTable, keys: readonly string[]) {
         counts: queue.counts,
         byPriority: queue.byPriority,
         bytes: queue.payloadBytes,
-        next: table.nextReady(queue, table.applied.at, 300_000)?.order,
+        next: table.nextReady(queue, table.applied.at)?.order,
         keys: keys.map((key) => table.duplicateOf(queue.name, key, table.applied.at)),
       }))
       // A queue of which nothing is left is the same as a queue that never was.

@@ -1,0 +1,250 @@
+import type { Applied } from './applied.ts';
+import type { Enqueued } from './facts.ts';
+import { type Item, type Lease, isFinal } from './item.ts';
+import { type Change, changed, withTransition } from './item-changes.ts';
+import type { ItemEvent } from './item-machine.ts';
+import { newItem } from './new-item.ts';
+import type { Overlay } from './overlay.ts';
+import { QueueIndex } from './queue-index.ts';
+import type { QueueSettings } from './queue-settings.ts';
+import { type StateEvent, stateEvent } from './state-event.ts';
+import { type TransitionTable, lookUp } from './transition-table.ts';
+import { WakeIndex } from './wake-index.ts';
+
+/** What a fact brings to a step of the machine. */
+export type StepChange = Omit<Change, 'at' | 'readyOrder'> & { readonly mayRetry?: boolean };
+
+/**
+ * The items of one partition and their indexes: by queue, by lease, by time. Facts change items here and nowhere else,
+ * each change through the machine.
+ */
+export class ItemTable {
+  readonly #overlay: Overlay;
+  readonly #transitions: TransitionTable;
+  readonly #defaults: QueueSettings;
+  readonly #queues = new Map<string, QueueIndex>();
+  /** Items in processing: looked up on every operation, and few. */
+  readonly #leased = new Map<number, Item>();
+  readonly #wakes = new WakeIndex();
+  readonly #claims = new Map<string, readonly number[]>();
+  #events: StateEvent[] = [];
+  #nextOrder: number;
+  #nextReadyOrder: number;
+
+  constructor(options: {
+    readonly overlay: Overlay;
+    readonly transitions: TransitionTable;
+    readonly defaults: QueueSettings;
+    readonly applied: Applied;
+  }) {
+    this.#overlay = options.overlay;
+    this.#transitions = options.transitions;
+    this.#defaults = options.defaults;
+    this.#nextOrder = options.applied.nextOrder;
+    this.#nextReadyOrder = options.applied.nextReadyOrder;
+  }
+
+  // Reading.
+
+  get nextOrder(): number {
+    return this.#nextOrder;
+  }
+
+  get nextReadyOrder(): number {
+    return this.#nextReadyOrder;
+  }
+
+  item(order: number): Item | undefined {
+    return this.#leased.get(order) ?? this.#overlay.item(order);
+  }
+
+  /** The item, which the log says is there. */
+  known(order: number): Item {
+    const item = this.item(order);
+    if (item === undefined) throw new Error(`the log speaks of item ${order}, which the table does not have`);
+    return item;
+  }
+
+  get queues(): ReadonlyMap<string, QueueIndex> {
+    return this.#queues;
+  }
+
+  get leased(): ReadonlyMap<number, Item> {
+    return this.#leased;
+  }
+
+  claimed(claim: string): readonly number[] | undefined {
+    return this.#claims.get(claim);
+  }
+
+  get nextWakeAt(): number | undefined {
+    return this.#wakes.nextAt;
+  }
+
+  takeWoken(nowMs: number, max: number): readonly Item[] {
+    return this.#wakes.take(
+      nowMs,
+      max,
+      (order) => this.item(order),
+      (order) => this.#leased.get(order),
+    );
+  }
+
+  takeEvents(): readonly StateEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** The queue's index, made when it is first used. */
+  index(name: string): QueueIndex {
+    let index = this.#queues.get(name);
+    if (index === undefined) {
+      index = new QueueIndex(name, this.#defaults);
+      this.#queues.set(name, index);
+    }
+    return index;
+  }
+
+  /** Forgets a queue of which nothing is left. */
+  forget(name: string): void {
+    this.#queues.delete(name);
+  }
+
+  // Writing.
+
+  /** Takes in one stored item at start: indexes it, changes nothing. `loaded` follows the last one. */
+  load(item: Item): void {
+    this.index(item.queue).load(item);
+    this.#track(item);
+  }
+
+  /** Puts what was loaded in the order of the stored items into the order in which it counts. */
+  loaded(): void {
+    for (const queue of this.#queues.values()) queue.sort();
+  }
+
+  enqueue(fact: Enqueued, at: number): void {
+    const transition = lookUp(this.#transitions, 'new', 'ENQUEUE', (guard) => {
+      if (guard === 'isRefused') return fact.refused !== undefined;
+      if (guard === 'isBlocked') return fact.blocked === true;
+      return fact.runAt !== undefined && fact.runAt > at;
+    });
+    if (transition === undefined) throw new Error('the machine does not admit an item');
+    const item = newItem(fact, at, this.#takeReadyOrder());
+    const admitted: Item = {
+      ...item,
+      state: transition.target,
+      transitions: withTransition(item, { at, from: null, to: transition.target, why: 'enqueued' }),
+    };
+    if (fact.order >= this.#nextOrder) this.#nextOrder = fact.order + 1;
+    if (admitted.inline === undefined) this.#overlay.putPayload(fact.order, fact.payload);
+    const queue = this.index(fact.queue);
+    queue.moved(undefined, admitted);
+    this.#put(admitted);
+    this.#events.push(stateEvent(undefined, admitted, at));
+    if (!isFinal(admitted.state)) return;
+    queue.countFailure(fact.refused?.type ?? 'Error');
+    this.sweep(queue, at);
+  }
+
+  /**
+   * Sends an event through the machine. That the state knows it was decided before: otherwise the log is broken.
+   * @returns the item as it is then
+   */
+  step(order: number, event: ItemEvent, at: number, change: StepChange): Item {
+    const before = this.known(order);
+    const transition = lookUp(this.#transitions, before.state, event, (guard) =>
+      guard === 'mayRetry'
+        ? change.mayRetry === true
+        : guard === 'waitsForTime' && change.runAt !== undefined && change.runAt > at,
+    );
+    if (transition === undefined)
+      throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
+    const readyOrder = this.#takeReadyOrder();
+    const after = changed(before, transition, { ...change, at, readyOrder });
+    const queue = this.index(before.queue);
+    queue.moved(before, after, event === 'RELEASE');
+    this.#leave(before, after);
+    this.#put(after);
+    if (after.state === before.state) return after;
+    this.#events.push(stateEvent(before, after, at));
+    if (isFinal(after.state)) this.sweep(queue, at);
+    return after;
+  }
+
+  /** Claims an item for a lease. The same as a step, for the path that every item takes. */
+  claim(order: number, lease: Lease, at: number, token: number): void {
+    this.step(order, 'CLAIM', at, { why: 'claimed', token, lease });
+  }
+
+  /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */
+  edit(before: Item, after: Item): void {
+    this.index(before.queue).moved(before, after);
+    this.#put(after);
+  }
+
+  /** Moves an item to another band, at its end. */
+  reprioritize(order: number, band: number): void {
+    const before = this.known(order);
+    this.edit(before, { ...before, band, readyOrder: this.#takeReadyOrder() });
+  }
+
+  /** Removes an item for good. */
+  remove(item: Item): void {
+    this.index(item.queue).moved(item, undefined);
+    this.#leave(item, undefined);
+    this.#overlay.remove(item);
+  }
+
+  /** Removes finished items past their retention. A function of the table and the batch's time, so replay agrees. */
+  sweep(queue: QueueIndex, at: number): void {
+    for (;;) {
+      const overdue = queue.takeOverdue(queue.settings.retention, at);
+      if (overdue === undefined) return;
+      const item = this.item(overdue.order);
+      // A replayed item has an entry for each time it finished: only the newest counts.
+      if (item === undefined || !isFinal(item.state) || item.readyOrder !== overdue.place) continue;
+      this.remove(item);
+    }
+  }
+
+  /** Leases get their full length again, because the workers had nobody to extend them with while there was no owner. */
+  renewLeases(at: number): void {
+    for (const item of this.#leased.values()) {
+      if (item.lease === undefined) continue;
+      this.#put({ ...item, lease: { ...item.lease, expiresAt: at + item.lease.leaseMs } });
+    }
+  }
+
+  /** Forgets what belongs to a lease that has ended. */
+  #leave(before: Item, after: Item | undefined): void {
+    if (before.state !== 'processing' || after?.state === 'processing') return;
+    this.#leased.delete(before.order);
+    const claim = before.lease?.claim;
+    if (claim === undefined) return;
+    const live = (this.#claims.get(claim) ?? []).filter((order) => order !== before.order);
+    if (live.length === 0) this.#claims.delete(claim);
+    else this.#claims.set(claim, live);
+  }
+
+  #put(item: Item): void {
+    this.#overlay.putItem(item);
+    this.#track(item);
+  }
+
+  #track(item: Item): void {
+    if (item.state === 'processing') this.#leased.set(item.order, item);
+    const claim = item.lease?.claim;
+    if (claim !== undefined && this.#claims.get(claim)?.includes(item.order) !== true) {
+      this.#claims.set(claim, [...(this.#claims.get(claim) ?? []), item.order]);
+    }
+    this.#wakes.add(item);
+  }
+
+  #takeReadyOrder(): number {
+    const readyOrder = this.#nextReadyOrder;
+    this.#nextReadyOrder += 1;
+    return readyOrder;
+  }
+}

@@ -1,0 +1,10 @@
+import type { QueueOperation } from '#shared/protocol/queue-schemas.ts';
+import { adminOperations } from './admin-operations.ts';
+import { leasedOperations } from './leased-operations.ts';
+import type { Operation } from './queue-request.ts';
+import { readingOperations } from './reading-operations.ts';
+
+/** Every operation whose body is a plain request; `enqueue`, `enqueue-many` and `dequeue` have paths of their own. */
+export const queueOperations: Readonly<
+  Record<Exclude<QueueOperation, 'enqueue' | 'enqueue-many' | 'dequeue'>, Operation>
+> = { ...leasedOperations, ...readingOperations, ...adminOperations };

@@ -1,0 +1,57 @@
+import { encode } from '#shared/protocol/encoding.ts';
+import { type Result, accept } from '#shared/protocol/errors.ts';
+import { replyBytesMax } from '#shared/protocol/limits.ts';
+import { type List, queueRequests } from '#shared/protocol/queue-schemas.ts';
+import { validator } from '#shared/protocol/validation.ts';
+import { findItem } from './core/lease-decisions.ts';
+import type { Turn } from './core/turn.ts';
+import { listCursor, listItems } from './item-list.ts';
+import { itemView, withPayload } from './item-views.ts';
+import { type OperationContext, type QueueRequest, submitPlain } from './queue-request.ts';
+
+const checkGet = validator(queueRequests.get);
+const checkList = validator(queueRequests.list);
+const checkEmpty = validator(queueRequests.stats);
+
+/** Bytes of a page besides its items. */
+const pageEnvelopeBytes = 256;
+
+/** What changes nothing. */
+export const readingOperations = {
+  get: (request: QueueRequest, body: unknown) =>
+    submitPlain(request, checkGet(body), (turn, { id }) => getItem(turn, request, id), 'nothing'),
+  list: (request: QueueRequest, body: unknown) =>
+    submitPlain(request, checkList(body), (turn, query) => listPage(turn, request, query), 'nothing'),
+  stats: (request: QueueRequest, body: unknown, { statistics }: OperationContext) =>
+    submitPlain(
+      request,
+      checkEmpty(body),
+      (turn) => accept(statistics.of(turn.table, request.queue, turn.at)),
+      'nothing',
+    ),
+};
+
+function getItem(turn: Turn, request: QueueRequest, id: string): Result<unknown> {
+  const found = findItem(turn, request.queue, id);
+  if (!found.ok) return found;
+  return accept(itemView(turn.partition, withPayload(turn.table, found.value), request.encodings.reply));
+}
+
+function listPage(turn: Turn, request: QueueRequest, query: List): Result<unknown> {
+  const page = listItems(turn.table, request.queue, query);
+  if (!page.ok) return page;
+  const { reply } = request.encodings;
+  const items: object[] = [];
+  let bytes = 0;
+  let last = 0;
+  for (const item of page.value.items) {
+    const view = itemView(turn.partition, withPayload(turn.table, item), reply);
+    bytes += encode(view, reply).length + 1;
+    // What does not fit into the reply is left to the next page.
+    if (items.length > 0 && bytes > replyBytesMax - pageEnvelopeBytes)
+      return accept({ items, cursor: listCursor(last) });
+    items.push(view);
+    last = item.order;
+  }
+  return accept({ items, ...(page.value.cursor === undefined ? {} : { cursor: page.value.cursor }) });
+}

@@ -1,0 +1,34 @@
+import { Type } from 'typebox';
+import { Duration, Key, KeyText, Time, Word } from './fields.ts';
+import * as limits from './limits.ts';
+
+/** The four priorities, most urgent first; their index is their band. */
+export const priorities = ['critical', 'high', 'normal', 'low'] as const;
+export type QueuePriority = (typeof priorities)[number];
+export const QueuePriority = Word(priorities);
+
+/** `exponential:1s:1h` (first delay, cap), `fixed:5s`. */
+export const Backoff = Type.String({
+  pattern: '^(exponential:[0-9]{1,9}(ms|s|m|h|d):[0-9]{1,9}(ms|s|m|h|d)|fixed:[0-9]{1,9}(ms|s|m|h|d))$',
+  'x-expected': '"exponential:<first>:<cap>" or "fixed:<delay>", such as "exponential:1s:1h" or "fixed:5s"',
+});
+
+export const UserHeaders = Type.Record(KeyText(128), Type.String({ maxLength: limits.headerLengthMax }), {
+  additionalProperties: false,
+  maxProperties: limits.headersMax,
+  'x-expected': 'an object of at most 32 strings, with names of 1 to 128 characters',
+});
+
+/** What an enqueued item may ask for besides its payload. */
+export const itemOptions = {
+  priority: Type.Optional(QueuePriority),
+  delay: Type.Optional(Duration),
+  runAt: Type.Optional(Time),
+  maxAttempts: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.attemptsMax })),
+  backoff: Type.Optional(Backoff),
+  timeout: Type.Optional(Duration),
+  expires: Type.Optional(Duration),
+  group: Type.Optional(Key),
+  key: Type.Optional(Key),
+  headers: Type.Optional(UserHeaders),
+};
