@@ -20,7 +20,7 @@ import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
 import { readItemOptions } from './core/item-options.ts';
-import type { CompleteRequest, ExtendRequest, FailRequest, LeaseRequest } from './core/lease-decisions.ts';
+import type { CompleteRequest, ExtendRequest, FailRequest, ReleaseRequest } from './core/lease-decisions.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
@@ -217,10 +217,21 @@ function readComplete(item: CompleteItem): Result<CompleteRequest> {
 }
 
 function readFail({ id, token, error, retry, delay }: FailItem): Result<FailRequest> {
+  const delayed = readDelay(delay);
+  if (!delayed.ok) return delayed;
+  return accept({ id, token, error, retry: retry ?? true, ...delayed.value });
+}
+
+function readRelease({ id, token, delay }: ReleaseItem): Result<ReleaseRequest> {
+  const delayed = readDelay(delay);
+  return delayed.ok ? accept({ id, token, ...delayed.value }) : delayed;
+}
+
+function readDelay(delay: string | number | undefined): Result<{ readonly delayMs?: number }> {
   const delayMs = delay === undefined ? undefined : durationMs(delay);
   if (delayMs !== undefined && delayMs > limits.delayMsMax)
     return refuseField('delay', 'must be at most ten years');
-  return accept({ id, token, error, retry: retry ?? true, ...(delayMs === undefined ? {} : { delayMs }) });
+  return accept(delayMs === undefined ? {} : { delayMs });
 }
 
 function readExtend({ id, token, lease, progress: note }: ExtendItem): Result<ExtendRequest> {
@@ -252,7 +263,7 @@ export const leasedReaders = {
   release: leasedReader(
     validator(queueRequests.release),
     validator(ReleaseItem),
-    (item): Result<LeaseRequest> => accept(item),
+    readRelease,
     checkPlainEnvelope,
   ),
 } as const;

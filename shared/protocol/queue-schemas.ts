@@ -72,7 +72,7 @@ export const ExtendItem = Strict({
 });
 export type ExtendItem = Static<typeof ExtendItem>;
 
-export const ReleaseItem = Strict(leased);
+export const ReleaseItem = Strict({ ...leased, delay: Type.Optional(Duration) });
 export type ReleaseItem = Static<typeof ReleaseItem>;
 
 /** `complete` and `fail` may fetch the next items in the same round trip. */

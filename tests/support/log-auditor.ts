@@ -94,7 +94,9 @@ export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Pr
       auditor.beginPartition(partition);
       if (last === 0) continue;
       const consumer = await jetstream(connection).consumers.get(stream, { opt_start_seq: 1 });
-      const messages = await consumer.consume({ max_messages: 500 });
+      // By bytes: hundreds of large records at once are more than the server holds ready for one connection. It would
+      // cut it, and the reading would go on half a minute later.
+      const messages = await consumer.consume({ max_bytes: 16 * 1_024 ** 2 });
       for await (const message of messages) {
         const kind = message.subject === `${prefix}.fence.${partition}` ? 'fence' : 'batch';
         auditor.take(message.seq, message.headers?.has(writtenBy) ? kind : 'foreign', message.data);
@@ -238,6 +240,7 @@ function nextState(state: string, fact: Fact): string {
     case 'lease-expired':
       return again ? 'pending' : 'failed';
     case 'released':
+      return fact['runAt'] === undefined ? 'pending' : 'scheduled';
     case 'due':
     case 'replayed':
       return 'pending';

@@ -26,6 +26,11 @@ export interface ExtendRequest extends LeaseRequest {
   readonly progress?: Uint8Array;
 }
 
+export interface ReleaseRequest extends LeaseRequest {
+  /** The worker asks for a pause before anybody tries again. */
+  readonly delayMs?: number;
+}
+
 export interface SettledAnswer {
   readonly id: string;
   readonly state: QueueStatus;
@@ -69,11 +74,16 @@ export function decideFail(turn: Turn, queue: string, request: FailRequest): Res
   return settledAnswer(turn, item.order);
 }
 
-/** Hands an item back unstarted: the attempt is not charged. */
-export function decideRelease(turn: Turn, queue: string, request: LeaseRequest): Result<SettledAnswer> {
+/** Hands an item back: the attempt is not charged. Without a delay it returns to its place in line. */
+export function decideRelease(turn: Turn, queue: string, request: ReleaseRequest): Result<SettledAnswer> {
   const held = heldItem(turn, queue, request, 'release');
   if (!held.ok || 'answer' in held.value) return answered(held);
-  turn.emit({ kind: 'released', order: held.value.item.order });
+  const { delayMs = 0 } = request;
+  turn.emit({
+    kind: 'released',
+    order: held.value.item.order,
+    ...(delayMs > 0 ? { runAt: turn.at + delayMs } : {}),
+  });
   return settledAnswer(turn, held.value.item.order);
 }
 

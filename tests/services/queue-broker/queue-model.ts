@@ -26,8 +26,10 @@ export interface ModelItem {
   startedAt: number;
   finishedAt: number;
   /** How each of its tokens came to its end. */
-  readonly endings: Map<number, 'done' | 'failed' | 'retry' | 'pending' | 'cancelled' | 'expired'>;
+  readonly endings: Map<number, Ending>;
 }
+
+type Ending = 'done' | 'failed' | 'retry' | 'pending' | 'scheduled' | 'cancelled' | 'expired';
 
 export interface ModelRetention {
   readonly done: { readonly ageMs: number; readonly count: number };
@@ -169,13 +171,16 @@ export class QueueModel {
       }
       case 'released': {
         const item = this.#leased(fact.order);
+        const delayMs = fact.runAt === undefined ? 0 : fact.runAt - this.at;
         must(
-          this.#submitted.has('release', fact.order, item.token),
-          `nobody released item ${fact.order} with its token`,
+          this.#submitted.has('release', fact.order, item.token, delayMs),
+          `nobody released item ${fact.order} with its token for ${delayMs} ms`,
         );
-        this.#endLease(item, 'pending');
+        const state = fact.runAt === undefined ? 'pending' : 'scheduled';
+        this.#endLease(item, state);
         item.attempt -= 1;
-        item.state = 'pending';
+        item.state = state;
+        item.runAt = fact.runAt ?? 0;
         item.readySince = this.sequence;
         return;
       }
@@ -345,7 +350,7 @@ export class QueueModel {
     item.readySince = this.sequence;
   }
 
-  #endLease(item: ModelItem, how: 'done' | 'failed' | 'retry' | 'pending' | 'cancelled' | 'expired'): void {
+  #endLease(item: ModelItem, how: Ending): void {
     item.endings.set(item.token, how);
     item.lease = undefined;
   }

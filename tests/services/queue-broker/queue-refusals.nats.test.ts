@@ -23,7 +23,7 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   complete: { ...item, result: 1, fetch: { max: 1, lease: '1m' } },
   fail: { ...item, error, retry: true, delay: '1s', fetch: { max: 1 } },
   extend: { ...item, lease: '1m', progress: 1 },
-  release: item,
+  release: { ...item, delay: '1s' },
   get: { id },
   list: { state: 'pending', priority: 'low', group: 'g', q: 'q', limit: 1 },
   stats: {},
@@ -70,7 +70,7 @@ const fullItems: Readonly<Record<keyof typeof batchItems, object>> = {
   complete: { ...item, result: 1 },
   fail: { ...item, error, retry: true, delay: '1s' },
   extend: { ...item, lease: '1m' },
-  release: item,
+  release: { ...item, delay: '1s' },
 };
 
 test.each(Object.keys(batchItems) as (keyof typeof batchItems)[])(

@@ -235,7 +235,7 @@ class Run {
         ...(random.chance(0.4) ? { delay: random.integer(0, 9_000) } : {}),
       });
     if (dice < 0.8) return this.#clients.extend(lease, random.pick(['100ms', '2s', '5s', '30s']));
-    return this.#clients.release(lease);
+    return this.#clients.release(lease, random.pick([0, 0, 20, 9_000]));
   }
 
   #someItem() {

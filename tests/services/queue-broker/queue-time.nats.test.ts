@@ -56,6 +56,32 @@ test('the worker may choose the delay itself, or forbid another attempt', async 
   expect(never.body).toEqual({ id: b?.id, state: 'failed', attempt: 1 });
 });
 
+test('an item that is handed back for a while comes back after it, uncharged, alone or among others', async () => {
+  await queue.ask('paused-for', 'enqueue-many', { items: [{ payload: 1 }, { payload: 2, maxAttempts: 1 }] });
+  const [a, b] = leased(await queue.ask('paused-for', 'dequeue', { max: 2 }));
+  const released = {
+    items: [
+      { ...held(a), delay: '1h' },
+      { ...held(b), delay: '300ms' },
+    ],
+  };
+  const answer = await queue.ask('paused-for', 'release', released);
+  expect(answer.body).toEqual({
+    items: [
+      { id: a?.id, state: 'scheduled' },
+      { id: b?.id, state: 'scheduled' },
+    ],
+  });
+  expect((await queue.ask('paused-for', 'release', released)).body).toEqual(answer.body);
+  const again = await take('paused-for');
+  expect(again).toMatchObject({ id: b?.id, attempt: 1, payload: 2 });
+  const { transitions } = await view('paused-for', again);
+  const [back, ready] = transitions.slice(-3).map(({ at }) => Date.parse(at));
+  expect((ready ?? 0) - (back ?? 0)).toBeGreaterThanOrEqual(300);
+  const long = await queue.ask('paused-for', 'release', { ...held(again), delay: '9999d' });
+  expect(long).toMatchObject({ status: 400, body: { error: { details: { field: 'delay' } } } });
+});
+
 test('an expired lease charges the attempt, and the last one fails the item', async () => {
   await queue.ask('lost', 'enqueue', 1, { 'Trivet-Max-Attempts': '2' });
   const first = await take('lost', { lease: '150ms' });

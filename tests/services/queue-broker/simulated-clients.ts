@@ -151,16 +151,17 @@ export class SimulatedClients {
     );
   }
 
-  release(held: Held): void {
-    this.#submitted.note('release', held.order, held.token);
-    const call = accepted(leasedReaders.release(named(held)));
+  release(held: Held, delay = 0): void {
+    this.#submitted.note('release', held.order, held.token, delay);
+    const call = accepted(leasedReaders.release({ ...named(held), delay }));
     const { queue } = held;
     const view = works.completedView;
     this.#send(
       (_, caller) => works.leasedWork({ queue, call, caller, decide: decideRelease, view, bytes: 100 }),
       {
-        value: () => this.#checkEnded(held, 'pending'),
-        refuse: (refusal, answering) => this.#checkRefused(held, refusal, answering, ['pending']),
+        value: (value) => this.#checkEnded(held, (value as { state: string }).state),
+        refuse: (refusal, answering) =>
+          this.#checkRefused(held, refusal, answering, ['pending', 'scheduled']),
       },
     );
   }

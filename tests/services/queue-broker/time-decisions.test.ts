@@ -62,3 +62,46 @@ test('an item that grew too old and is replayed is handed out, however old it is
     made.turn(4_000, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 500 })),
   ).toHaveLength(1);
 });
+
+test('an item that is handed back for a while is scheduled, uncharged, and not handed out before', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { maxAttempts: 1 });
+  const token = claim(made, 1);
+  const answer = value(made.turn(2, (turn) => decideRelease(turn, 'mail', { id, token, delayMs: 500 })));
+  expect(answer).toMatchObject({ id, state: 'scheduled', attempt: 0 });
+  expect(made.table.item(1)).toMatchObject({ state: 'scheduled', runAt: 502, attempt: 0 });
+  made.turn(501, (turn) => decideTime(turn));
+  expect(claim(made, 501)).toBe(0);
+  made.turn(502, (turn) => decideTime(turn));
+  expect(claim(made, 502)).toBeGreaterThan(token);
+  expect(made.table.item(1)).toMatchObject({ state: 'processing', attempt: 1 });
+});
+
+test('handing back for a while is answered the same when it is repeated, whatever became of the item', () => {
+  const made = new MadeTable();
+  made.enqueue(0);
+  const token = claim(made, 1);
+  const release = (at: number) =>
+    value(made.turn(at, (turn) => decideRelease(turn, 'mail', { id, token, delayMs: 500 })));
+  const first = release(2);
+  expect(release(3)).toEqual(first);
+  made.turn(502, (turn) => decideTime(turn));
+  claim(made, 502);
+  expect(release(503)).toEqual(first);
+  expect(made.table.item(1)?.state).toBe('processing');
+});
+
+test('an item that waits after it was handed back still grows too old', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { expires: '1s' });
+  const token = claim(made, 1);
+  made.turn(2, (turn) => decideRelease(turn, 'mail', { id, token, delayMs: 5_000 }));
+  made.turn(1_000, (turn) => decideTime(turn));
+  expect(made.table.item(1)?.state).toBe('failed');
+});
+
+/** The token of what a dequeue got, 0 when it got nothing. */
+function claim(made: MadeTable, at: number): number {
+  const [item] = made.turn(at, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 5_000 }));
+  return item?.token ?? 0;
+}
