@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
-import { encode, json } from '#shared/protocol/encoding.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
@@ -215,14 +214,15 @@ export class Broker {
     this.#options.observer.changed(events);
     const { nats, subjects } = this.#options;
     const when = formatTime(at);
-    const bySubject = new Map<string, object[]>();
+    const bySubject = new Map<string, string>();
     for (const { order, queue, state, band, attempt } of events) {
       const subject = subjects.queueEvents(queue, state);
-      const list = bySubject.get(subject) ?? [];
-      bySubject.set(subject, list);
-      list.push({ id: itemId(partition, order), priority: priorities[band], attempt, at: when });
+      const list = bySubject.get(subject);
+      // Nothing of it can hold what JSON must escape.
+      const one = `{"id":"${itemId(partition, order)}","priority":"${priorities[band]}","attempt":${attempt},"at":"${when}"}`;
+      bySubject.set(subject, list === undefined ? one : `${list},${one}`);
     }
-    for (const [subject, list] of bySubject) nats.connection.publish(subject, encode(list, json));
+    for (const [subject, list] of bySubject) nats.connection.publish(subject, `[${list}]`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Encoding, encode } from '#shared/protocol/encoding.ts';
+import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
 import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import {
@@ -13,7 +13,7 @@ import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/ru
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { itemId } from './core/item.ts';
 import { type ItemWithPayload, encodeLeased } from './item-views.ts';
-import { type Caller, valueWithNext } from './queue-works.ts';
+import { type Caller, withNext } from './queue-works.ts';
 
 /** A lease that nobody was there to take. */
 export interface UnclaimedLease {
@@ -59,9 +59,13 @@ export class Callers {
         this.#lease(message, partition, items, write, encoding);
         done();
       },
-      valueWithNext: (partition, value, next) => {
-        const write = (some: Items) => bodyOf(valueWithNext(partition, value, some, encoding), encoding);
-        if (next.length === 0) replyValue(message, { ...value, next: [] }, encoding);
+      written: (answer) => {
+        replyBytes(message, bodyOf(encoding === json ? answer.json() : answer.value(), encoding), encoding);
+        done();
+      },
+      writtenWithNext: (partition, answer, next) => {
+        const write = (some: Items) => bodyOf(withNext(partition, answer, some, encoding), encoding);
+        if (next.length === 0) replyBytes(message, write(next), encoding);
         else this.#lease(message, partition, next, write, encoding);
         done();
       },

@@ -22,7 +22,7 @@ function submit<R extends NotedRequest, A>(
   request: QueueRequest,
   call: Result<LeasedCall<R>>,
   decide: (turn: Turn, queue: string, request: R) => Result<A>,
-  view: (answer: A) => object,
+  view: works.View<A>,
 ): Refusal | undefined {
   if (!call.ok) return call.error;
   const { queue, caller, message } = request;

@@ -45,10 +45,10 @@ export function rawPayload(
 export function valuePayload(value: unknown, encoding: Encoding): Result<Payload> {
   if (value instanceof Uint8Array) return accept({ payload: value, payloadIsJson: false });
   if (isTooDeep(value)) return tooDeep('payload');
-  const payload = encode(value, encoding);
-  return encoding === msgpack
-    ? accept({ payload, payloadIsJson: false, contentType: msgpack })
-    : accept({ payload, payloadIsJson: true });
+  if (encoding === msgpack)
+    return accept({ payload: encode(value, msgpack), payloadIsJson: false, contentType: msgpack });
+  // What came as JSON has nothing in it that needs a mapping.
+  return accept({ payload: Buffer.from(JSON.stringify(value)), payloadIsJson: true });
 }
 
 function readJson(body: Uint8Array): { readonly value: unknown } | undefined {

@@ -16,11 +16,25 @@ import type { AfterCommit, Room, Work } from './work.ts';
 /** Answers one caller; exactly one of its verbs is called, once. */
 export interface Caller {
   value(value: unknown): void;
+  /** As `value`, where the JSON of it can be put together faster than by a library. */
+  written(answer: Written): void;
   readonly refuse: (refusal: Refusal) => void;
   /** Hands out leased items, and notices when nobody is there to take them. */
   lease(partition: number, items: readonly ItemWithPayload[]): void;
-  /** As `value`, with leased items beside it as `next`. */
-  valueWithNext(partition: number, value: object, next: readonly ItemWithPayload[]): void;
+  /** As `written`, with leased items beside it as `next`. */
+  writtenWithNext(partition: number, answer: Written, next: readonly ItemWithPayload[]): void;
+}
+
+/** An answer that is an object, in both of its forms; only one of them is asked for. */
+export interface Written {
+  readonly value: () => object;
+  readonly json: () => string;
+}
+
+/** How an operation writes what became of one item: as an object, and as the JSON of that object. */
+export interface View<A> {
+  readonly value: (answer: A) => object;
+  readonly json: (answer: A) => string;
 }
 
 export function enqueueWork(request: EnqueueRequest, caller: Caller): Work {
@@ -40,10 +54,8 @@ export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], calle
     bytes: requests.reduce((sum, one) => sum + (one.ok ? enqueueBytes(one.value) : itemBytes), 0),
     room: 'new-items',
     decide: (turn) => {
-      const items = requests.map((one) =>
-        eachView(one.ok ? decideEnqueue(turn, one.value) : one, enqueuedManyView),
-      );
-      return () => caller.value({ items });
+      const answers = requests.map((one) => (one.ok ? decideEnqueue(turn, one.value) : one));
+      return () => caller.written(listWritten(answers, enqueuedManyView));
     },
     refuse: caller.refuse,
   };
@@ -84,7 +96,7 @@ export function leasedWork<R extends NotedRequest, A>(options: {
   readonly call: LeasedCall<R>;
   readonly caller: Caller;
   readonly decide: (turn: Turn, queue: string, request: R) => Result<A>;
-  readonly view: (answer: A) => object;
+  readonly view: View<A>;
   readonly bytes: number;
 }): Work {
   const { queue, call, caller, decide, view } = options;
@@ -97,13 +109,11 @@ export function leasedWork<R extends NotedRequest, A>(options: {
       const decided = call.items.map((one) => (one.ok ? decide(turn, queue, one.value) : one));
       const [first] = decided;
       if (call.single && first?.ok === false) return () => caller.refuse(first.error);
-      const value =
-        call.single && first?.ok === true
-          ? view(first.value)
-          : { items: decided.map((one) => eachView(one, view)) };
-      if (call.fetch === undefined) return () => caller.value(value);
+      const answer =
+        call.single && first?.ok === true ? oneWritten(first.value, view) : listWritten(decided, view);
+      if (call.fetch === undefined) return () => caller.written(answer);
       const next = decideDequeue(turn, { queue, ...call.fetch }).map((item) => withPayload(turn.table, item));
-      return () => caller.valueWithNext(turn.partition, value, next);
+      return () => caller.writtenWithNext(turn.partition, answer, next);
     },
     refuse: caller.refuse,
   };
@@ -151,36 +161,63 @@ const enqueuedView = (answer: EnqueueAnswer) => ({
   duplicate: answer.duplicate,
 });
 
-const enqueuedManyView = ({ id, state, duplicate }: EnqueueAnswer) => ({ id, state, duplicate });
+// Ids, states and times hold nothing that JSON must escape.
 
-export const completedView = ({ id, state }: SettledAnswer) => ({ id, state });
+const enqueuedManyView: View<EnqueueAnswer> = {
+  value: ({ id, state, duplicate }) => ({ id, state, duplicate }),
+  json: ({ id, state, duplicate }) => `{"id":"${id}","state":"${state}","duplicate":${duplicate}}`,
+};
 
-export const failedView = ({ id, state, attempt, nextAttemptAt }: SettledAnswer) => ({
+export const completedView: View<SettledAnswer> = {
+  value: ({ id, state }) => ({ id, state }),
+  json: ({ id, state }) => `{"id":"${id}","state":"${state}"}`,
+};
+
+const plainView = <A>(value: (answer: A) => object): View<A> => ({
+  value,
+  json: (answer) => JSON.stringify(value(answer)),
+});
+
+export const failedView = plainView(({ id, state, attempt, nextAttemptAt }: SettledAnswer) => ({
   id,
   state,
   attempt,
   ...(nextAttemptAt === undefined ? {} : { nextAttemptAt: formatTime(nextAttemptAt) }),
-});
+}));
 
-export const extendedView = ({ id, leaseExpiresAt, cancelled }: ExtendAnswer) => ({
+export const extendedView = plainView(({ id, leaseExpiresAt, cancelled }: ExtendAnswer) => ({
   id,
   leaseExpiresAt: formatTime(leaseExpiresAt),
   cancelled,
+}));
+
+const oneWritten = <A>(answer: A, view: View<A>): Written => ({
+  value: () => view.value(answer),
+  json: () => view.json(answer),
 });
 
-const eachView = <A>(one: Result<A>, view: (answer: A) => object): object =>
-  one.ok ? view(one.value) : { error: one.error };
+const listWritten = <A>(answers: readonly Result<A>[], view: View<A>): Written => ({
+  value: () => ({ items: answers.map((one) => (one.ok ? view.value(one.value) : { error: one.error })) }),
+  json: () => {
+    let list = '';
+    for (const one of answers) {
+      const text = one.ok ? view.json(one.value) : JSON.stringify({ error: one.error });
+      list += list === '' ? text : `,${text}`;
+    }
+    return `{"items":[${list}]}`;
+  },
+});
 
-/** `{…value, "next":[…]}`. */
-export function valueWithNext(
+/** `{…answer, "next":[…]}`. */
+export function withNext(
   partition: number,
-  value: object,
+  answer: Written,
   next: readonly ItemWithPayload[],
   encoding: Encoding,
 ): string | object {
   if (encoding === 'application/msgpack')
-    return { ...value, next: next.map((one) => leasedView(partition, one, encoding)) };
-  return `${JSON.stringify(value).slice(0, -1)},"next":${leasedJson(partition, next)}}`;
+    return { ...answer.value(), next: next.map((one) => leasedView(partition, one, encoding)) };
+  return `${answer.json().slice(0, -1)},"next":${leasedJson(partition, next)}}`;
 }
 
 const tooManyWait: Refusal = {

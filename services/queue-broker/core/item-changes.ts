@@ -9,8 +9,6 @@ export interface Change {
   readonly at: number;
   /** One word for the item's history. */
   readonly why: string;
-  /** Place given to it, should it become ready or finish. */
-  readonly readyOrder: number;
   /** Of the claim; the log's sequence, so it only grows. */
   readonly token?: number | undefined;
   readonly lease?: Lease | undefined;
@@ -25,10 +23,13 @@ export interface Change {
 /** An item while its transition is under way: copied once, whatever the number of actions. */
 type Draft = { -readonly [K in keyof Item]: Item[K] };
 
-/** The item after a transition of the machine: its actions in order, then the new state and the history. Pure. */
-export function changed(item: Item, transition: Transition, change: Change): Item {
+/**
+ * The item after a transition of the machine: its actions in order, then the new state and the history. Pure.
+ * @param readyOrder place given to it, should it become ready or finish
+ */
+export function changed(item: Item, transition: Transition, change: Change, readyOrder: number): Item {
   const next: Draft = { ...item };
-  for (const action of transition.actions) actions[action](next, change);
+  for (const action of transition.actions) actions[action](next, change, readyOrder);
   const extended = item.state === 'processing' && transition.target === 'processing';
   if (extended) return next;
   next.state = transition.target;
@@ -43,10 +44,10 @@ export function changed(item: Item, transition: Transition, change: Change): Ite
 }
 
 /** Each action of the machine, by its name. */
-const actions: Readonly<Record<ActionName, (item: Draft, change: Change) => void>> = {
-  makeReady: (item, change) => {
+const actions: Readonly<Record<ActionName, (item: Draft, change: Change, readyOrder: number) => void>> = {
+  makeReady: (item, change, readyOrder) => {
     item.runAt = undefined;
-    item.readyOrder = change.readyOrder;
+    item.readyOrder = readyOrder;
     item.readyAt = change.at;
   },
   returnToPlace: () => undefined,
@@ -80,8 +81,8 @@ const actions: Readonly<Record<ActionName, (item: Draft, change: Change) => void
   awaitTime: (item, change) => {
     item.runAt = change.runAt ?? change.at;
   },
-  finish: (item, change) => {
-    item.readyOrder = change.readyOrder;
+  finish: (item, change, readyOrder) => {
+    item.readyOrder = readyOrder;
     item.finishedAt = change.at;
     item.result = change.result ?? item.result;
   },

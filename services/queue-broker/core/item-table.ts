@@ -2,17 +2,19 @@ import type { Applied } from './applied.ts';
 import type { Enqueued } from './facts.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
 import { type Change, changed, withTransition } from './item-changes.ts';
-import type { ItemEvent } from './item-machine.ts';
+import type { GuardName, ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
 import type { Overlay } from './overlay.ts';
 import { QueueIndex } from './queue-index.ts';
 import type { QueueSettings } from './queue-settings.ts';
 import { type StateEvent, stateEvent } from './state-event.ts';
-import { type TransitionTable, lookUp } from './transition-table.ts';
+import { type Transition, type TransitionTable, lookUp } from './transition-table.ts';
 import { WakeIndex } from './wake-index.ts';
 
 /** What a fact brings to a step of the machine. */
-export type StepChange = Omit<Change, 'at' | 'readyOrder'> & { readonly mayRetry?: boolean };
+export interface StepChange extends Change {
+  readonly mayRetry?: boolean;
+}
 
 /**
  * The items of one partition and their indexes: by queue, by lease, by time. Facts change items here and nowhere else,
@@ -152,17 +154,13 @@ export class ItemTable {
    * Sends an event through the machine. That the state knows it was decided before: otherwise the log is broken.
    * @returns the item as it is then
    */
-  step(order: number, event: ItemEvent, at: number, change: StepChange): Item {
+  step(order: number, event: ItemEvent, change: StepChange): Item {
+    const { at } = change;
     const before = this.known(order);
-    const transition = lookUp(this.#transitions, before.state, event, (guard) =>
-      guard === 'mayRetry'
-        ? change.mayRetry === true
-        : guard === 'waitsForTime' && change.runAt !== undefined && change.runAt > at,
-    );
+    const transition = transitionOf(this.#transitions[before.state]?.[event], change);
     if (transition === undefined)
       throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
-    const readyOrder = this.#takeReadyOrder();
-    const after = changed(before, transition, { ...change, at, readyOrder });
+    const after = changed(before, transition, change, this.#takeReadyOrder());
     const queue = this.index(before.queue);
     queue.moved(before, after, event === 'RELEASE');
     this.#leave(before, after);
@@ -175,7 +173,7 @@ export class ItemTable {
 
   /** Claims an item for a lease. The same as a step, for the path that every item takes. */
   claim(order: number, lease: Lease, at: number, token: number): void {
-    this.step(order, 'CLAIM', at, { why: 'claimed', token, lease });
+    this.step(order, 'CLAIM', { at, why: 'claimed', token, lease });
   }
 
   /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */
@@ -247,4 +245,19 @@ export class ItemTable {
     this.#nextReadyOrder += 1;
     return readyOrder;
   }
+}
+
+/** The first transition whose guard holds: `lookUp` without a closure, for the path that every item takes. */
+function transitionOf(
+  candidates: readonly Transition[] | undefined,
+  change: StepChange,
+): Transition | undefined {
+  for (const one of candidates ?? []) if (holds(one.guard, change)) return one;
+  return undefined;
+}
+
+function holds(guard: GuardName | undefined, { mayRetry, runAt, at }: StepChange): boolean {
+  if (guard === undefined) return true;
+  if (guard === 'mayRetry') return mayRetry === true;
+  return guard === 'waitsForTime' && runAt !== undefined && runAt > at;
 }

@@ -100,9 +100,22 @@ export const itemId = (partition: number, order: number): string =>
 
 /** Partition and place of a public id. The schema has checked its form. */
 export function parseItemId(id: string): { readonly partition: number; readonly order: number } {
-  const [partition = '', order = ''] = id.split('-', 2);
-  return { partition: Number.parseInt(partition, 36), order: Number.parseInt(order, 36) };
+  let partition = 0;
+  let number = 0;
+  // By hand: splitting and `parseInt` take a microsecond, and every operation on an item begins here.
+  for (let index = 0; index < id.length; index += 1) {
+    const code = id.charCodeAt(index);
+    if (code === hyphen) {
+      partition = number;
+      number = 0;
+    } else number = number * 36 + (code < letterA ? code - digit0 : code - letterA + 10);
+  }
+  return { partition, order: number };
 }
+
+const hyphen = 45;
+const digit0 = 48;
+const letterA = 97;
 
 /**
  * The next moment at which time itself changes the item, or undefined: a due delay or retry, an expired lease,

@@ -136,7 +136,8 @@ export class PartitionTable {
       case 'claimed':
         return this.#claim(fact, at, token);
       case 'completed':
-        items.step(fact.order, 'COMPLETE', at, {
+        items.step(fact.order, 'COMPLETE', {
+          at,
           why: 'completed',
           settledBy: 'complete',
           result: fact.result,
@@ -144,7 +145,8 @@ export class PartitionTable {
         return undefined;
       case 'failed':
         this.#indexOf(fact.order).countFailure(fact.error.type ?? 'Error');
-        items.step(fact.order, 'FAIL', at, {
+        items.step(fact.order, 'FAIL', {
+          at,
           why: 'failed',
           settledBy: 'fail',
           error: fact.error,
@@ -155,11 +157,12 @@ export class PartitionTable {
       case 'extended':
         return this.#extend(fact.order, fact.leaseMs, fact.progress, at);
       case 'released':
-        items.step(fact.order, 'RELEASE', at, { why: 'released', settledBy: 'release', runAt: fact.runAt });
+        items.step(fact.order, 'RELEASE', { at, why: 'released', settledBy: 'release', runAt: fact.runAt });
         return undefined;
       case 'lease-expired':
         this.#indexOf(fact.order).countFailure(fact.why);
-        items.step(fact.order, 'LEASE_EXPIRE', at, {
+        items.step(fact.order, 'LEASE_EXPIRE', {
+          at,
           why: fact.why,
           mayRetry: fact.mayRetry,
           error: {
@@ -169,16 +172,16 @@ export class PartitionTable {
         });
         return undefined;
       case 'due':
-        for (const order of fact.orders) items.step(order, 'DUE', at, { why: 'due' });
+        for (const order of fact.orders) items.step(order, 'DUE', { at, why: 'due' });
         return undefined;
       case 'expired':
-        for (const order of fact.orders) items.step(order, 'EXPIRE', at, { why: 'expired' });
+        for (const order of fact.orders) items.step(order, 'EXPIRE', { at, why: 'expired' });
         return undefined;
       case 'cancelled':
-        items.step(fact.order, 'CANCEL', at, { why: 'cancelled' });
+        items.step(fact.order, 'CANCEL', { at, why: 'cancelled' });
         return undefined;
       case 'replayed':
-        for (const order of fact.orders) items.step(order, 'REPLAY', at, { why: 'replayed' });
+        for (const order of fact.orders) items.step(order, 'REPLAY', { at, why: 'replayed' });
         return undefined;
       case 'reprioritized':
         return items.reprioritize(fact.order, fact.band);
@@ -262,7 +265,7 @@ export class PartitionTable {
     const { lease } = this.#items.known(order);
     if (lease === undefined) throw new Error(`item ${order} has no lease to extend`);
     const extended = { ...lease, leaseMs, expiresAt: at + leaseMs };
-    this.#items.step(order, 'EXTEND', at, { why: 'extended', lease: extended, progress });
+    this.#items.step(order, 'EXTEND', { at, why: 'extended', lease: extended, progress });
   }
 
   #keepQueue(name: string): void {

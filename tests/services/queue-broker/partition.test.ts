@@ -46,7 +46,8 @@ function listener() {
     value: (answer) => heard.push(JSON.stringify(answer)),
     refuse: ({ code }) => heard.push(code),
     lease: (_, items) => heard.push(`leased ${items.length}`),
-    valueWithNext: (_, answer) => heard.push(JSON.stringify(answer)),
+    written: (answer) => heard.push(answer.json()),
+    writtenWithNext: (_, answer) => heard.push(answer.json()),
   };
   return { heard, caller };
 }

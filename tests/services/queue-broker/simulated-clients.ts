@@ -256,9 +256,11 @@ export class SimulatedClients {
       value: (value) => once(() => answers.value?.(value, answering)),
       refuse: (refusal) => once(() => answers.refuse?.(refusal, answering)),
       lease: (_, items) => once(() => answers.lease?.(items, answering)),
-      valueWithNext: (_, value, next) =>
+      // Both forms must say the same: the simulation reads the one that brokers write by hand.
+      written: (answer) => once(() => answers.value?.(JSON.parse(answer.json()), answering)),
+      writtenWithNext: (_, answer, next) =>
         once(() => {
-          answers.value?.(value, answering);
+          answers.value?.(JSON.parse(answer.json()), answering);
           answers.lease?.(next, answering);
         }),
     };
