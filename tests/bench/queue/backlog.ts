@@ -29,7 +29,9 @@ export const backlog = (sizes: BacklogSizes): Workload => ({
 async function openBacklogs(sizes: BacklogSizes): Promise<Sides> {
   const long = await startTrivet(1);
   const short = await startTrivet(1);
+  const memory = new Memory(long);
   const close = async () => {
+    memory.stop();
     await long.stop();
     await short.stop();
   };
@@ -40,15 +42,18 @@ async function openBacklogs(sizes: BacklogSizes): Promise<Sides> {
     await close();
     throw error;
   }
-  return { ours: (round) => compared(long, short, sizes, round), close };
+  return { ours: (round) => compared({ long, short, memory, sizes, round }), close };
 }
 
-async function compared(
-  long: Contestant,
-  short: Contestant,
-  sizes: BacklogSizes,
-  round: number,
-): Promise<Sample> {
+interface Comparing {
+  readonly long: Contestant;
+  readonly short: Contestant;
+  readonly memory: Memory;
+  readonly sizes: BacklogSizes;
+  readonly round: number;
+}
+
+async function compared({ long, short, memory, sizes, round }: Comparing): Promise<Sample> {
   const withMany = new Times();
   const withFew = new Times();
   for (let block = 0; block < blocks; block += 1) {
@@ -59,8 +64,6 @@ async function compared(
   const done = sizes.count * (round + 1);
   await long.check(queue, { waiting: sizes.many, done });
   await short.check(queue, { waiting: sizes.few, done });
-  const many = withMany.figures(sizes.many);
-  const few = withFew.figures(sizes.few);
   const worse = Math.max(withMany.addP99 / withFew.addP99, withMany.takeP99 / withFew.takeP99);
   return {
     value: worse,
@@ -70,10 +73,27 @@ async function compared(
     figures: {
       'enqueue ×': withMany.addP99 / withFew.addP99,
       'dequeue ×': withMany.takeP99 / withFew.takeP99,
-      ...many,
-      ...few,
+      ...withMany.figures(sizes.many),
+      ...withFew.figures(sizes.few),
+      'RssAnon MiB at its highest since the start': memory.highestMiB,
     },
   };
+}
+
+/** Looks at the broker's memory all the time: right after a million enqueues it holds more than when it is collected. */
+class Memory {
+  readonly #timer: NodeJS.Timeout;
+  highestMiB = 0;
+
+  constructor(side: Contestant) {
+    this.#timer = setInterval(() => {
+      this.highestMiB = Math.max(this.highestMiB, side.memoryMiB() ?? 0);
+    }, 100);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
 }
 
 /** The latencies of one backlog over the blocks of a round, in milliseconds. */

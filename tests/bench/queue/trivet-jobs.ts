@@ -46,7 +46,7 @@ export class TrivetJobs implements JobSystem {
   async work(queue: string, { concurrency, handle, handled }: WorkOptions): Promise<Working> {
     const worker = this.#trivet.worker(
       queue,
-      async (payload) => {
+      async (payload: unknown) => {
         await handle(payload);
         handled();
       },
