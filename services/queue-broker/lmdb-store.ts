@@ -4,7 +4,8 @@ import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
 import { queueRecordKey } from './core/queue-records.ts';
 import { decodeItem, encodeItem } from './item-codec.ts';
-import type { ItemStore, StoredPosition } from './item-store.ts';
+import type { ItemStore, StoreView, StoredPosition } from './item-store.ts';
+import { openView } from './lmdb-view.ts';
 
 /** Expired idempotency keys that one commit removes, so that the table of keys does not grow for ever. */
 const expiredKeysMax = 1_000;
@@ -87,6 +88,34 @@ export class LmdbStore implements ItemStore {
       for (const { queue, key, entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
       for (const [key, value] of changes.records) this.#putRecord(key, value);
       void this.#meta.put(positionKey, packed(position));
+    });
+  }
+
+  async clear(position: StoredPosition): Promise<void> {
+    await this.#environment.transaction(() => {
+      for (const table of [this.#items, this.#payloads, this.#dedup, this.#dedupByTime, this.#records])
+        void table.clearAsync();
+      void this.#paused.clearAsync();
+      void this.#meta.put(positionKey, packed(position));
+    });
+  }
+
+  flushed(): Promise<void> {
+    return this.#environment.flushed();
+  }
+
+  view(): StoreView {
+    return openView({
+      environment: this.#environment,
+      items: this.#items,
+      payloads: this.#payloads,
+      dedup: this.#dedup,
+      records: this.#records,
+      paused: this.#paused,
+      position: (transaction) => {
+        const bytes = this.#meta.get(positionKey, { transaction });
+        return bytes === undefined ? undefined : (unpackRecord(bytes) as StoredPosition);
+      },
     });
   }
 

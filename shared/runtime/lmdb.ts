@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { type Database, type RootDatabase, open } from 'lmdb';
+import { type Database, type RootDatabase, type Transaction, open } from 'lmdb';
 
 // The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding; values are bytes,
 // so that the codec of each table is our own and can carry a version.
@@ -7,11 +7,19 @@ import { type Database, type RootDatabase, open } from 'lmdb';
 export type Table<K extends TableKey = TableKey> = Database<Buffer, K>;
 export type TableKey = number | string | (number | string)[];
 
+/** Holds what was committed when it was opened. Pages that change meanwhile are not used again: it must be closed. */
+export interface ReadTransaction {
+  /** Handed to `getRange` and `get` as their option `transaction`. */
+  readonly transaction: Transaction;
+  close(): void;
+}
+
 export interface Environment {
   /** Opens (or makes) one named table. */
   table<K extends TableKey>(name: string): Table<K>;
   /** One atomic transaction: all of what `write` puts and removes, or nothing. Resolves once it is committed. */
   transaction(write: () => void): Promise<void>;
+  readTransaction(): ReadTransaction;
   /** Resolves once all that was committed has reached the disk. */
   flushed(): Promise<void>;
   close(): Promise<void>;
@@ -36,6 +44,10 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
     table: <K extends TableKey>(name: string) => root.openDB<Buffer, K>({ name, encoding: 'binary' }),
     transaction: async (write) => {
       await root.batch(write);
+    },
+    readTransaction: () => {
+      const transaction = root.useReadTransaction();
+      return { transaction, close: () => transaction.done() };
     },
     flushed: async () => {
       await root.flushed;

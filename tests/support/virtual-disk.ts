@@ -43,6 +43,15 @@ export function openDisk(options: {
       await rows.commit(changes, position);
       await sleep(process, afterMs);
     },
+    clear: async (position) => {
+      const { beforeMs, afterMs, fails } = fate();
+      await sleep(process, beforeMs);
+      if (fails) throw new DiskError();
+      await rows.clear(position);
+      await sleep(process, afterMs);
+    },
+    flushed: () => sleep(process, fate().afterMs),
+    view: () => rows.view(),
     close: () => Promise.resolve(),
   };
 }

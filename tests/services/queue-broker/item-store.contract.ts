@@ -3,7 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { nothingApplied } from '#services/queue-broker/core/applied.ts';
 import type { Item } from '#services/queue-broker/core/item.ts';
 import type { Changes } from '#services/queue-broker/core/overlay.ts';
-import type { ItemStore, StoredPosition } from '#services/queue-broker/item-store.ts';
+import { decodeItem } from '#services/queue-broker/item-codec.ts';
+import type { ItemStore, StoredPosition, StoredRow } from '#services/queue-broker/item-store.ts';
+import { unpackRecord } from '#shared/runtime/record-codec.ts';
 import { anyItem, madeItem } from './made-items.ts';
 
 export interface OpenedStore {
@@ -165,6 +167,67 @@ export function itemStoreContract(name: string, open: () => Promise<OpenedStore>
       store = await opened.reopen();
       const found = entries.map(({ queue, key }) => store.dedup(queue, key)?.order);
       expect(found).toEqual(entries.map((_, index) => index + 1));
+    });
+
+    test('a view holds every row of its moment once, whatever is committed while it is read', async () => {
+      const items = Array.from({ length: 700 }, (_, index) => madeItem({ order: index + 1 }));
+      const written = {
+        items,
+        payloads: [[1, bytes('one')]] as const,
+        keys: [{ queue: 'mail', key: 'a', order: 1, until: 500 }],
+        records: [['queue/mail', { paused: true }]] as const,
+      };
+      await store.commit(changes(written), at(7, 100));
+      const view = store.view();
+      const gone = changes({
+        items: [madeItem({ order: 701 })],
+        payloads: [[1, bytes('another')]],
+        records: [['queue/mail', null]],
+      });
+      for (const { order } of items.slice(300)) gone.items.set(order, null);
+      gone.dedup.set('mail\u0000a', { queue: 'mail', key: 'a', entry: null });
+      const rows: StoredRow[] = [];
+      for await (const chunk of view.rows()) {
+        for (const row of chunk) rows.push('bytes' in row ? { ...row, bytes: row.bytes.slice() } : row);
+        if (rows.length < 600) await store.commit(gone, at(8, 200));
+      }
+      expect(view.position).toEqual(at(7, 100));
+      view.close();
+      view.close();
+      const named = (kind: StoredRow['kind']) => rows.filter((row) => row.kind === kind);
+      const orders = named('item').map((row) => (row.kind === 'item' ? decodeItem(row.bytes).order : 0));
+      expect(orders.toSorted((a, b) => a - b)).toEqual(items.map(({ order }) => order));
+      expect(named('payload').map((row) => text('bytes' in row ? row.bytes : undefined))).toEqual(['one']);
+      expect(named('key')).toEqual([
+        { kind: 'key', queue: 'mail', key: 'a', entry: { order: 1, until: 500 } },
+      ]);
+      expect(named('record').map((row) => 'bytes' in row && unpackRecord(row.bytes))).toEqual([
+        { paused: true },
+      ]);
+      expect([...store.items()].map(({ order }) => order)).toHaveLength(301);
+    });
+
+    test('a cleared store has its position and no rows, also after a restart', async () => {
+      await store.commit(
+        changes({
+          items: [madeItem({ order: 1 })],
+          payloads: [[1, bytes('one')]],
+          keys: [{ queue: 'mail', key: 'a', order: 1, until: 500 }],
+          records: [['queue/mail', { paused: true }]],
+        }),
+        at(7, 100),
+      );
+      await store.clear({ ...at(3, 0), loading: true });
+      for (const opening of ['at once', 'after a restart']) {
+        expect(store.position(), opening).toEqual({ ...at(3, 0), loading: true });
+        expect([...store.items()], opening).toEqual([]);
+        expect([...store.records()], opening).toEqual([]);
+        expect(store.item(1), opening).toBeUndefined();
+        expect(store.payload(1), opening).toBeUndefined();
+        expect(store.dedup('mail', 'a'), opening).toBeUndefined();
+        await store.flushed();
+        store = await opened.reopen();
+      }
     });
 
     test('any item comes back as it was', async () => {

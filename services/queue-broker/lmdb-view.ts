@@ -1,0 +1,77 @@
+import type { Environment, ReadTransaction, Table } from '#shared/runtime/lmdb.ts';
+import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
+import type { DedupEntry } from './core/overlay.ts';
+import { queueRecordKey } from './core/queue-records.ts';
+import type { StoreView, StoredPosition, StoredRow } from './item-store.ts';
+
+export interface ViewedTables {
+  readonly environment: Environment;
+  readonly items: Table<number>;
+  readonly payloads: Table<number>;
+  readonly dedup: Table<[string, string]>;
+  readonly records: Table<string>;
+  readonly paused: Table<string>;
+  readonly position: (transaction: ReadTransaction['transaction']) => StoredPosition | undefined;
+}
+
+/** Rows of one chunk: some hundred microseconds of reading. */
+const chunkRows = 256;
+
+/** Opens a view of a partition's tables: a read transaction that is held until the view is closed. */
+export function openView(tables: ViewedTables): StoreView {
+  const held = tables.environment.readTransaction();
+  const position = tables.position(held.transaction);
+  let isOpen = true;
+  return {
+    position,
+    rows: () => chunks(tables, held.transaction, position?.applied.at ?? 0, () => isOpen),
+    close: () => {
+      if (isOpen) held.close();
+      isOpen = false;
+    },
+  };
+}
+
+// Asynchronous because the port is: other stores must ask for their rows.
+// oxlint-disable-next-line require-await
+async function* chunks(
+  tables: ViewedTables,
+  transaction: ReadTransaction['transaction'],
+  nowMs: number,
+  isOpen: () => boolean,
+): AsyncIterable<readonly StoredRow[]> {
+  let chunk: StoredRow[] = [];
+  for (const row of rowsOf(tables, transaction, nowMs)) {
+    chunk.push(row);
+    if (chunk.length < chunkRows) continue;
+    yield chunk;
+    if (!isOpen()) throw new Error('the view of the rows was closed while it was read');
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+function* rowsOf(
+  { items, payloads, dedup, records, paused }: ViewedTables,
+  transaction: ReadTransaction['transaction'],
+  nowMs: number,
+): Iterable<StoredRow> {
+  for (const { key, value } of items.getRange({ transaction }))
+    yield { kind: 'item', order: key, bytes: value };
+  for (const { key, value } of payloads.getRange({ transaction }))
+    yield { kind: 'payload', order: key, bytes: value };
+  for (const { key, value } of dedup.getRange({ transaction })) {
+    const entry = unpackRecord(value) as DedupEntry;
+    // A key whose window is over stands for nothing; it is only not removed yet.
+    if (entry.until > nowMs) yield { kind: 'key', queue: key[0], key: key[1], entry };
+  }
+  for (const queue of paused.getKeys({ transaction })) {
+    if (records.get(queueRecordKey(queue), { transaction }) === undefined)
+      yield {
+        kind: 'record',
+        key: queueRecordKey(queue),
+        bytes: packRecord({ paused: true, settings: {} }),
+      };
+  }
+  for (const { key, value } of records.getRange({ transaction })) yield { kind: 'record', key, bytes: value };
+}
