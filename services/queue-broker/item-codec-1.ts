@@ -81,6 +81,7 @@ export function decodeItem1(bytes: Uint8Array): Item {
     inline: undefined,
     fields: undefined,
     parent: undefined,
+    family: undefined,
   };
 }
 

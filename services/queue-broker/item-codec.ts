@@ -1,6 +1,7 @@
+import { childFailures } from '#shared/protocol/queue-more-schemas.ts';
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
-import type { Attempt, Item, Lease, Parent, Settled, StateChange } from './core/item.ts';
+import type { Attempt, Family, Item, Lease, Parent, Settled, StateChange } from './core/item.ts';
 import type { Backoff } from './core/retry-policy.ts';
 import { decodeItem1 } from './item-codec-1.ts';
 import { RowReader, RowWriter } from './row-bytes.ts';
@@ -25,6 +26,8 @@ const whys = [
   'expired',
   'cancelled',
   'replayed',
+  'unblocked',
+  'child_failed',
 ] as const;
 const whyNumbers = new Map<string, number>(whys.map((why, index) => [why, index + 1]));
 
@@ -51,6 +54,7 @@ const has = {
   fields: 16_384,
   parent: 32_768,
   payloadIsJson: 65_536,
+  family: 131_072,
 } as const;
 
 export function encodeItem(item: Item): Buffer {
@@ -96,6 +100,7 @@ function flagsOf(item: Item): number {
   if (item.inline !== undefined) flags |= has.inline;
   if (item.fields !== undefined) flags |= has.fields;
   if (item.parent !== undefined) flags |= has.parent;
+  if (item.family !== undefined) flags |= has.family;
   return flags;
 }
 
@@ -115,10 +120,8 @@ function writeOptional(item: Item): void {
   if (item.headers !== undefined) writeTexts(item.headers);
   if (item.inline !== undefined) writer.bytes(item.inline);
   if (item.fields !== undefined) writeTexts(item.fields);
-  if (item.parent === undefined) return;
-  writer.text(item.parent.queue);
-  writer.text(item.parent.id);
-  writer.uint(item.parent.index);
+  if (item.parent !== undefined) writeParent(item.parent);
+  if (item.family !== undefined) writeFamily(item.family);
 }
 
 /** Throws on a row that this broker cannot read. */
@@ -156,8 +159,8 @@ export function decodeItem(bytes: Uint8Array): Item {
   const headers = flags & has.headers ? readTexts(row) : undefined;
   const inline = flags & has.inline ? row.bytes() : undefined;
   const fields = flags & has.fields ? readTexts(row) : undefined;
-  const parent: Parent | undefined =
-    flags & has.parent ? { queue: row.text(), id: row.text(), index: row.uint() } : undefined;
+  const parent = flags & has.parent ? readParent(row) : undefined;
+  const family = flags & has.family ? readFamily(row) : undefined;
   return {
     order,
     queue,
@@ -190,8 +193,29 @@ export function decodeItem(bytes: Uint8Array): Item {
     inline,
     fields,
     parent,
+    family,
   };
 }
+
+function writeParent({ queue, id, index }: Parent): void {
+  writer.text(queue);
+  writer.text(id);
+  writer.uint(index);
+}
+
+const readParent = (row: RowReader): Parent => ({ queue: row.text(), id: row.text(), index: row.uint() });
+
+function writeFamily({ children, below, onChildFailure }: Family): void {
+  writer.uint(children);
+  writer.uint(below);
+  writer.uint(childFailures.indexOf(onChildFailure));
+}
+
+const readFamily = (row: RowReader): Family => ({
+  children: row.uint(),
+  below: row.uint(),
+  onChildFailure: childFailures[row.uint()] ?? 'fail',
+});
 
 function writeBackoff(backoff: Backoff): void {
   if (backoff.kind === 'fixed') {

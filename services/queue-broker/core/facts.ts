@@ -1,5 +1,5 @@
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
-import type { Parent } from './item.ts';
+import type { Family, Parent } from './item.ts';
 import type { StoredSettings } from './queue-settings.ts';
 import type { Backoff } from './retry-policy.ts';
 
@@ -20,6 +20,8 @@ export type Fact =
   | Cancelled
   | Replayed
   | Reprioritized
+  | Updated
+  | Replaced
   | Ingested
   | QueuePaused
   | Configured
@@ -41,6 +43,8 @@ export interface Enqueued {
   readonly key?: string;
   /** Until when the key stands for this item. */
   readonly dedupUntil?: number;
+  /** The item that the key stood for: it is being worked on, or final, and this one was asked for beside it. */
+  readonly supersedes?: number;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Why a plain publish could not be understood: it is kept, as failed. */
@@ -48,6 +52,7 @@ export interface Enqueued {
   /** It is part of a flow: it waits until the flow, and then its children, let it go. */
   readonly blocked?: true;
   readonly parent?: Parent;
+  readonly family?: Family;
   readonly fields?: Readonly<Record<string, string>>;
 }
 
@@ -120,6 +125,43 @@ export interface Reprioritized {
   readonly kind: 'reprioritized';
   readonly order: number;
   readonly band: number;
+}
+
+/** A waiting item was edited: what is absent stays as it is. */
+export interface Updated {
+  readonly kind: 'updated';
+  readonly order: number;
+  readonly content?: Content;
+  readonly band?: number;
+  readonly attemptsMax?: number;
+  readonly backoff?: Backoff;
+  readonly timeoutMs?: number;
+  readonly expiresAt?: number;
+  /** When it is to run now; not after the batch: at once. */
+  readonly runAt?: number;
+}
+
+/** A waiting item was given everything anew but its place, its group and its key: what is absent it has no more. */
+export interface Replaced {
+  readonly kind: 'replaced';
+  readonly order: number;
+  readonly content: Content;
+  readonly band: number;
+  readonly attemptsMax: number;
+  readonly backoff: Backoff;
+  readonly timeoutMs?: number;
+  readonly expiresAt?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Its delay began anew. Without it its time stays. */
+  readonly runAt?: number;
+}
+
+/** A payload and what is known of it. */
+export interface Content {
+  readonly payload: Uint8Array;
+  readonly payloadIsJson: boolean;
+  readonly contentType?: string;
+  readonly fields?: Readonly<Record<string, string>>;
 }
 
 /** How far the ingest stream has been read: what stands before it is in the log. */

@@ -1,3 +1,4 @@
+import type { OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
 import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { Backoff } from './retry-policy.ts';
 
@@ -53,6 +54,8 @@ export interface Item {
   readonly fields?: Readonly<Record<string, string>> | undefined;
   /** The item of a flow that waits for this one. */
   readonly parent?: Parent | undefined;
+  /** It has children, and waits for them. */
+  readonly family?: Family | undefined;
 }
 
 /** Where in a flow an item belongs: its parent, and its place among the parent's children. */
@@ -60,6 +63,15 @@ export interface Parent {
   readonly queue: string;
   readonly id: string;
   readonly index: number;
+}
+
+/** What an item of a flow knows of its children; how many of them have ended is kept beside it (`flow-records.ts`). */
+export interface Family {
+  /** Its own children. */
+  readonly children: number;
+  /** All items below it. */
+  readonly below: number;
+  readonly onChildFailure: OnChildFailure;
 }
 
 export interface Lease {

@@ -39,6 +39,7 @@ export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
     inline: fact.payload.length <= inlineBytesMax ? fact.payload : undefined,
     fields: fact.fields,
     parent: fact.parent,
+    family: fact.family,
   };
 }
 

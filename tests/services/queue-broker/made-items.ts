@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { Item } from '#services/queue-broker/core/item.ts';
+import { childFailures } from '#shared/protocol/queue-more-schemas.ts';
 import { states } from '#shared/protocol/queue-schemas.ts';
 
 /** An item with everything that must be there, and what the test says. */
@@ -94,6 +95,11 @@ export const anyItem: fc.Arbitrary<Item> = fc.record(
     inline: blob,
     fields: fc.dictionary(headerName, text, { maxKeys: 3, noNullPrototype: true }),
     parent: fc.record({ queue: name, id: text, index: fc.nat() }),
+    family: fc.record({
+      children: fc.nat(),
+      below: fc.nat(),
+      onChildFailure: fc.constantFrom(...childFailures),
+    }),
     headers: fc.dictionary(headerName, text, {
       maxKeys: 8,
       noNullPrototype: true,
