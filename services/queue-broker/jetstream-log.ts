@@ -8,6 +8,7 @@ import {
   type JsMsg,
   type MsgHdrs,
   type Nats,
+  type StoredMsg,
   RetentionPolicy,
   StorageType,
   headers,
@@ -139,13 +140,14 @@ export class JetStreamLog implements PartitionLog {
 
   /** `Nats-Msg-Id` of a record, undefined when there is none. Asked of the stream's leader, never of a replica. */
   async #idAt(sequence: number): Promise<string | undefined> {
-    const message = await this.#manager.streams
-      .getMessage(this.#stream, { seq: sequence })
-      .catch((error: unknown) => {
-        if (error instanceof JetStreamApiError && error.status === 404) return null;
-        throw error;
-      });
-    return message?.header.get('Nats-Msg-Id');
+    return (await this.#messageAt(sequence))?.header.get('Nats-Msg-Id');
+  }
+
+  #messageAt(sequence: number): Promise<StoredMsg | null> {
+    return this.#manager.streams.getMessage(this.#stream, { seq: sequence }).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError && error.status === 404) return null;
+      throw error;
+    });
   }
 
   async read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void> {
@@ -163,7 +165,19 @@ export class JetStreamLog implements PartitionLog {
     await messages.close();
   }
 
-  #recordOf(message: JsMsg): LogRecord {
+  async at(sequence: number): Promise<LogRecord | undefined> {
+    if (sequence < 1) return undefined;
+    const message = await this.#messageAt(sequence);
+    if (message === null) return undefined;
+    const { seq, subject, data, header } = message;
+    return this.#recordOf({ seq, subject, data, headers: header });
+  }
+
+  async purge(sequence: number): Promise<void> {
+    await this.#manager.streams.purge(this.#stream, { seq: sequence });
+  }
+
+  #recordOf(message: Pick<JsMsg, 'seq' | 'subject' | 'data' | 'headers'>): LogRecord {
     const sequence = message.seq;
     if (message.headers?.has(writtenBy) !== true) return { kind: 'foreign', sequence };
     return { kind: message.subject === this.#fenceSubject ? 'fence' : 'batch', sequence, data: message.data };

@@ -1,5 +1,6 @@
 import { type JetStreamClient, type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
+import { Objm, setSha256Backend } from '@nats-io/obj';
 import {
   type ConnectionOptions,
   type Msg,
@@ -20,6 +21,7 @@ export {
   type JetStreamManager,
   type JsMsg,
   type PubAck,
+  type StoredMsg,
   type StreamConfig,
   AckPolicy,
   DeliverPolicy,
@@ -29,6 +31,7 @@ export {
   StorageType,
 } from '@nats-io/jetstream';
 export { type KV, Kvm } from '@nats-io/kv';
+export type { ObjectStore } from '@nats-io/obj';
 export {
   type Msg,
   type MsgHdrs,
@@ -40,6 +43,9 @@ export {
 
 /** Stands for a header whose name NATS does not allow; its value is the line as it came. */
 export const unreadableHeader = 'Trivet-Unreadable-Header';
+
+// The library's own default is a SHA-256 in JavaScript, for browsers; it would take tens of times as long.
+setSha256Backend('native');
 
 // nats-server passes on what a client writes as a header, and the library throws when a name holds a space or a
 // control character: within the reading of the socket, which then stops for good. So such a line is set apart.
@@ -87,6 +93,7 @@ export interface Nats {
   /** A manager of streams and consumers; asks the server, so JetStream must be on. */
   manager(): Promise<JetStreamManager>;
   readonly kvm: Kvm;
+  readonly objm: Objm;
   readonly log?: Log | undefined;
 }
 
@@ -103,6 +110,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     js: jetstream(connection),
     manager: () => jetstreamManager(connection),
     kvm: new Kvm(connection),
+    objm: new Objm(connection),
     log: options.log,
   };
 }

@@ -39,13 +39,18 @@ export class VirtualStream {
   readonly #records = new Map<number, LogRecord>();
   readonly #ids = new Map<number, string>();
   readonly #onStored: (record: LogRecord) => void;
+  readonly #bytesMax: number;
   #lastSequence = 0;
   #lastFence = 0;
   #bytes = 0;
 
-  /** @param onStored sees every record the moment that it is stored */
-  constructor(onStored: (record: LogRecord) => void = () => undefined) {
+  /**
+   * @param onStored sees every record the moment that it is stored
+   * @param bytesMax what the stream says that it may hold; 0 is without limit
+   */
+  constructor(onStored: (record: LogRecord) => void = () => undefined, bytesMax = 0) {
     this.#onStored = onStored;
+    this.#bytesMax = bytesMax;
   }
 
   get lastFence(): number {
@@ -53,14 +58,14 @@ export class VirtualStream {
   }
 
   describe(): LogDescription {
-    const sequences = [...this.#records.keys()];
+    const [firstSequence = this.#lastSequence === 0 ? 0 : this.#lastSequence + 1] = this.#records.keys();
     return {
       identity: 'virtual',
-      firstSequence: sequences[0] ?? 0,
+      firstSequence,
       lastSequence: this.#lastSequence,
       lastFence: this.#lastFence,
       bytes: this.#bytes,
-      bytesMax: 0,
+      bytesMax: this.#bytesMax,
     };
   }
 
@@ -75,7 +80,6 @@ export class VirtualStream {
     if (message.id !== undefined) this.#ids.set(sequence, message.id);
     // A copy: what the sender does with its bytes afterwards must not reach the log.
     this.#keep({ kind: message.kind, sequence, data: message.data.slice() });
-    this.#bytes += message.data.length;
     return sequence;
   }
 
@@ -93,23 +97,37 @@ export class VirtualStream {
     return this.#ids.get(sequence);
   }
 
+  /** Removes every record before `sequence`. The newest fence must stay. */
+  purge(sequence: number): void {
+    if (sequence > this.#lastFence)
+      throw new Error(`a purge up to ${sequence} takes the newest fence with it`);
+    for (const known of this.#records.keys()) {
+      if (known >= sequence) break;
+      this.drop(known);
+    }
+  }
+
   /** Tears a hole, as a damaged disk would. */
   drop(sequence: number): void {
+    const record = this.#records.get(sequence);
+    if (record !== undefined) this.#bytes -= bytesOf(record);
     this.#records.delete(sequence);
   }
 
   /** The same records in a stream of their own. */
   copy(): VirtualStream {
-    const twin = new VirtualStream();
+    const twin = new VirtualStream(undefined, this.#bytesMax);
     for (const [sequence, record] of this.#records) twin.#records.set(sequence, record);
     twin.#lastSequence = this.#lastSequence;
     twin.#lastFence = this.#lastFence;
+    twin.#bytes = this.#bytes;
     return twin;
   }
 
   #keep(record: LogRecord): void {
     this.#lastSequence = record.sequence;
     this.#records.set(record.sequence, record);
+    this.#bytes += bytesOf(record);
     this.#onStored(record);
   }
 }
@@ -178,6 +196,30 @@ export class VirtualLog implements PartitionLog {
     }
   }
 
+  async at(sequence: number): Promise<LogRecord | undefined> {
+    await sleep(this.#options.process, 1);
+    return this.#options.stream.at(sequence);
+  }
+
+  /** A request as others are: it may get lost, be answered by nobody, and arrive late or twice. */
+  purge(sequence: number): Promise<void> {
+    const { stream, world, process, network } = this.#options;
+    const { arrivalsMs, answerMs } = network.fate();
+    return new Promise((resolve, reject) => {
+      const cancelTimeout = process.after(answerTimeoutMs, () => reject(new NoAnswerError()));
+      for (const arrivalMs of arrivalsMs) {
+        world.after(arrivalMs, () => {
+          stream.purge(sequence);
+          if (answerMs === undefined) return;
+          process.after(answerMs, () => {
+            cancelTimeout();
+            resolve();
+          });
+        });
+      }
+    });
+  }
+
   #send(message: Message): Promise<number> {
     const { stream, world, process, network } = this.#options;
     const { arrivalsMs, answerMs } = network.fate();
@@ -207,3 +249,5 @@ function answerOf(stream: VirtualStream, message: Message): number | FencedError
     return message.id !== undefined && stream.idAt(place) === message.id ? place : error;
   }
 }
+
+const bytesOf = (record: LogRecord): number => (record.kind === 'foreign' ? 0 : record.data.length);

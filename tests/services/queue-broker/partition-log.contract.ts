@@ -115,6 +115,43 @@ export function partitionLogContract(name: string, open: () => Promise<OpenedLog
       await expect(opened.wait(reading)).rejects.toThrow('cannot be read');
     });
 
+    test('one record is read by its sequence, and none where there is none', async () => {
+      const epoch = await raise(one, 0);
+      const last = await append(one, epoch, epoch, 'a batch');
+      const read = async (sequence: number) => {
+        const record = await opened.wait(other.at(sequence));
+        return record === undefined ? undefined : [record.kind, record.sequence, textOf(record)];
+      };
+      expect(await read(epoch)).toEqual(['fence', epoch, 'a fence']);
+      expect(await read(last)).toEqual(['batch', last, 'a batch']);
+      expect(await read(last + 1)).toBeUndefined();
+      expect(await read(0)).toBeUndefined();
+    });
+
+    test('a purged log begins later, is smaller, and its owner goes on as before', async () => {
+      const former = await raise(one, 0);
+      let last = await append(one, former, former, 'x'.repeat(10_000));
+      const epoch = await raise(one, former);
+      last = await append(one, epoch, epoch, 'kept');
+      const before = await opened.wait(one.describe());
+      await opened.wait(one.purge(epoch));
+      const after = await opened.wait(one.describe());
+      expect(after).toMatchObject({ firstSequence: epoch, lastSequence: last, lastFence: epoch });
+      expect(after.bytes).toBeLessThan(before.bytes - 10_000);
+      expect(await opened.wait(one.at(former))).toBeUndefined();
+      expect(await readAll(other, epoch, last)).toEqual([
+        ['fence', epoch, 'a fence'],
+        ['batch', last, 'kept'],
+      ]);
+      await expect(readAll(other, former, last)).rejects.toThrow(String(former));
+      last = await append(one, epoch, last);
+      const next = await raise(other, epoch);
+      await expect(append(one, epoch, last)).rejects.toBeInstanceOf(FencedError);
+      await opened.wait(other.purge(next));
+      await opened.wait(other.purge(next));
+      expect(await append(other, next, next)).toBe(next + 1);
+    });
+
     test('reading nothing ends at once', async () => {
       expect(await readAll(one, 5, 4)).toEqual([]);
     });

@@ -44,6 +44,8 @@ const renamed = (records: VirtualLog, identity: string) => ({
   raiseFence: records.raiseFence.bind(records),
   append: records.append.bind(records),
   read: records.read.bind(records),
+  at: records.at.bind(records),
+  purge: records.purge.bind(records),
 });
 
 const commit = (store: MemoryStore, sequence: number, logIdentity = 'virtual') => {
