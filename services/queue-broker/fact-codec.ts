@@ -1,8 +1,10 @@
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
-import type { Batch, Fence } from './core/facts.ts';
+import type { Batch, Fact, Fence } from './core/facts.ts';
 
-/** The version of the log's records. A newer broker reads older ones; an older one refuses newer ones. */
-const logVersion = 1;
+// The versions of the log's records. A newer broker reads older ones; an older one refuses newer ones. In version 1
+// each completed item was a fact of its own.
+const batchVersion = 2;
+const fenceVersion = 1;
 
 export const encodeBatch = (batch: Batch): Uint8Array => packRecord(batch);
 
@@ -10,18 +12,38 @@ export const encodeFence = (fence: Fence): Uint8Array => packRecord(fence);
 
 /** Throws on a record that is damaged or newer than this broker. */
 export function decodeBatch(bytes: Uint8Array, sequence: number): Batch {
-  const batch = unpackRecord(bytes) as Batch;
-  assertVersion(batch.version, sequence);
+  const batch = unpackRecord(bytes) as Batch | Batch1;
+  if (batch.version === 1) return { ...batch, version: batchVersion, facts: batch.facts.map(upgraded) };
+  assertVersion(batch.version, batchVersion, sequence);
   return batch;
 }
 
 export function decodeFence(bytes: Uint8Array, sequence: number): Fence {
   const fence = unpackRecord(bytes) as Fence;
-  assertVersion(fence.version, sequence);
+  assertVersion(fence.version, fenceVersion, sequence);
   return fence;
 }
 
-function assertVersion(version: number, sequence: number): void {
-  if (version === logVersion) return;
-  throw new Error(`record ${sequence} of the log has version ${version}, this broker reads ${logVersion}`);
+interface Batch1 {
+  readonly version: 1;
+  readonly epoch: number;
+  readonly at: number;
+  readonly facts: readonly (Fact | Completed1)[];
+}
+
+interface Completed1 {
+  readonly kind: 'completed';
+  readonly order: number;
+  readonly result?: Uint8Array;
+}
+
+function upgraded(fact: Fact | Completed1): Fact {
+  if (fact.kind !== 'completed' || !('order' in fact)) return fact;
+  const { order, ...rest } = fact;
+  return { ...rest, orders: [order] };
+}
+
+function assertVersion(version: number, newest: number, sequence: number): void {
+  if (version === newest) return;
+  throw new Error(`record ${sequence} of the log has version ${version}, this broker reads up to ${newest}`);
 }

@@ -203,7 +203,7 @@ export class Partition {
   }
 
   async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
-    const batch = encodeBatch({ version: 1, epoch, at, facts });
+    const batch = encodeBatch({ version: 2, epoch, at, facts });
     const startedMs = this.#options.clock.monotonicMs();
     const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
     if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);

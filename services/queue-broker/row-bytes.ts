@@ -27,6 +27,11 @@ export class RowWriter {
     let at = this.#at;
     if (at + 8 > this.#buffer.length) this.#grow(8);
     const buffer = this.#buffer;
+    if (value < 128) {
+      buffer[at] = value;
+      this.#at = at + 1;
+      return;
+    }
     let rest = value;
     while (rest >= 0x8000_0000) {
       buffer[at] = (rest % 128) | 128;

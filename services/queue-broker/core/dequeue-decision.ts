@@ -53,7 +53,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     bytes += replyBytesOf(item);
     if (orders.length > 0 && bytes > replyBytesMax) break;
     // Applied one by one, since the next choice depends on it; written down as one fact.
-    turn.table.claim(item.order, lease, turn.at, turn.sequence);
+    turn.table.claim(item, lease, turn.at, turn.sequence);
     orders.push(item.order);
   }
   record();

@@ -66,7 +66,8 @@ export interface Claimed {
 
 export interface Completed {
   readonly kind: 'completed';
-  readonly order: number;
+  /** Those that left no result stand together. */
+  readonly orders: readonly number[];
   readonly result?: Uint8Array;
 }
 
@@ -193,7 +194,7 @@ export interface Swept {
 
 /** One message of the log. */
 export interface Batch {
-  readonly version: 1;
+  readonly version: 2;
   /** The fence in force when it was decided: a record with another one is not applied. */
   readonly epoch: number;
   /** Epoch milliseconds; never less than the batch before it. */

@@ -155,8 +155,12 @@ export class ItemTable {
    * @returns the item as it is then
    */
   step(order: number, event: ItemEvent, change: StepChange): Item {
+    return this.#step(this.known(order), event, change);
+  }
+
+  #step(before: Item, event: ItemEvent, change: StepChange): Item {
     const { at } = change;
-    const before = this.known(order);
+    const { order } = before;
     const transition = transitionOf(this.#transitions[before.state]?.[event], change);
     if (transition === undefined)
       throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
@@ -171,9 +175,9 @@ export class ItemTable {
     return after;
   }
 
-  /** Claims an item for a lease. The same as a step, for the path that every item takes. */
-  claim(order: number, lease: Lease, at: number, token: number): void {
-    this.step(order, 'CLAIM', { at, why: 'claimed', token, lease });
+  /** Claims an item that is at hand. @returns the item as it is then */
+  claim(item: Item, lease: Lease, at: number, token: number): Item {
+    return this.#step(item, 'CLAIM', { at, why: 'claimed', token, lease });
   }
 
   /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */

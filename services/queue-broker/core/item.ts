@@ -108,7 +108,9 @@ export interface StateChange {
 
 /** The public id: partition and place, in base 36. */
 export const itemId = (partition: number, order: number): string =>
-  `${partition.toString(36)}-${order.toString(36)}`;
+  `${prefixes[partition] ?? `${partition.toString(36)}-`}${order.toString(36)}`;
+
+const prefixes = Array.from({ length: 256 }, (_, partition) => `${partition.toString(36)}-`);
 
 /** Partition and place of a public id. The schema has checked its form. */
 export function parseItemId(id: string): { readonly partition: number; readonly order: number } {

@@ -49,11 +49,8 @@ export function decideComplete(turn: Turn, queue: string, request: CompleteReque
   const held = heldItem(turn, queue, request, 'complete');
   if (!held.ok || 'answer' in held.value) return answered(held);
   const { order } = held.value.item;
-  turn.emit({
-    kind: 'completed',
-    order,
-    ...(request.result === undefined ? {} : { result: request.result }),
-  });
+  if (request.result === undefined) turn.complete(order);
+  else turn.emit({ kind: 'completed', orders: [order], result: request.result });
   return settledAnswer(turn, order);
 }
 

@@ -1,5 +1,5 @@
 import type { Applied } from './applied.ts';
-import type { Claimed, Fact, Fence } from './facts.ts';
+import type { Claimed, Completed, Fact, Fence } from './facts.ts';
 import type { Item, Lease } from './item.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
@@ -136,13 +136,7 @@ export class PartitionTable {
       case 'claimed':
         return this.#claim(fact, at, token);
       case 'completed':
-        items.step(fact.order, 'COMPLETE', {
-          at,
-          why: 'completed',
-          settledBy: 'complete',
-          result: fact.result,
-        });
-        return undefined;
+        return this.#complete(fact, at);
       case 'failed':
         this.#indexOf(fact.order).countFailure(fact.error.type ?? 'Error');
         items.step(fact.order, 'FAIL', {
@@ -200,9 +194,9 @@ export class PartitionTable {
     }
   }
 
-  /** Applies the claim of one item: what a `claimed` fact does for each of its orders. */
-  claim(order: number, lease: Lease, at: number, token: number): void {
-    this.#items.claim(order, lease, at, token);
+  /** Applies the claim of one item: what a `claimed` fact does for each of its orders. @returns it as it is then */
+  claim(item: Item, lease: Lease, at: number, token: number): Item {
+    return this.#items.claim(item, lease, at, token);
   }
 
   /** Notes that the record at `sequence` has been applied in full. */
@@ -258,7 +252,12 @@ export class PartitionTable {
 
   #claim(fact: Claimed, at: number, token: number): void {
     const lease = leaseOf(fact, at);
-    for (const order of fact.orders) this.#items.claim(order, lease, at, token);
+    for (const order of fact.orders) this.#items.claim(this.#items.known(order), lease, at, token);
+  }
+
+  #complete({ orders, result }: Completed, at: number): void {
+    for (const order of orders)
+      this.#items.step(order, 'COMPLETE', { at, why: 'completed', settledBy: 'complete', result });
   }
 
   #extend(order: number, leaseMs: number, progress: Uint8Array | undefined, at: number): void {

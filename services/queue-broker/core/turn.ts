@@ -1,4 +1,4 @@
-import type { Fact } from './facts.ts';
+import type { Completed, Fact } from './facts.ts';
 import type { PartitionTable } from './partition-table.ts';
 
 /** What a turn is given from outside: the core has no clock, no randomness and no identity of its own. */
@@ -25,6 +25,8 @@ export class Turn {
   readonly sequence: number;
   readonly random01: () => number;
   readonly #facts: Fact[] = [];
+  #completed: Completed | undefined;
+  #completedOrders: number[] = [];
 
   constructor(inputs: TurnInputs) {
     this.table = inputs.table;
@@ -42,6 +44,19 @@ export class Turn {
   emit(fact: Fact): void {
     this.table.apply(fact, this.at, this.sequence);
     this.#facts.push(fact);
+  }
+
+  /** Decides that an item is done and left no result: such facts that follow each other are one. */
+  complete(order: number): void {
+    const last = this.#facts.at(-1);
+    const fact: Completed = { kind: 'completed', orders: [order] };
+    this.table.apply(fact, this.at, this.sequence);
+    if (last !== undefined && last === this.#completed) this.#completedOrders.push(order);
+    else {
+      this.#completedOrders = [order];
+      this.#completed = { kind: 'completed', orders: this.#completedOrders };
+      this.#facts.push(this.#completed);
+    }
   }
 
   /** Writes down a fact that is applied already, item by item. */

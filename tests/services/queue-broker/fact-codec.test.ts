@@ -41,8 +41,8 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
     { requiredKeys: ['kind', 'orders', 'leaseMs'] },
   ),
   fc.record(
-    { kind: fc.constant('completed' as const), order, result: blob },
-    { requiredKeys: ['kind', 'order'] },
+    { kind: fc.constant('completed' as const), orders, result: blob },
+    { requiredKeys: ['kind', 'orders'] },
   ),
   fc.record({
     kind: fc.constant('failed' as const),
@@ -57,7 +57,7 @@ const fact: fc.Arbitrary<Fact> = fc.oneof(
 );
 
 const batch: fc.Arbitrary<Batch> = fc.record({
-  version: fc.constant(1 as const),
+  version: fc.constant(2 as const),
   epoch: order,
   at: time,
   facts: fc.array(fact, { maxLength: 60 }),
@@ -83,18 +83,18 @@ test('a batch of items of which no two have the same headers is read as it was w
     backoff: { kind: 'fixed', delayMs: 1 },
     headers: { [`h${index}`]: 'a', [`i${index % 7}`]: 'b' },
   }));
-  const one: Batch = { version: 1, epoch: 1, at: 2, facts };
+  const one: Batch = { version: 2, epoch: 1, at: 2, facts };
   expect(decodeBatch(encodeBatch(one), 1)).toEqual(one);
 });
 
 test('what was read does not change when the next record is written', () => {
   const facts = (word: string): readonly Fact[] => [
-    { kind: 'completed', order: 1, result: Buffer.from(word) },
+    { kind: 'completed', orders: [1], result: Buffer.from(word) },
   ];
-  const bytes = encodeBatch({ version: 1, epoch: 1, at: 1, facts: facts('first') });
+  const bytes = encodeBatch({ version: 2, epoch: 1, at: 1, facts: facts('first') });
   const read = decodeBatch(bytes, 1);
   for (let count = 0; count < 100; count += 1)
-    encodeBatch({ version: 1, epoch: 1, at: 1, facts: facts('other') });
+    encodeBatch({ version: 2, epoch: 1, at: 1, facts: facts('other') });
   expect(read.facts).toEqual(facts('first'));
 });
 
@@ -104,13 +104,34 @@ test('a fence is read as it was written', () => {
 });
 
 test('a record of a newer version is refused, with its place in the log', () => {
-  const newer = packRecord({ version: 2, epoch: 1, at: 1, facts: [] });
-  expect(() => decodeBatch(newer, 77)).toThrow('record 77 of the log has version 2, this broker reads 1');
+  const newer = packRecord({ version: 3, epoch: 1, at: 1, facts: [] });
+  expect(() => decodeBatch(newer, 77)).toThrow(
+    'record 77 of the log has version 3, this broker reads up to 2',
+  );
   expect(() => decodeFence(packRecord({ version: 2, broker: 'a', at: 1 }), 78)).toThrow('record 78');
 });
 
 test('a record that is damaged, or no record at all, is refused', () => {
-  const bytes = encodeBatch({ version: 1, epoch: 1, at: 1, facts: [{ kind: 'released', order: 1 }] });
+  const bytes = encodeBatch({ version: 2, epoch: 1, at: 1, facts: [{ kind: 'released', order: 1 }] });
   expect(() => decodeBatch(bytes.subarray(0, bytes.length - 2), 1)).toThrow();
   expect(() => decodeBatch(packRecord({ something: 'else' }), 1)).toThrow('version');
+});
+
+test('a record of the first version is read: each completed item stands alone there', () => {
+  const result = Buffer.from('result');
+  const facts = [
+    { kind: 'released', order: 1 },
+    { kind: 'completed', order: 2 },
+    { kind: 'completed', order: 3, result },
+  ];
+  expect(decodeBatch(packRecord({ version: 1, epoch: 4, at: 5, facts }), 6)).toEqual({
+    version: 2,
+    epoch: 4,
+    at: 5,
+    facts: [
+      { kind: 'released', order: 1 },
+      { kind: 'completed', orders: [2] },
+      { kind: 'completed', orders: [3], result },
+    ],
+  });
 });

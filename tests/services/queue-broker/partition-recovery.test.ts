@@ -14,7 +14,7 @@ import { MadeTable } from './made-table.ts';
 const silent = createLog('test', 'silent');
 
 const paused = (epoch: number, at: number): Batch => ({
-  version: 1,
+  version: 2,
   epoch,
   at,
   facts: [{ kind: 'queue-paused', queue: 'mail', paused: true }],

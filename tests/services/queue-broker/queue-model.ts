@@ -149,15 +149,16 @@ export class QueueModel {
         return this.#enqueue(fact);
       case 'claimed':
         return this.#claim(fact);
-      case 'completed': {
-        const item = this.#leased(fact.order);
-        must(
-          this.#submitted.has('complete', fact.order, item.token),
-          `nobody completed item ${fact.order} with its token`,
-        );
-        this.#endLease(item, 'done');
-        return this.#finish(item, 'done');
-      }
+      case 'completed':
+        return fact.orders.forEach((order) => {
+          const item = this.#leased(order);
+          must(
+            this.#submitted.has('complete', order, item.token),
+            `nobody completed item ${order} with its token`,
+          );
+          this.#endLease(item, 'done');
+          this.#finish(item, 'done');
+        });
       case 'failed':
         return this.#fail(fact);
       case 'extended': {
