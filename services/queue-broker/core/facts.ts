@@ -1,4 +1,5 @@
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import type { FlowFact, FlowPlace } from './flow-facts.ts';
 import type { Family, Parent } from './item.ts';
 import type { StoredSettings } from './queue-settings.ts';
 import type { Backoff } from './retry-policy.ts';
@@ -25,7 +26,8 @@ export type Fact =
   | Ingested
   | QueuePaused
   | Configured
-  | Swept;
+  | Swept
+  | FlowFact;
 
 export interface Enqueued {
   readonly kind: 'enqueued';
@@ -53,6 +55,7 @@ export interface Enqueued {
   readonly blocked?: true;
   readonly parent?: Parent;
   readonly family?: Family;
+  readonly member?: FlowPlace;
   readonly fields?: Readonly<Record<string, string>>;
 }
 

@@ -61,6 +61,9 @@ export interface CascadeRecord {
   readonly children?: readonly ItemPlace[];
 }
 
+export type FlowRecord =
+  OpenFlow | MemberRecord | FamilyRecord | ChildrenRecord | ChildRecord | EndingRecord | CascadeRecord;
+
 export const flowKey = (order: number): string => `flow/${order}`;
 export const memberKey = (root: string, number: number): string => `flow-member/${root}/${number}`;
 export const familyKey = (order: number): string => `flow-family/${order}`;
@@ -92,7 +95,5 @@ function failureOf(item: Item): ChildError | undefined {
     return { message: 'it grew too old before it was handed out', type: 'expired' };
   const error = item.attempts.at(-1)?.error;
   if (error === undefined) return undefined;
-  return error.type === undefined
-    ? { message: error.message }
-    : { message: error.message, type: error.type };
+  return error.type === undefined ? { message: error.message } : { message: error.message, type: error.type };
 }
