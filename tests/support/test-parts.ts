@@ -3,6 +3,7 @@ import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
 
 import { otelCollectorAvailable, startOtelCollector } from './otel-collector.ts';
+import { missingPostgres } from './postgres-server.ts';
 
 /** Something that tests need beside Node and the packages of this project. */
 export interface Part {
@@ -44,6 +45,12 @@ const redis: Part = {
     return 'there is no redis-server on PATH, and TRIVET_TEST_REDIS_URL is not set';
   },
   how: 'install the package redis-server (it need not run), or set TRIVET_TEST_REDIS_URL to one that may be flushed',
+};
+
+const postgres: Part = {
+  name: 'PostgreSQL',
+  missing: missingPostgres,
+  how: 'install the package postgresql (its server need not run)',
 };
 
 const python: Part = {
@@ -100,6 +107,7 @@ export const rounds: readonly Round[] = [
     kinds: [
       { name: 'nats', parts: [natsServer] },
       { name: 'redis', parts: [natsServer, redis] },
+      { name: 'postgres', parts: [natsServer, postgres] },
       { name: 'interop', parts: [natsServer, python] },
       { name: 'browser', parts: [natsServer, chromium] },
     ],
