@@ -4,7 +4,7 @@ import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Fact } from './core/facts.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { StateEvent } from './core/state-event.ts';
-import { decideSweep, decideTime } from './core/time-decisions.ts';
+import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
 import { Turn } from './core/turn.ts';
 import { encodeBatch } from './fact-codec.ts';
 import type { ItemStore } from './item-store.ts';
@@ -183,7 +183,7 @@ export class Partition {
     const sequence = table.appliedSequence + 1;
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
     const more = decideTime(turn);
-    this.#sweepWhenDue(turn);
+    const unswept = this.#sweepWhenDue(turn);
     const group = this.#takeGroup();
     const answers = this.#decideGroup(turn, group);
     const events = table.takeEvents();
@@ -199,7 +199,7 @@ export class Partition {
     }
     this.#line.commit();
     for (const answer of answers) answer();
-    return more;
+    return more || unswept;
   }
 
   async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
@@ -245,14 +245,21 @@ export class Partition {
     return answers;
   }
 
-  /** Whoever waits at a queue that has something new is served in the same record. */
+  /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
   #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
+    const { table } = this.#options;
+    const roomy = table.takeRoomy(turn.at);
     if (!this.#roomFor('claims')) return;
     const served = new Set<string>();
-    for (const { queue, state } of events) {
-      if (state !== 'pending' || served.has(queue) || !this.#line.has(queue)) continue;
+    const serve = (queue: string): void => {
+      if (served.has(queue) || !this.#line.has(queue)) return;
       served.add(queue);
       for (const answer of this.#line.serve(queue, turn)) answers.push(answer);
+    };
+    for (const queue of roomy) serve(queue);
+    for (const { queue, state } of events) {
+      // At a limit a lease that ended is as good as a new item.
+      if (state === 'pending' || table.queue(queue)?.isLimited === true) serve(queue);
     }
   }
 
@@ -261,11 +268,14 @@ export class Partition {
     return logBytesMax <= 0 || this.#logBytes < logBytesMax * roomShare[room];
   }
 
-  #sweepWhenDue(turn: Turn): void {
+  /** @returns true when more than one record has room for is to be swept */
+  #sweepWhenDue(turn: Turn): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - this.#sweptAtMs < sweepEveryMs) return;
+    if (nowMs - this.#sweptAtMs < sweepEveryMs) return decideMoreSweeps(turn);
     this.#sweptAtMs = nowMs;
     decideSweep(turn);
+    turn.table.tidy(turn.at);
+    return turn.table.unswept.size > 0;
   }
 
   #storeWhenDue(): void {

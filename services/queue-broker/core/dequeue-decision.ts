@@ -57,6 +57,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     orders.push(item.order);
   }
   record();
+  if (queue.isLimited && orders.length === 0) turn.table.noteTurnedAway(queue);
   return orders;
 }
 

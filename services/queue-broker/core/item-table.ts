@@ -1,12 +1,13 @@
 import type { Applied } from './applied.ts';
 import type { Enqueued } from './facts.ts';
+import type { ClaimWindow } from './claim-window.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
 import { type Change, changed, withTransition } from './item-changes.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
 import type { Overlay } from './overlay.ts';
 import { QueueIndex } from './queue-index.ts';
-import type { QueueSettings } from './queue-settings.ts';
+import type { QueueSettings, StoredSettings } from './queue-settings.ts';
 import { type StateEvent, stateEvent } from './state-event.ts';
 import { type Transition, type TransitionTable, lookUp } from './transition-table.ts';
 import { WakeIndex } from './wake-index.ts';
@@ -15,6 +16,11 @@ import { WakeIndex } from './wake-index.ts';
 export interface StepChange extends Change {
   readonly mayRetry?: boolean;
 }
+
+/** Finished items that one record of the log sweeps away: a turn must not take seconds. */
+const sweptPerRecord = 2_000;
+/** And that each finished item sweeps away at least: more than the one that takes its place, so that none pile up. */
+const sweptPerFinish = 2;
 
 /**
  * The items of one partition and their indexes: by queue, by lease, by time. Facts change items here and nowhere else,
@@ -29,7 +35,13 @@ export class ItemTable {
   readonly #leased = new Map<number, Item>();
   readonly #wakes = new WakeIndex();
   readonly #claims = new Map<string, readonly number[]>();
+  /** Windows of rate limits whose records have to be stored. */
+  readonly #changedWindows = new Set<ClaimWindow>();
+  /** Queues with finished items beyond their retention for which there was no room in the record. */
+  readonly #unswept = new Set<string>();
   #events: StateEvent[] = [];
+  #record = 0;
+  #sweepLeft = sweptPerRecord;
   #nextOrder: number;
   #nextReadyOrder: number;
 
@@ -102,7 +114,7 @@ export class ItemTable {
   index(name: string): QueueIndex {
     let index = this.#queues.get(name);
     if (index === undefined) {
-      index = new QueueIndex(name, this.#defaults);
+      index = new QueueIndex(name, this.#defaults, this.#changedWindows);
       this.#queues.set(name, index);
     }
     return index;
@@ -111,6 +123,21 @@ export class ItemTable {
   /** Forgets a queue of which nothing is left. */
   forget(name: string): void {
     this.#queues.delete(name);
+    this.#unswept.delete(name);
+  }
+
+  get changedWindows(): Set<ClaimWindow> {
+    return this.#changedWindows;
+  }
+
+  /** Queues that the next record should go on sweeping. */
+  get unswept(): ReadonlySet<string> {
+    return this.#unswept;
+  }
+
+  /** Gives back memory that nothing needs any more. */
+  tidy(nowMs: number): void {
+    for (const queue of this.#queues.values()) if (queue.tidy(nowMs)) this.forget(queue.name);
   }
 
   // Writing.
@@ -123,7 +150,7 @@ export class ItemTable {
 
   /** Puts what was loaded in the order of the stored items into the order in which it counts. */
   loaded(): void {
-    for (const queue of this.#queues.values()) queue.sort();
+    for (const queue of this.#queues.values()) queue.loaded();
   }
 
   enqueue(fact: Enqueued, at: number): void {
@@ -147,7 +174,7 @@ export class ItemTable {
     this.#events.push(stateEvent(undefined, admitted, at));
     if (!isFinal(admitted.state)) return;
     queue.countFailure(fact.refused?.type ?? 'Error');
-    this.sweep(queue, at);
+    this.sweep(queue, at, sweptPerFinish);
   }
 
   /**
@@ -171,7 +198,7 @@ export class ItemTable {
     this.#put(after);
     if (after.state === before.state) return after;
     this.#events.push(stateEvent(before, after, at));
-    if (isFinal(after.state)) this.sweep(queue, at);
+    if (isFinal(after.state)) this.sweep(queue, at, sweptPerFinish);
     return after;
   }
 
@@ -199,16 +226,43 @@ export class ItemTable {
     this.#overlay.remove(item);
   }
 
-  /** Removes finished items past their retention. A function of the table and the batch's time, so replay agrees. */
-  sweep(queue: QueueIndex, at: number): void {
-    for (;;) {
-      const overdue = queue.takeOverdue(queue.settings.retention, at);
-      if (overdue === undefined) return;
+  /** Says which record of the log the next facts belong to. */
+  beginRecord(sequence: number): void {
+    if (sequence === this.#record) return;
+    this.#record = sequence;
+    this.#sweepLeft = sweptPerRecord;
+  }
+
+  /** Takes over a queue's settings; a shorter retention holds at once. */
+  configure(name: string, settings: StoredSettings, at: number): void {
+    const queue = this.index(name);
+    queue.configure(
+      settings,
+      [...this.#leased.values()].filter((item) => item.queue === name),
+    );
+    this.sweep(queue, at);
+  }
+
+  /**
+   * Removes finished items past their retention, as many as the record has room for. A function of the table and the
+   * batch's time, so replay agrees.
+   * @param atLeast this many even if the record has no room left
+   */
+  sweep(queue: QueueIndex, at: number, atLeast = 0): void {
+    for (let removed = 0; this.#sweepLeft > 0 || removed < atLeast;) {
+      const overdue = queue.takeOverdue(at);
+      if (overdue === undefined) {
+        this.#unswept.delete(queue.name);
+        return;
+      }
       const item = this.item(overdue.order);
       // A replayed item has an entry for each time it finished: only the newest counts.
       if (item === undefined || !isFinal(item.state) || item.readyOrder !== overdue.place) continue;
       this.remove(item);
+      removed += 1;
+      this.#sweepLeft -= 1;
     }
+    if (queue.isOverdue(at)) this.#unswept.add(queue.name);
   }
 
   /** Leases get their full length again, because the workers had nobody to extend them with while there was no owner. */

@@ -1,9 +1,11 @@
+const empty = new Float64Array(0);
+
 /**
  * A binary min-heap of pairs (rank, value) in doubles. Entries are not removed when they lose their meaning: who takes
- * one out asks whether it still holds, which is cheaper than finding it.
+ * one out asks whether it still holds, which is cheaper than finding it. An empty one that was never used holds no memory.
  */
 export class NumberHeap {
-  #entries = new Float64Array(32);
+  #entries: Float64Array = empty;
   #length = 0;
 
   get length(): number {
@@ -12,7 +14,7 @@ export class NumberHeap {
 
   /** Adds an entry. O(log n), O(1) when ranks come in growing order. */
   push(rank: number, value: number): void {
-    if ((this.#length + 1) * 2 > this.#entries.length) this.#resize(this.#entries.length * 2);
+    if ((this.#length + 1) * 2 > this.#entries.length) this.#resize(Math.max(8, this.#entries.length * 2));
     let at = this.#length;
     this.#length += 1;
     while (at > 0) {
@@ -39,8 +41,14 @@ export class NumberHeap {
     if (this.#length === 0) return;
     this.#length -= 1;
     if (this.#length > 0) this.#sink(this.#rank(this.#length), this.#entries[this.#length * 2 + 1] ?? 0);
-    if (this.#entries.length > 4_096 && this.#length * 8 < this.#entries.length)
+    if (this.#entries.length > 256 && this.#length * 8 < this.#entries.length)
       this.#resize(this.#entries.length / 2);
+  }
+
+  /** Drops all entries. */
+  clear(): void {
+    this.#length = 0;
+    this.#entries = empty;
   }
 
   #sink(rank: number, value: number): void {

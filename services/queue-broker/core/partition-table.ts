@@ -1,10 +1,12 @@
 import type { Applied } from './applied.ts';
+import { CapacityIndex } from './capacity-index.ts';
 import type { Claimed, Completed, Fact, Fence } from './facts.ts';
 import type { Item, Lease } from './item.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import type { QueueIndex } from './queue-index.ts';
 import { queueRecordKey, readQueueRecord } from './queue-records.ts';
+import { keepWindows, readRateRecord } from './rate-records.ts';
 import type { QueueSettings } from './queue-settings.ts';
 import type { StateEvent } from './state-event.ts';
 import type { TransitionTable } from './transition-table.ts';
@@ -19,6 +21,8 @@ export class PartitionTable {
   readonly #items: ItemTable;
   /** Settings of a queue that was never configured. */
   readonly defaults: QueueSettings;
+  readonly #capacity = new CapacityIndex();
+  readonly #lookup = (order: number): Item | undefined => this.#items.item(order);
   #applied: Applied;
 
   constructor(options: {
@@ -102,16 +106,37 @@ export class PartitionTable {
 
   /** The item that `dequeue` would hand out next. */
   nextReady(queue: QueueIndex, nowMs: number): Item | undefined {
-    return queue.ready.next((order) => this.#items.item(order), nowMs, queue.settings.agingAfterMs);
+    return queue.next(this.#lookup, nowMs);
   }
 
   oldestReadyAt(queue: QueueIndex): number | undefined {
-    return queue.ready.oldestReadyAt((order) => this.#items.item(order));
+    return queue.oldestReadyAt(this.#lookup);
   }
 
   /** When time will change something next, or undefined. May be early, never late. */
   get nextWakeAt(): number | undefined {
-    return this.#items.nextWakeAt;
+    return earliest(this.#items.nextWakeAt, this.#capacity.nextAt);
+  }
+
+  /** A dequeue was turned away by a limit: the moment at which it need not be any more is worth waking for. */
+  noteTurnedAway(queue: QueueIndex): void {
+    const at = queue.nextRoomAt;
+    if (at !== undefined) this.#capacity.note(queue.name, at);
+  }
+
+  /** Takes out the queues at a limit for which that moment has come. */
+  takeRoomy(nowMs: number): readonly string[] {
+    return this.#capacity.take(nowMs);
+  }
+
+  /** Queues whose retention the last records could not catch up with. */
+  get unswept(): ReadonlySet<string> {
+    return this.#items.unswept;
+  }
+
+  /** Gives back memory that nothing needs any more. Changes nothing that anybody could ask for. */
+  tidy(nowMs: number): void {
+    this.#items.tidy(nowMs);
   }
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */
@@ -128,6 +153,7 @@ export class PartitionTable {
    */
   apply(fact: Fact, at: number, token: number): void {
     const items = this.#items;
+    items.beginRecord(token);
     switch (fact.kind) {
       case 'enqueued':
         if (fact.key !== undefined && fact.dedupUntil !== undefined)
@@ -186,9 +212,8 @@ export class PartitionTable {
         items.index(fact.queue).paused = fact.paused;
         return this.#keepQueue(fact.queue);
       case 'configured':
-        items.index(fact.queue).configure(fact.settings);
-        this.#keepQueue(fact.queue);
-        return items.sweep(items.index(fact.queue), at);
+        items.configure(fact.queue, fact.settings, at);
+        return this.#keepQueue(fact.queue);
       case 'swept':
         return items.sweep(items.index(fact.queue), at);
     }
@@ -218,11 +243,17 @@ export class PartitionTable {
 
   /** Takes in one stored record at start. Before the items: a queue's settings must be known. */
   loadRecord(key: string, value: object): void {
+    const window = readRateRecord(key, value);
+    if (window !== undefined) {
+      const { queue, group, number, stored } = window;
+      this.#items.index(queue).loadWindow(group)?.load(number, stored);
+      return;
+    }
     const record = readQueueRecord(key, value);
     if (record === undefined) return;
     const queue = this.#items.index(record.queue);
     queue.paused = record.paused;
-    queue.configure(record.settings);
+    queue.configure(record.settings, []);
   }
 
   /** Puts what was loaded in the order of the stored items into the order in which it counts. */
@@ -238,6 +269,7 @@ export class PartitionTable {
 
   /** Hands over what is to be stored, with how far it goes. Until `stored` is called it is still read from here. */
   takeChanges(): { readonly changes: Changes; readonly applied: Applied } {
+    keepWindows(this.#items.changedWindows, this.#overlay);
     return { changes: this.#overlay.take(), applied: this.applied };
   }
 
@@ -288,3 +320,6 @@ export const leaseOf = (
   worker: claim.worker,
   claim: claim.claim,
 });
+
+const earliest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);

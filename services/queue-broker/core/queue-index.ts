@@ -1,38 +1,46 @@
 import { type QueuePriority, type QueueStatus, priorities, states } from '#shared/protocol/queue-schemas.ts';
+import type { ClaimWindow } from './claim-window.ts';
+import { Finished, type FinishedEntry } from './finished.ts';
 import { type Item, isFinal } from './item.ts';
-import { NumberQueue } from './number-queue.ts';
+import type { ItemLookup } from './lane.ts';
 import { OrderSet } from './order-set.ts';
-import type { QueueSettings, Retention, StoredSettings } from './queue-settings.ts';
+import { QueueLimits, hasLimits } from './queue-limits.ts';
+import { type QueueSettings, type StoredSettings, effectiveSettings } from './queue-settings.ts';
 import { ReadyBands } from './ready-bands.ts';
 
-const columns = { order: 0, finishedAt: 1, place: 2, bytes: 3 } as const;
-
 /**
- * What the broker keeps in memory for one queue besides its items: settings, the ready order, which items are in which
- * state, and the finished items in the order in which their retention ends.
+ * What the broker keeps in memory for one queue besides its items: settings, the ready order, limits, which items are
+ * in which state, and the finished items in the order in which their retention ends. Parts are made when they are
+ * first used: an idle queue is some hundred bytes.
  */
 export class QueueIndex {
   readonly name: string;
-  readonly ready = new ReadyBands();
   paused = false;
   payloadBytes = 0;
   /** Payload bytes of items that are not final. */
   waitingBytes = 0;
-  /** Failures by the `type` that workers gave. Bounded: types beyond the limit count as `other`. */
-  readonly failuresByType = new Map<string, number>();
+  readonly #ready = new ReadyBands();
   readonly #defaults: QueueSettings;
+  readonly #changedWindows: Set<ClaimWindow>;
   #stored: StoredSettings = {};
   #settings: QueueSettings;
-  readonly #orders = new Map<QueueStatus, OrderSet>();
+  #limits: QueueLimits | undefined;
+  #failuresByType: Map<string, number> | undefined;
+  /** By the state's place in `states`. */
+  readonly #orders: (OrderSet | undefined)[] = states.map(() => undefined);
   readonly #waiting = [0, 0, 0, 0];
   /** Done and cancelled items; failed ones are kept longer and so stand in a queue of their own. */
   readonly #done = new Finished();
   readonly #failed = new Finished();
+  /** When it was first seen to hold nothing; undefined while it does. */
+  #emptySince: number | undefined;
 
-  constructor(name: string, defaults: QueueSettings) {
+  /** @param changedWindows where windows go whose records have to be stored */
+  constructor(name: string, defaults: QueueSettings, changedWindows: Set<ClaimWindow> = new Set()) {
     this.name = name;
     this.#defaults = defaults;
     this.#settings = defaults;
+    this.#changedWindows = changedWindows;
   }
 
   /** The settings in effect. */
@@ -45,25 +53,68 @@ export class QueueIndex {
     return this.#stored;
   }
 
-  configure(stored: StoredSettings): void {
+  /** Takes over settings. @param leased the queue's items in processing */
+  configure(stored: StoredSettings, leased: readonly Item[]): void {
     this.#stored = stored;
-    this.#settings = { ...this.#defaults, ...stored };
+    this.#settings = effectiveSettings(this.#defaults, stored);
+    this.#ready.weigh(this.#settings.ordering === 'weighted');
+    this.#emptySince = undefined;
+    const limited = hasLimits(this.#settings);
+    if (limited)
+      this.#limits ??= new QueueLimits({
+        queue: this.name,
+        ready: this.#ready,
+        changed: this.#changedWindows,
+      });
+    this.#limits?.configure(this.#settings, leased);
+    if (!limited) this.#limits = undefined;
   }
 
   /** Takes note of an item that came in (`before` is undefined), changed, or went (`after` is undefined). */
   moved(before: Item | undefined, after: Item | undefined, returned = false): void {
+    this.#emptySince = undefined;
     if (before !== undefined) this.#leave(before, after);
     if (after !== undefined) this.#enter(after, before, returned);
   }
 
-  /** Takes in a stored item at start, without its place in line: `sort` follows the last one. */
+  /** Takes in a stored item at start, without its place in line: `loaded` follows the last one. */
   load(item: Item): void {
     this.moved(undefined, item);
   }
 
+  // Handing out.
+
+  /** The item to hand out next; undefined when none is ready or the queue is at a limit. */
+  next(lookup: ItemLookup, nowMs: number): Item | undefined {
+    if (this.#limits?.mayClaim(this.countOf('processing'), nowMs) === false) return undefined;
+    return this.#ready.next(lookup, nowMs, this.#settings.agingAfterMs);
+  }
+
+  /** When the item that has waited longest became ready, or undefined. */
+  oldestReadyAt(lookup: ItemLookup): number | undefined {
+    return this.#ready.oldestReadyAt(lookup);
+  }
+
+  /** True when a limit may keep items from being handed out. */
+  get isLimited(): boolean {
+    return this.#limits !== undefined;
+  }
+
+  /** When time alone may let it hand out more, or undefined. May be early, never late. */
+  get nextRoomAt(): number | undefined {
+    return this.#limits?.nextRoomAt();
+  }
+
+  /** The window of the queue or of a group, to take in what is stored of it; undefined where none counts. */
+  loadWindow(group: string | undefined): ClaimWindow | undefined {
+    return this.#limits?.loadWindow(group);
+  }
+
+  // Counting.
+
   /** Items of one state. */
   countOf(state: QueueStatus): number {
-    return this.#orders.get(state)?.size ?? 0;
+    return this.#orders[stateNumbers[state]]?.size ?? 0;
   }
 
   get counts(): Readonly<Record<QueueStatus, number>> {
@@ -88,52 +139,79 @@ export class QueueIndex {
 
   /** The items of one state above `after`, ascending. */
   ordersOf(state: QueueStatus, after: number): Iterable<number> {
-    return this.#orders.get(state)?.above(after) ?? [];
+    return this.#orders[stateNumbers[state]]?.above(after) ?? [];
   }
 
   /** True when nothing is stored for the queue. */
   get isEmpty(): boolean {
-    return states.every((state) => this.countOf(state) === 0);
+    return this.#orders.every((set) => set === undefined || set.size === 0);
   }
 
-  /** Brings entries that were added in another order into the one that counts. */
-  sort(): void {
-    this.ready.sort();
+  /** Failures by the `type` that workers gave. Bounded: types beyond the limit count as `other`. */
+  get failuresByType(): ReadonlyMap<string, number> {
+    return this.#failuresByType ?? noFailures;
+  }
+
+  countFailure(type: string): void {
+    this.#failuresByType ??= new Map();
+    const failures = this.#failuresByType;
+    const name = failures.has(type) || failures.size < failureTypesMax ? type : 'other';
+    failures.set(name, (failures.get(name) ?? 0) + 1);
+  }
+
+  // Keeping.
+
+  /** Everything stored has been taken in: brings it into the order that counts. */
+  loaded(): void {
+    this.#ready.sort();
     this.#done.sort();
     this.#failed.sort();
+    this.#limits?.loaded();
+  }
+
+  /** True when there is a finished item whose retention is over at `nowMs`. */
+  isOverdue(nowMs: number): boolean {
+    const { done, failed } = this.#settings.retention;
+    return this.#done.isOver(done, nowMs) || this.#failed.isOver(failed, nowMs);
   }
 
   /**
    * Takes out the next finished item whose retention is over at `nowMs`, or undefined.
    * It may have been replayed or purged meanwhile: the caller compares.
    */
-  takeOverdue(retention: Retention, nowMs: number): FinishedEntry | undefined {
-    const { done, failed } = retention;
-    return this.#done.takeOverdue(done, nowMs) ?? this.#failed.takeOverdue(failed, nowMs);
+  takeOverdue(nowMs: number): FinishedEntry | undefined {
+    const { done, failed } = this.#settings.retention;
+    return this.#done.takeOver(done, nowMs) ?? this.#failed.takeOver(failed, nowMs);
   }
 
-  /** When the retention of the first finished item ends by its age, or undefined. */
-  nextSweepAt(retention: Retention): number | undefined {
-    const doneAt = this.#done.nextAt(retention.done);
-    const failedAt = this.#failed.nextAt(retention.failed);
-    if (doneAt === undefined || failedAt === undefined) return doneAt ?? failedAt;
-    return Math.min(doneAt, failedAt);
-  }
-
-  countFailure(type: string): void {
-    const known = this.failuresByType.has(type) || this.failuresByType.size < failureTypesMax;
-    const name = known ? type : 'other';
-    this.failuresByType.set(name, (this.failuresByType.get(name) ?? 0) + 1);
+  /**
+   * Gives back memory that nothing needs any more.
+   * @returns true when the queue itself is not needed: for `forgottenAfterMs` it has had no items, and it has the
+   *          default settings
+   */
+  tidy(nowMs: number): boolean {
+    this.#limits?.clearAway(nowMs);
+    for (const [index, set] of this.#orders.entries()) if (set?.size === 0) this.#orders[index] = undefined;
+    if (!this.isEmpty || this.paused || Object.keys(this.#stored).length > 0) return false;
+    this.#emptySince ??= nowMs;
+    return nowMs - this.#emptySince >= forgottenAfterMs;
   }
 
   #leave(item: Item, after: Item | undefined): void {
     const { state } = item;
-    if (after?.state !== state) this.#orders.get(state)?.delete(item.order);
+    if (after?.state !== state) this.#orders[stateNumbers[state]]?.delete(item.order);
     this.payloadBytes -= item.payloadBytes;
-    if (state === 'pending') this.ready.changed(item);
     if (isFinal(state)) return this.#finishedOf(item).leave(item);
     this.waitingBytes -= item.payloadBytes;
     this.#waiting[item.band] = (this.#waiting[item.band] ?? 0) - 1;
+    if (state === 'pending') this.#leaveLine(item, after);
+    else if (state === 'processing' && after?.state !== 'processing') this.#limits?.leaseEnded(item);
+  }
+
+  #leaveLine(item: Item, after: Item | undefined): void {
+    if (after?.state === 'processing') this.#ready.claimed(item);
+    else if (after !== undefined && samePlace(item, after)) this.#ready.changed(item);
+    else this.#ready.left(item);
   }
 
   #enter(item: Item, before: Item | undefined, returned: boolean): void {
@@ -143,9 +221,21 @@ export class QueueIndex {
     if (isFinal(state)) return this.#finishedOf(item).enter(item);
     this.waitingBytes += item.payloadBytes;
     this.#waiting[item.band] = (this.#waiting[item.band] ?? 0) + 1;
-    if (state !== 'pending') return;
-    if (returned) this.ready.putBack(item);
-    else if (before?.state !== 'pending' || before.readyOrder !== item.readyOrder) this.ready.add(item);
+    if (state === 'pending') this.#enterLine(item, before, returned);
+    else if (state === 'processing' && before?.state !== 'processing') this.#lease(item, before);
+  }
+
+  #enterLine(item: Item, before: Item | undefined, returned: boolean): void {
+    if (before !== undefined && samePlace(before, item)) return;
+    const parked = this.#limits?.parks(item) === true;
+    const moves = before?.state === 'pending' && before.readyOrder === item.readyOrder;
+    if (returned || moves) this.#ready.putBack(item, parked);
+    else this.#ready.add(item, parked);
+  }
+
+  #lease(item: Item, before: Item | undefined): void {
+    if (before === undefined) this.#limits?.leaseLoaded(item);
+    else this.#limits?.claimed(item);
   }
 
   #finishedOf(item: Item): Finished {
@@ -153,62 +243,31 @@ export class QueueIndex {
   }
 
   #setOf(state: QueueStatus): OrderSet {
-    let set = this.#orders.get(state);
+    const index = stateNumbers[state];
+    let set = this.#orders[index];
     if (set === undefined) {
       set = new OrderSet();
-      this.#orders.set(state, set);
+      this.#orders[index] = set;
     }
     return set;
   }
 }
 
+const stateNumbers = Object.fromEntries(states.map((state, index) => [state, index])) as Readonly<
+  Record<QueueStatus, number>
+>;
+
+/** A ready item that stays where it is in its line. */
+const samePlace = (one: Item, other: Item): boolean =>
+  one.state === 'pending' &&
+  other.state === 'pending' &&
+  one.readyOrder === other.readyOrder &&
+  one.band === other.band &&
+  one.group === other.group;
+
 /** Failure types counted apart for one queue. */
 const failureTypesMax = 100;
+const noFailures: ReadonlyMap<string, number> = new Map();
 
-export interface FinishedEntry {
-  readonly order: number;
-  readonly place: number;
-}
-
-/** Finished items in the order in which they finished. Entries of items that left otherwise go when they come up. */
-class Finished {
-  #entries: NumberQueue | undefined;
-  #count = 0;
-  #bytes = 0;
-
-  enter(item: Item): void {
-    this.#entries ??= new NumberQueue(4);
-    this.#entries.push(item.order, item.finishedAt ?? 0, item.readyOrder, item.payloadBytes);
-    this.#count += 1;
-    this.#bytes += item.payloadBytes;
-  }
-
-  leave(item: Item): void {
-    this.#count -= 1;
-    this.#bytes -= item.payloadBytes;
-  }
-
-  sort(): void {
-    this.#entries?.sortBy(columns.place);
-  }
-
-  takeOverdue(keep: { ageMs?: number; count?: number; bytes?: number }, nowMs: number) {
-    const entries = this.#entries;
-    const finishedAt = entries?.first(columns.finishedAt);
-    if (entries === undefined || finishedAt === undefined) return undefined;
-    const over =
-      finishedAt + (keep.ageMs ?? Number.POSITIVE_INFINITY) <= nowMs ||
-      this.#count > (keep.count ?? Number.POSITIVE_INFINITY) ||
-      this.#bytes > (keep.bytes ?? Number.POSITIVE_INFINITY);
-    if (!over) return undefined;
-    const order = entries.first(columns.order) ?? 0;
-    const place = entries.first(columns.place) ?? 0;
-    entries.shift();
-    return { order, place };
-  }
-
-  nextAt(keep: { ageMs?: number }): number | undefined {
-    const first = this.#entries?.first(columns.finishedAt);
-    return first === undefined || keep.ageMs === undefined ? undefined : first + keep.ageMs;
-  }
-}
+/** As long as rates of a queue are shown. */
+const forgottenAfterMs = 15 * 60_000;

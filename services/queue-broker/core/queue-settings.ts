@@ -50,8 +50,20 @@ export interface Retention {
   readonly failed: Keep;
 }
 
-/** What was configured: the fields that differ from the defaults. */
-export type StoredSettings = Partial<QueueSettings>;
+/** What was configured; what is absent has its default. */
+export type StoredSettings = Omit<Partial<QueueSettings>, 'retention'> & {
+  readonly retention?: Partial<Retention>;
+};
+
+/** The settings in effect where `stored` was configured. */
+export const effectiveSettings = (defaults: QueueSettings, stored: StoredSettings): QueueSettings => ({
+  ...defaults,
+  ...stored,
+  retention: {
+    done: { ...defaults.retention.done, ...stored.retention?.done },
+    failed: { ...defaults.retention.failed, ...stored.retention?.failed },
+  },
+});
 
 export const defaultSettings: QueueSettings = {
   attemptsMax: 5,

@@ -1,54 +1,101 @@
 import type { Item } from './item.ts';
-import { NumberHeap } from './number-heap.ts';
-import { NumberQueue } from './number-queue.ts';
-
-/** Finds an item; undefined when it is gone. */
-export type ItemLookup = (order: number) => Item | undefined;
-
-const columns = { order: 0, readyOrder: 1 } as const;
+import { type ItemLookup, Lane } from './lane.ts';
+import { LaneRing } from './lane-ring.ts';
+import { BandTurns } from './band-turns.ts';
 
 /**
- * The ready items of one queue: four bands, first in first out within each. Sixteen bytes an item.
- * Entries are not removed when an item leaves by another way than being claimed (cancel, expiry, reprioritize):
- * an entry that no longer holds is dropped when it comes to the head.
+ * The ready items of one queue: four bands. Where no item has a group a band is one line, first in first out; else
+ * the band's groups take turns, item by item, and each group is a line. A group at a limit is parked: not looked at.
  */
 export class ReadyBands {
-  readonly #bands: readonly Band[] = [new Band(), new Band(), new Band(), new Band()];
+  readonly #bands: (Band | undefined)[] = [undefined, undefined, undefined, undefined];
+  /** Set while the queue is served by weight. */
+  #turns: BandTurns | undefined;
 
-  /** Appends an item that has just become ready. */
-  add(item: Item): void {
-    this.#bands[item.band]?.entries.push(item.order, item.readyOrder);
+  /** Appends an item that has just become ready. @param parked its group is at a limit */
+  add(item: Item, parked = false): void {
+    this.#open(item, parked).add(item);
+  }
+
+  /** Puts an item that was handed back where it was. @param parked its group is at a limit */
+  putBack(item: Item, parked = false): void {
+    this.#open(item, parked).putBack(item);
+  }
+
+  /** Must be called when a ready item changes and stays where it is. */
+  changed(item: Item): void {
+    this.#laneOf(item)?.changed(item);
+  }
+
+  /** Must be called when a ready item leaves its place by another way than being claimed. */
+  left(item: Item): void {
+    this.#leave(item);
+  }
+
+  /** Must be called when a ready item is claimed: its lane and its band have had their turn. */
+  claimed(item: Item): void {
+    const lane = this.#leave(item);
+    if (lane !== undefined) this.#bands[item.band]?.ring?.served(lane);
+    this.#turns?.taken(item.band);
+  }
+
+  /** Takes a group's items out of the choice, whatever their number; new ones must be added as parked. */
+  park(group: string): void {
+    for (const band of this.#bands) band?.ring?.park(group);
+  }
+
+  /** Lets a group's items in again. */
+  unpark(group: string): void {
+    for (const band of this.#bands) band?.ring?.unpark(group);
+  }
+
+  /** The groups that have ready items; one in several bands may come more than once. */
+  *groups(): Iterable<string> {
+    for (const band of this.#bands) {
+      for (const { group } of band?.ring?.lanes ?? []) if (group !== undefined) yield group;
+    }
+  }
+
+  /** Serves the bands by weight from now on, or (false) the most urgent first. */
+  weigh(weighted: boolean): void {
+    if (!weighted) this.#turns = undefined;
+    else this.#turns ??= new BandTurns();
   }
 
   /** Brings entries that were added in another order into the order of readiness. */
   sort(): void {
-    for (const band of this.#bands) band.entries.sortBy(columns.readyOrder);
+    for (const band of this.#bands) {
+      if (band?.ring === undefined) band?.plain.sort();
+      else band.ring.sort();
+    }
   }
 
-  /** Puts an item that was handed back where it was. */
-  putBack(item: Item): void {
-    const band = this.#bands[item.band];
-    if (band === undefined) return;
-    band.returned.push(item.readyOrder, item.order);
-    band.head = undefined;
+  /** The item to hand out next, or undefined when none is ready. O(1) amortized, however many wait. */
+  next(lookup: ItemLookup, nowMs: number, agingAfterMs: number): Item | undefined {
+    if (this.#turns === undefined) return this.#mostUrgent(lookup, nowMs, agingAfterMs);
+    const heads = this.#bands.map((band) => band && headOf(band, lookup));
+    return heads[this.#turns.next(heads.map((head) => head !== undefined))];
   }
 
-  /** Must be called when a ready item changes, so that a remembered head is looked up again. */
-  changed(item: Item): void {
-    const band = this.#bands[item.band];
-    if (band?.head?.order === item.order) band.head = undefined;
+  /** When the item that has waited longest became ready, parked ones included, or undefined. */
+  oldestReadyAt(lookup: ItemLookup): number | undefined {
+    let oldest: number | undefined;
+    for (const band of this.#bands) {
+      const item = band && oldestOf(band, lookup);
+      if (item !== undefined && (oldest === undefined || item.readyAt < oldest)) oldest = item.readyAt;
+    }
+    return oldest;
   }
 
   /**
-   * The item to hand out next, or undefined when none is ready. Strict order with ageing: the head of a band counts
-   * as one band higher for every `agingAfterMs` that it has waited, so that nothing starves; between equals the one
-   * that has waited longer goes first. Judged at the heads alone: O(1) amortized, however many wait.
+   * Strict order with ageing: the head of a band counts as one band higher for every `agingAfterMs` that it has
+   * waited, so that nothing starves; between equals the one that has waited longer goes first.
    */
-  next(lookup: ItemLookup, nowMs: number, agingAfterMs: number): Item | undefined {
+  #mostUrgent(lookup: ItemLookup, nowMs: number, agingAfterMs: number): Item | undefined {
     let best: Item | undefined;
     let bestBand = Number.POSITIVE_INFINITY;
     for (const band of this.#bands) {
-      const head = headOf(band, lookup);
+      const head = band && headOf(band, lookup);
       if (head === undefined) continue;
       const aged = Math.max(0, head.band - Math.floor((nowMs - head.readyAt) / agingAfterMs));
       const older = best !== undefined && aged === bestBand && head.readyAt < best.readyAt;
@@ -60,54 +107,66 @@ export class ReadyBands {
     return best;
   }
 
-  /** When the item that has waited longest became ready, or undefined. */
-  oldestReadyAt(lookup: ItemLookup): number | undefined {
-    let oldest: number | undefined;
-    for (const band of this.#bands) {
-      const head = headOf(band, lookup);
-      if (head !== undefined && (oldest === undefined || head.readyAt < oldest)) oldest = head.readyAt;
+  /** The lane that an item joins. */
+  #open(item: Item, parked: boolean): Lane {
+    let band = this.#bands[item.band];
+    if (band === undefined) {
+      band = { plain: new Lane(item.band, undefined), ring: undefined };
+      this.#bands[item.band] = band;
     }
-    return oldest;
+    if (item.group === undefined) return band.plain;
+    band.ring ??= new LaneRing(band.plain);
+    return band.ring.open(item.group, parked);
+  }
+
+  /** The lane that an item has left, or undefined when the lane went with it. */
+  #leave(item: Item): Lane | undefined {
+    const lane = this.#laneOf(item);
+    if (lane === undefined) return undefined;
+    lane.left(item);
+    if (item.group === undefined || lane.count > 0) return lane;
+    const band = this.#bands[item.band];
+    band?.ring?.close(lane);
+    // One lane is left: from here on there are no turns to take.
+    if (band?.ring?.isEmpty === true) band.ring = undefined;
+    return undefined;
+  }
+
+  #laneOf({ band, group }: Item): Lane | undefined {
+    const here = this.#bands[band];
+    return group === undefined ? here?.plain : here?.ring?.lane(group);
   }
 }
 
-class Band {
-  /** (order, readyOrder), in the order in which they became ready. */
-  readonly entries = new NumberQueue(2);
-  /** Handed back, by their old place. */
-  readonly returned = new NumberHeap();
-  head: Item | undefined;
+interface Band {
+  /** Items without a group. */
+  readonly plain: Lane;
+  /** All lanes, as long as there is more than the plain one. */
+  ring: LaneRing | undefined;
 }
 
-function headOf(band: Band, lookup: ItemLookup): Item | undefined {
-  if (band.head !== undefined) return band.head;
-  const first = firstEntry(band, lookup);
-  const returned = firstReturned(band, lookup);
-  if (first === undefined || (returned !== undefined && returned.readyOrder < first.readyOrder))
-    band.head = returned;
-  else band.head = first;
-  return band.head;
+function headOf({ plain, ring }: Band, lookup: ItemLookup): Item | undefined {
+  if (ring === undefined) return plain.head(lookup);
+  const first = ring.first;
+  const head = first?.head(lookup);
+  // Only the plain lane may be empty; it leaves its turn to the next one.
+  if (first === undefined || head !== undefined) return head;
+  ring.served(first);
+  return ring.first === first ? undefined : ring.first?.head(lookup);
 }
 
-function firstEntry(band: Band, lookup: ItemLookup): Item | undefined {
+/** Places are given in the order of time, so the oldest item has the smallest one. */
+function oldestOf({ plain, ring }: Band, lookup: ItemLookup): Item | undefined {
+  if (ring === undefined) return plain.head(lookup);
   for (;;) {
-    const order = band.entries.first(columns.order);
-    if (order === undefined) return undefined;
-    const item = lookup(order);
-    if (holds(item, band.entries.first(columns.readyOrder))) return item;
-    band.entries.shift();
+    let oldest = plain;
+    for (const lane of ring.lanes) if (rankOf(lane) < rankOf(oldest)) oldest = lane;
+    const rank = oldest.firstRank;
+    if (rank === undefined) return undefined;
+    const head = oldest.head(lookup);
+    // Looking at the head has dropped what did not hold any more: then another lane may be the oldest.
+    if (head?.readyOrder === rank) return head;
   }
 }
 
-function firstReturned(band: Band, lookup: ItemLookup): Item | undefined {
-  for (;;) {
-    const order = band.returned.firstValue;
-    if (order === undefined) return undefined;
-    const item = lookup(order);
-    if (holds(item, band.returned.firstRank)) return item;
-    band.returned.shift();
-  }
-}
-
-const holds = (item: Item | undefined, readyOrder: number | undefined): item is Item =>
-  item !== undefined && item.state === 'pending' && item.readyOrder === readyOrder;
+const rankOf = (lane: Lane): number => lane.firstRank ?? Number.POSITIVE_INFINITY;

@@ -22,12 +22,20 @@ export function decideTime(turn: Turn): boolean {
   return woken.length === wokenMax;
 }
 
-/** Sweeps queues whose finished items have outlived their retention. Call it rarely: it looks at every queue. */
+/** Sweeps queues whose finished items are beyond their retention. Call it rarely: it looks at every queue. */
 export function decideSweep(turn: Turn): void {
-  for (const queue of turn.table.queues.values()) {
-    const at = queue.nextSweepAt(queue.settings.retention);
-    if (at !== undefined && at <= turn.at) turn.emit({ kind: 'swept', queue: queue.name });
-  }
+  for (const queue of turn.table.queues.values())
+    if (queue.isOverdue(turn.at)) turn.emit({ kind: 'swept', queue: queue.name });
+}
+
+/**
+ * Goes on where sweeping did not come to its end: a record removes a few thousand items at most.
+ * @returns true when there is still more
+ */
+export function decideMoreSweeps(turn: Turn): boolean {
+  const [queue] = turn.table.unswept;
+  if (queue !== undefined) turn.emit({ kind: 'swept', queue });
+  return turn.table.unswept.size > 0;
 }
 
 // An expired lease charges the attempt: an item that kills its workers must not come back for ever.

@@ -13,7 +13,7 @@ const command = fc.oneof(
 test('the queue gives what an array would give: around its ring, growing, sorted in between', () => {
   fc.assert(
     fc.property(fc.array(command, { maxLength: 400 }), (commands) => {
-      const queue = new NumberQueue(2, 4);
+      const queue = new NumberQueue(2);
       let list: Row[] = [];
       for (const one of commands) {
         if (one === 'shift') {
