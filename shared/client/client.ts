@@ -1,15 +1,27 @@
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
-import { type Nats, connectNats } from '#shared/runtime/nats.ts';
+import { type Nats, type NatsOptions, connectNats } from '#shared/runtime/nats.ts';
 import { CacheNamespace, type CacheNamespaceOptions } from './cache.ts';
-import { Queue } from './queue.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { Queue, type QueueOptions } from './queue.ts';
+import { QueueChannel } from './queue-channel.ts';
 import { Telemetry } from './telemetry.ts';
-import { type Handler, Worker, type WorkerOptions } from './worker.ts';
+import { type StopOptions, Worker } from './worker.ts';
+import type { Handler, WorkerOptions } from './worker-options.ts';
 
 export { TrivetError } from '#shared/protocol/errors.ts';
+export type { Added } from './added-item.ts';
 export { CacheNamespace } from './cache.ts';
-export { Queue, type AddOptions, type Added } from './queue.ts';
+export { DoNotRetry, RetryAfter, RetryIn } from './handler-errors.ts';
+export { ItemNotDone, type WaitOptions } from './item-wait.ts';
+export type { IncomingJob, Job } from './job.ts';
+export type { Middleware } from './middleware.ts';
+export type { AddOptions, NewItem } from './new-item.ts';
+export type { PayloadSchema } from './payload-schema.ts';
+export { type Flow, type FlowChild, type ListOptions, Queue, type QueueOptions } from './queue.ts';
+export type { EventsOptions, QueueEvent } from './queue-events.ts';
 export { Telemetry } from './telemetry.ts';
-export { DoNotRetry, Worker, type Handler, type Job, type WorkerOptions } from './worker.ts';
+export { type StopOptions, Worker } from './worker.ts';
+export type { Handler, WorkerOptions } from './worker-options.ts';
 
 export interface ConnectOptions {
   /** Default `NATS_URL`, then nats://127.0.0.1:4222. */
@@ -28,32 +40,39 @@ export class Trivet {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly telemetry: Telemetry;
-  readonly #queues = new Map<string, Queue>();
-  readonly #workers: { stop(): Promise<void> }[] = [];
+  readonly #keeper: LeaseKeeper;
+  readonly #channels = new Map<string, QueueChannel>();
+  readonly #workers: { stop(options?: StopOptions): Promise<void> }[] = [];
 
-  constructor(nats: Nats, prefix: string, name: string) {
+  /** @param options how `nats` was connected: the thread that keeps leases connects in the same way */
+  constructor(nats: Nats, options: NatsOptions, prefix: string) {
     this.nats = nats;
     this.subjects = subjectsFor(prefix);
-    this.telemetry = new Telemetry(nats, this.subjects, { source: name });
+    this.telemetry = new Telemetry(nats, this.subjects, { source: options.name });
+    this.#keeper = new LeaseKeeper(options);
   }
 
   /**
-   * The producer's side of a queue, the same object for the same name, so that all who add to it share its messages.
-   * No queue has to be announced first.
+   * A queue. No queue has to be announced first, and all who add to one through this client share its messages.
+   * @param options `schema`: any Standard Schema, which every payload must fit; `middleware`: layers around `add`
    */
-  queue<Payload = unknown, Result = unknown>(name: string): Queue<Payload, Result> {
-    const queue = this.#queues.get(name) ?? new Queue(this.nats, this.subjects, name);
-    this.#queues.set(name, queue);
-    return queue as Queue<Payload, Result>;
+  queue<Payload = unknown, Result = unknown>(
+    name: string,
+    options: QueueOptions<Payload> = {},
+  ): Queue<Payload, Result> {
+    const channel = this.#channels.get(name) ?? new QueueChannel(this.nats, this.subjects, name);
+    this.#channels.set(name, channel);
+    return new Queue(channel, options);
   }
 
   /** Begins to work on a queue at once; `stop` of the worker, or `close` here, lets it finish. */
   worker<Payload = unknown, Result = unknown>(
     queue: string,
     handler: Handler<Payload, Result>,
-    options: WorkerOptions = {},
+    options: WorkerOptions<Payload, Result> = {},
   ): Worker<Payload, Result> {
-    const worker = new Worker(this.nats, this.subjects, queue, handler, options);
+    const parts = { nats: this.nats, subjects: this.subjects, keeper: this.#keeper };
+    const worker = new Worker(parts, queue, handler, options);
     this.#workers.push(worker);
     return worker;
   }
@@ -66,9 +85,10 @@ export class Trivet {
     return new CacheNamespace(this.nats, { ...options, subjects: this.subjects, namespace });
   }
 
-  /** Lets workers finish what they have, then closes the connection. */
-  async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+  /** Stops all workers (see `Worker.stop`), then closes the connection. */
+  async close(options: StopOptions = {}): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop(options)));
+    await this.#keeper.end();
     await this.nats.connection.drain();
   }
 }
@@ -76,13 +96,13 @@ export class Trivet {
 /** Connects to the NATS that Trivet lives on. Rejects when there is none at `url`; reconnects for ever after that. */
 export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
   const { url, user, password, token, prefix, name } = options;
-  const shown = name ?? 'trivet-client';
-  const nats = await connectNats({
+  const natsOptions = {
     url: url ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
     user,
     password,
     token,
-    name: shown,
-  });
-  return new Trivet(nats, prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet', shown);
+    name: name ?? 'trivet-client',
+  };
+  const nats = await connectNats(natsOptions);
+  return new Trivet(nats, natsOptions, prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet');
 }

@@ -1,100 +1,162 @@
-import { encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, TrivetError, accept } from '#shared/protocol/errors.ts';
-import { batchItemsMax } from '#shared/protocol/limits.ts';
 import type {
-  EnqueueOptions,
-  QueueItem,
-  QueuePriority,
-  QueueStats,
-  QueueStatus,
-} from '#shared/protocol/queue-schemas.ts';
-import type { Subjects } from '#shared/protocol/subjects.ts';
-import type { Nats } from '#shared/runtime/nats.ts';
-import { MicroBatch } from './micro-batch.ts';
-import { requestReply } from './request.ts';
+  ChildView,
+  LogLine,
+  Purge,
+  Update,
+  WorkerView,
+  waitingStates,
+} from '#shared/protocol/queue-more-schemas.ts';
+import type { QueueItem, QueuePriority, QueueStats, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import type { Configure, QueueDescription, Schedule } from '#shared/protocol/queue-settings-schemas.ts';
+import { type Added, AddedItem, type Accepted } from './added-item.ts';
+import { type WaitOptions, waitForResult } from './item-wait.ts';
+import type { AddOptions } from './new-item.ts';
+import type { QueueChannel } from './queue-channel.ts';
+import { type EventsOptions, EventIteration, type QueueEvent, listenToEvents } from './queue-events.ts';
+import { type ProducerOptions, QueueProducer } from './queue-producer.ts';
 
-export type AddOptions = EnqueueOptions;
-
-/** What became of an added item. */
-export interface Added {
-  readonly id: string;
-  readonly state: QueueStatus;
-  /** The key stood for an item already: nothing was added, `id` is that item's. */
-  readonly duplicate: boolean;
-}
+export type QueueOptions<Payload> = ProducerOptions<Payload>;
 
 export interface ListOptions {
   readonly state?: QueueStatus;
   readonly priority?: QueuePriority;
   readonly group?: string;
+  readonly key?: string;
+  /** Of the newest attempt. */
+  readonly worker?: string;
+  /** Text in the payload. */
+  readonly q?: string;
+  /** Text in declared fields of the payload, by their paths. */
+  readonly fields?: Readonly<Record<string, string>>;
   readonly limit?: number;
   readonly cursor?: string;
 }
 
-interface Outgoing {
-  readonly item: object;
+type Item<Payload, Result> = QueueItem & { readonly payload?: Payload; readonly result?: Result };
+
+/** An item of a flow below its root; its own children come first. */
+export interface FlowChild extends Omit<AddOptions, 'key' | 'onDuplicate'> {
+  readonly queue: string;
+  readonly payload: unknown;
+  /** What a child of this item that failed means for it. Default `fail`. */
+  readonly onChildFailure?: 'fail' | 'continue' | 'wait';
+  readonly children?: readonly FlowChild[];
 }
 
-/** Bytes of payload in one message: large batches beyond this gain nothing and delay what stands behind them. */
-const batchBytesMax = 1_048_576;
+/** A tree of items: a parent begins when its children have ended. */
+export interface Flow<Payload> extends Omit<FlowChild, 'queue' | 'payload'> {
+  readonly payload: Payload;
+  /** Idempotency key of the whole. */
+  readonly key?: string;
+  readonly children: readonly FlowChild[];
+}
 
 /**
- * The producer's side of one queue. What is added in one turn of the event loop goes out as one message.
- * @typeParam Payload what the items carry: any JSON value
+ * One queue as its producers and its keepers see it. What is added in one turn of the event loop goes out as one
+ * message. Every method rejects with a `TrivetError`.
+ * @typeParam Payload what the items carry: any JSON value, or bytes
+ * @typeParam Result  what its workers return
  */
-export class Queue<Payload = unknown, Result_ = unknown> {
+export class Queue<Payload = unknown, Result = unknown> {
   readonly name: string;
-  readonly #nats: Nats;
-  readonly #subjects: Subjects;
-  readonly #batch: MicroBatch<Outgoing, Added>;
+  readonly #channel: QueueChannel;
+  readonly #producer: QueueProducer<Payload>;
 
-  constructor(nats: Nats, subjects: Subjects, name: string) {
-    this.name = name;
-    this.#nats = nats;
-    this.#subjects = subjects;
-    this.#batch = new MicroBatch<Outgoing, Added>({
-      itemsMax: batchItemsMax,
-      bytesMax: batchBytesMax,
-      send: (items) => this.#send(items),
-    });
+  /** @param channel of the client: use `trivet.queue(…)` */
+  constructor(channel: QueueChannel, options: QueueOptions<Payload> = {}) {
+    this.name = channel.queue;
+    this.#channel = channel;
+    this.#producer = new QueueProducer(channel, options);
   }
 
   /**
    * Adds an item; resolves once it is durable.
-   * Rejects with a `TrivetError`: `invalid_request`, `payload_too_large`, `queue_full`, `unavailable`, `timeout`. After
-   * a `timeout` the item may or may not be there: add it again with the same `key` to be sure to have it once.
+   * Rejects with `invalid_request` (also for a payload that does not fit the schema), `payload_too_large`,
+   * `queue_full`, `unavailable`, `timeout`. After a `timeout` the item may or may not be there: add it again with the
+   * same `key` to be sure to have it once.
    */
-  add(payload: Payload, options: AddOptions = {}): Promise<Added> {
-    const size = typeof payload === 'string' ? payload.length : 256;
-    return this.#batch.add({ item: { payload, ...options } }, size);
+  add(payload: Payload, options: AddOptions = {}): Promise<Added<Result>> {
+    return this.#producer.add(payload, options) as Promise<Added<Result>>;
   }
 
   /** Adds many, in order; one that is refused does not hold up its neighbours. Never rejects for a single item. */
   addMany(
-    items: readonly { payload: Payload; options?: AddOptions }[],
-  ): Promise<readonly PromiseSettledResult<Added>[]> {
-    return Promise.allSettled(items.map(({ payload, options }) => this.add(payload, options)));
+    items: readonly { readonly payload: Payload; readonly options?: AddOptions }[],
+  ): Promise<readonly PromiseSettledResult<Added<Result>>[]> {
+    return this.#producer.addMany(items) as Promise<readonly PromiseSettledResult<Added<Result>>[]>;
   }
 
-  /** The whole item, or a `TrivetError` `not_found`. */
-  async get(id: string): Promise<QueueItem & { readonly payload?: Payload; readonly result?: Result_ }> {
-    return (await this.#ask('get', { id })) as QueueItem & { payload?: Payload; result?: Result_ };
+  /** Adds a tree of items, all or none. The answer is the root's, which waits for its children. */
+  async flow(tree: Flow<Payload>): Promise<Added<Result> & { readonly children: number }> {
+    await this.#producer.check(tree.payload);
+    const accepted = await this.#ask<Accepted & { readonly children: number }>('enqueue-flow', tree);
+    const added = new AddedItem(this.#channel, accepted) as unknown as Added<Result>;
+    return Object.assign(added, { children: accepted.children });
+  }
+
+  /** The whole item, or `not_found`. */
+  get(id: string): Promise<Item<Payload, Result>> {
+    return this.#ask('get', { id });
+  }
+
+  /**
+   * As `get`, as soon as the item is final or `wait` (at most a minute) is over: look at `state`.
+   * `finished` is for those who only want the result.
+   */
+  result(id: string, options: { readonly wait?: string | number } = {}): Promise<Item<Payload, Result>> {
+    // The longest wait of the wire and some: a shorter one is answered sooner.
+    return this.#channel.ask('result', { id, ...options }, { timeoutMs: 65_000 });
+  }
+
+  /**
+   * What the handler returned, once the item is done. Waits for ever, or for `timeout`, or until the signal is aborted.
+   * Rejects with `ItemNotDone` when the item has failed or was cancelled.
+   */
+  finished(id: string, options: WaitOptions = {}): Promise<Result> {
+    return waitForResult(this.#channel, id, options) as Promise<Result>;
   }
 
   /** One page of items, oldest first. `cursor` is where the next page begins; it is absent on the last one. */
-  async list(
+  list(
     options: ListOptions = {},
-  ): Promise<{ readonly items: readonly QueueItem[]; readonly cursor?: string }> {
-    return (await this.#ask('list', options)) as { items: QueueItem[]; cursor?: string };
+  ): Promise<{ readonly items: readonly Item<Payload, Result>[]; readonly cursor?: string }> {
+    return this.#ask('list', options);
   }
 
-  async stats(): Promise<QueueStats> {
-    return (await this.#ask('stats', {})) as QueueStats;
+  /** Every item that fits, oldest first, page by page. One that does not change state meanwhile comes exactly once. */
+  async *items(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<Item<Payload, Result>> {
+    let cursor: string | undefined;
+    do {
+      const page = await this.list(cursor === undefined ? options : { ...options, cursor });
+      yield* page.items;
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+  }
+
+  /** Edits an item that waits; `delay` and `runAt` reschedule it. Rejects with `wrong_state` once it is worked on. */
+  async update(
+    id: string,
+    changes: Omit<Update, 'id' | 'payload'> & { payload?: Payload },
+  ): Promise<{ readonly state: QueueStatus }> {
+    if (changes.payload !== undefined) await this.#producer.check(changes.payload);
+    return this.#ask('update', { ...changes, id });
+  }
+
+  async reprioritize(id: string, priority: QueuePriority): Promise<void> {
+    await this.#ask('reprioritize', { id, priority });
   }
 
   /** Cancels an item in any state that is not final; a running handler sees it as an aborted signal. */
-  async cancel(id: string): Promise<void> {
-    await this.#ask('cancel', { id });
+  async cancel(id: string, options: { readonly children?: boolean } = {}): Promise<void> {
+    await this.#ask('cancel', { id, ...options });
+  }
+
+  /** Cancels what waits in one state. At most `limit` (default and most 1,000) a call; returns how many. */
+  async cancelAll(
+    state: (typeof waitingStates)[number],
+    options: { readonly limit?: number } = {},
+  ): Promise<number> {
+    return (await this.#ask<{ count: number }>('cancel', { state, ...options })).count;
   }
 
   /** Gives a failed item all its attempts again. */
@@ -102,6 +164,66 @@ export class Queue<Payload = unknown, Result_ = unknown> {
     await this.#ask('replay', { id });
   }
 
+  /** Replays failed items, the oldest first. At most `limit` (default 100, most 500) a call; returns how many. */
+  async replayAll(options: { readonly limit?: number } = {}): Promise<number> {
+    return (await this.#ask<{ count: number }>('replay', { state: 'failed', ...options })).count;
+  }
+
+  /**
+   * Removes items for good: one, all of one state, or the whole queue with its settings. Returns how many.
+   * Asks again until nothing is left, unless `limit` says how many at most.
+   */
+  async purge(what: Purge): Promise<number> {
+    let count = 0;
+    for (;;) {
+      const reply = await this.#ask<{ count: number; more?: boolean }>('purge', what);
+      count += reply.count;
+      if (reply.more !== true || what.limit !== undefined) return count;
+    }
+  }
+
+  /** Log lines of an item, from the one after `after` on. */
+  logs(
+    id: string,
+    options: { readonly after?: number; readonly limit?: number } = {},
+  ): Promise<{ readonly lines: readonly LogLine[]; readonly count: number }> {
+    return this.#ask('logs', { id, ...options });
+  }
+
+  /** What an item's children left, where it is the parent of a flow. */
+  async children(id: string): Promise<readonly ChildView[]> {
+    return (await this.#ask<{ items: readonly ChildView[] }>('children', { id })).items;
+  }
+
+  /** Who holds items of this queue, or waits for some. */
+  async workers(): Promise<readonly WorkerView[]> {
+    return (await this.#ask<{ workers: readonly WorkerView[] }>('workers', {})).workers;
+  }
+
+  stats(): Promise<QueueStats> {
+    return this.#ask('stats', {});
+  }
+
+  /** The settings in effect, and the schedules. */
+  describe(): Promise<QueueDescription> {
+    return this.#ask('describe', {});
+  }
+
+  /** Changes settings; those that are not named stay, `null` is a setting's default. Answers as `describe`. */
+  configure(settings: Configure): Promise<QueueDescription> {
+    return this.#ask('configure', settings);
+  }
+
+  /** Makes an item at each slot of a cron pattern; the same name again changes the schedule. */
+  schedule(name: string, schedule: Schedule): Promise<QueueDescription> {
+    return this.configure({ schedules: { [name]: schedule } });
+  }
+
+  unschedule(name: string): Promise<QueueDescription> {
+    return this.configure({ schedules: { [name]: null } });
+  }
+
+  /** Hands out nothing until `resume`: of the queue, for all workers. */
   async pause(): Promise<void> {
     await this.#ask('pause', {});
   }
@@ -110,19 +232,17 @@ export class Queue<Payload = unknown, Result_ = unknown> {
     await this.#ask('resume', {});
   }
 
-  async #ask(operation: string, body: object): Promise<unknown> {
-    const reply = await requestReply(this.#nats, this.#subjects.queue(this.name, operation), body);
-    if (!reply.ok) throw new TrivetError(reply.error);
-    return reply.value;
+  /** Calls `listener` whenever an item enters `state`; the returned function ends it. Live events may be missed. */
+  on(state: QueueStatus, listener: (event: QueueEvent) => void): () => void {
+    return listenToEvents(this.#channel, [state], listener);
   }
 
-  async #send(items: readonly Outgoing[]): Promise<readonly Result<Added>[]> {
-    const body = encode({ items: items.map((one) => one.item) }, json);
-    const reply = await requestReply(this.#nats, this.#subjects.queue(this.name, 'enqueue-many'), body, {
-      timeoutMs: 30_000,
-    });
-    if (!reply.ok) return items.map(() => reply);
-    const answers = (reply.value as { items: (Added | { error: Refusal })[] }).items;
-    return answers.map((one) => ('error' in one ? { ok: false, error: one.error } : accept(one)));
+  /** Items entering states, live, from this call on. Events may be missed: `get` and `list` tell what is. */
+  events(options: EventsOptions = {}): AsyncIterableIterator<QueueEvent> {
+    return new EventIteration(this.#channel, options);
+  }
+
+  #ask<Reply>(operation: string, body: unknown): Promise<Reply> {
+    return this.#channel.ask<Reply>(operation, body);
   }
 }

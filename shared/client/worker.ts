@@ -1,280 +1,312 @@
 import { durationMs } from '#shared/protocol/durations.ts';
-import { TrivetError, type Refusal } from '#shared/protocol/errors.ts';
-import { batchItemsMax, errorMessageLengthMax, stackLengthMax } from '#shared/protocol/limits.ts';
-import type { Failure, LeasedItem } from '#shared/protocol/queue-schemas.ts';
+import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { sleep, systemClock } from '#shared/runtime/clock.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
-import { requestReply } from './request.ts';
+import { RetryAfter } from './handler-errors.ts';
+import { HeldJobs } from './held-jobs.ts';
+import { Intake } from './intake.ts';
+import type { JobHost, RunningJob } from './job.ts';
+import { JobNotes } from './job-notes.ts';
+import { handlerWork } from './job-work.ts';
+import type { LeaseKeeper, Leases } from './lease-keeper.ts';
+import { type LeaseNews, isLost } from './lease-renewal.ts';
+import { LoopWatch } from './loop-watch.ts';
+import { QueueSignals } from './queue-signals.ts';
+import { type Settlement, completed, failed, failedWith, released } from './settlement.ts';
+import { Settler } from './settler.ts';
+import { type Handler, type WorkerOptions, type WorkerSettings, settingsOf } from './worker-options.ts';
+import { WorkerWire } from './worker-wire.ts';
 
-/** Throw it from a handler: the item fails for good, whatever attempts are left. */
-export class DoNotRetry extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'DoNotRetry';
-  }
+/** What a worker shares with the client that began it. */
+export interface WorkerParts {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly keeper: LeaseKeeper;
 }
 
-/** What a handler gets beside the payload. */
-export interface Job {
-  readonly id: string;
-  readonly queue: string;
-  /** From 1. */
-  readonly attempt: number;
-  readonly maxAttempts: number;
-  /** Fencing token: pass it to what you write to, so that a stale worker can be refused there too. */
-  readonly token: number;
-  readonly headers: Readonly<Record<string, string>>;
-  /** Aborted when the item was cancelled, its lease was lost, or the worker is told to end at once. */
-  readonly signal: AbortSignal;
-  /** Notes how far the work is: any JSON value of at most 8 KiB; sent with the next renewal of the lease. */
-  progress(note: unknown): void;
+export interface StopOptions {
+  /** How long handlers may take to finish, such as "10s". Default: as long as they need. */
+  readonly timeout?: string | number;
 }
 
-export type Handler<Payload, Result> = (payload: Payload, job: Job) => Promise<Result> | Result;
-
-export interface WorkerOptions {
-  /** Handlers that run at once. Default 10. */
-  readonly concurrency?: number;
-  /** How long the broker waits for a sign of life, such as "30s" (default). Renewed at a third of it. */
-  readonly lease?: string | number;
-  /** Shown on the item's attempts. Default: none. */
-  readonly name?: string;
-  /** Hears of what went wrong beside the handler: a lost lease, a broker that does not answer. Default: nobody. */
-  readonly onError?: (error: Error) => void;
-}
-
-interface Running {
-  readonly item: LeasedItem;
-  readonly abort: AbortController;
-  note?: unknown;
-}
-
-interface Outcome {
-  readonly running: Running;
-  readonly body: Readonly<Record<string, unknown>>;
-  readonly operation: 'complete' | 'fail';
-}
-
-const waitText = '20s';
-const waitMs = 20_000;
+/** What an aborted handler may take to notice it. */
+const graceMs = 1_000;
 
 /**
  * Works on a queue: leases items, runs the handler, and says how it went. Outcomes of one turn of the event loop go out
  * as one message, which also fetches the next items. Delivery is at least once: a handler must bear to run twice.
+ * It never gives up by itself: what goes wrong is reported (`onError`), and tried again.
  */
 export class Worker<Payload = unknown, Result = unknown> {
-  readonly #nats: Nats;
-  readonly #subjects: Subjects;
-  readonly #queue: string;
-  readonly #handler: Handler<Payload, Result>;
-  readonly #options: WorkerOptions;
-  readonly #concurrency: number;
-  readonly #leaseMs: number;
-  readonly #running = new Map<string, Running>();
-  #outcomes: Outcome[] = [];
-  #flushScheduled = false;
-  #fetching = false;
-  #sending = 0;
-  #stopping = false;
-  #idle: (() => void) | undefined;
-  #cancelRenewal: (() => void) | undefined;
+  readonly queue: string;
+  readonly #settings: WorkerSettings;
+  readonly #wire: WorkerWire;
+  readonly #leases: Leases;
+  readonly #jobs: HeldJobs;
+  readonly #intake: Intake;
+  readonly #settler: Settler;
+  readonly #notes: JobNotes;
+  readonly #signals: QueueSignals;
+  readonly #watch: LoopWatch;
+  readonly #work: (job: RunningJob) => unknown;
+  #running = 0;
+  #paused = false;
+  #restsUntilMs = 0;
+  #stopped: Promise<void> | undefined;
+  #onQuiet: (() => void) | undefined;
 
+  /** @param parts of the client: use `trivet.worker(…)` */
   constructor(
-    nats: Nats,
-    subjects: Subjects,
+    parts: WorkerParts,
     queue: string,
     handler: Handler<Payload, Result>,
-    options: WorkerOptions = {},
+    options: WorkerOptions<Payload, Result> = {},
   ) {
-    this.#nats = nats;
-    this.#subjects = subjects;
-    this.#queue = queue;
-    this.#handler = handler;
-    this.#options = options;
-    this.#concurrency = options.concurrency ?? 10;
-    const leaseMs = durationMs(options.lease ?? '30s');
-    if (leaseMs === undefined)
-      throw new TrivetError({ code: 'invalid_request', message: 'lease is not a duration' });
-    this.#leaseMs = leaseMs;
-    this.#scheduleRenewal();
-    void this.#fetch();
-  }
-
-  /** Takes nothing new, lets running handlers finish, and says how they went. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    while (this.#running.size > 0 || this.#outcomes.length > 0 || this.#sending > 0) {
-      await new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-    }
-    this.#cancelRenewal?.();
-  }
-
-  get #free(): number {
-    return Math.min(batchItemsMax, this.#concurrency - this.#running.size);
-  }
-
-  /** Asks for items and waits for them; one such question is under way at a time. */
-  async #fetch(): Promise<void> {
-    if (this.#fetching || this.#stopping || this.#free <= 0) return;
-    this.#fetching = true;
-    const body = { max: this.#free, wait: waitText, lease: this.#leaseMs, ...this.#identity };
-    const reply = await requestReply(this.#nats, this.#subjects.queue(this.#queue, 'dequeue'), body, {
-      timeoutMs: waitMs + 5_000,
+    const { nats, subjects, keeper } = parts;
+    this.queue = queue;
+    this.#settings = settingsOf(queue, options);
+    const { concurrency, prefetch, leaseMs, name } = this.#settings;
+    this.#work = handlerWork(handler, options);
+    this.#wire = new WorkerWire({ nats, subjects, queue, leaseMs, name });
+    this.#watch = new LoopWatch(leaseMs / 4);
+    this.#leases = keeper.open({
+      subject: subjects.queue(queue, 'extend'),
+      leaseMs,
+      // What runs, what is held, and as much again whose outcome is under way.
+      slots: 2 * (concurrency + prefetch),
+      onNews: (news) => this.#hear(news),
     });
-    this.#fetching = false;
-    if (reply.ok) await this.#take((reply.value as { items: LeasedItem[] }).items);
-    else await this.#pauseAfter(reply.error);
-    void this.#fetch();
+    this.#jobs = new HeldJobs(this.#leases.table, this.#hostOfJobs());
+    this.#notes = this.#notesOfJobs();
+    this.#settler = this.#makeSettler();
+    this.#intake = this.#makeIntake();
+    this.#signals = new QueueSignals({
+      nats,
+      subjects,
+      queue,
+      onCancelled: (ids) => this.#cancelled(ids),
+      onPending: prefetch === 0 ? undefined : (events) => void this.#intake.makeRoom(events),
+      onRefused: (error) => this.#settings.onError(error),
+    });
+    void keeper.ready.then(() => this.#intake.fetch());
   }
 
-  /** Starts what was leased, or hands it back when the worker has been told to stop meanwhile. */
-  async #take(items: readonly LeasedItem[]): Promise<void> {
-    if (this.#stopping && items.length > 0) {
-      const released = { items: items.map(({ id, token }) => ({ id, token })) };
-      await requestReply(this.#nats, this.#subjects.queue(this.#queue, 'release'), released);
+  /** Takes nothing new until `resume`, and hands back what has not begun. Handlers that run go on. */
+  pause(): void {
+    this.#paused = true;
+    this.#intake.handBack();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    void this.#intake.fetch();
+  }
+
+  /**
+   * Takes nothing new, hands back what has not begun (uncharged), lets running handlers finish, and says how they went.
+   * After `timeout` their signals are aborted: what then throws is handed back uncharged, what has not ended a second
+   * later has failed, with an error of the type `worker_stopped`. Never rejects; stopping twice is stopping once.
+   */
+  stop(options: StopOptions = {}): Promise<void> {
+    const timeoutMs = options.timeout === undefined ? undefined : durationMs(options.timeout);
+    if (options.timeout !== undefined && timeoutMs === undefined)
+      throw new TrivetError(refuseField('timeout', 'is not a duration such as "10s"').error);
+    this.#stopped ??= this.#end(timeoutMs);
+    return this.#stopped;
+  }
+
+  async #end(timeoutMs: number | undefined): Promise<void> {
+    this.#intake.handBack();
+    if (timeoutMs !== undefined && !(await this.#quietWithin(timeoutMs))) {
+      for (const job of this.#jobs.running()) {
+        job.interrupted = true;
+        job.abort(new Error('the worker stops'));
+      }
+      if (!(await this.#quietWithin(graceMs))) this.#failRunning();
+    }
+    await this.#quiet();
+    this.#signals.end();
+    this.#watch.end();
+    this.#leases.close();
+  }
+
+  #failRunning(): void {
+    const error = { message: 'the worker was stopped before the handler had ended', type: 'worker_stopped' };
+    for (const job of this.#jobs.running()) this.#finish(job, failedWith(job, error));
+  }
+
+  /** Calls the handler. One that returns no promise costs none. */
+  #begin(job: RunningJob): void {
+    this.#running += 1;
+    job.begun = true;
+    let outcome: unknown;
+    try {
+      outcome = this.#work(job);
+    } catch (error) {
+      this.#threw(job, error);
       return;
     }
-    for (const item of items) void this.#run(item);
+    if (isThenable(outcome)) void this.#settle(job, outcome);
+    else this.#finish(job, completed(job, outcome));
   }
 
-  async #run(item: LeasedItem): Promise<void> {
-    const running: Running = { item, abort: new AbortController() };
-    this.#running.set(item.id, running);
+  async #settle(job: RunningJob, outcome: PromiseLike<unknown>): Promise<void> {
     try {
-      const result = await this.#handler(payloadOf(item) as Payload, jobOf(running));
-      this.#settle({ running, operation: 'complete', body: result === undefined ? {} : { result } });
+      this.#finish(job, completed(job, await outcome));
     } catch (error) {
-      const retry = error instanceof DoNotRetry ? { retry: false } : {};
-      this.#settle({ running, operation: 'fail', body: { error: failureOf(error), ...retry } });
+      this.#threw(job, error);
     }
   }
 
-  #settle(outcome: Outcome): void {
-    this.#outcomes.push(outcome);
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      this.#flush();
+  #threw(job: RunningJob, error: unknown): void {
+    if (error instanceof RetryAfter && error.pauseWorker) this.#rest(error.delayMs);
+    // A handler that was told to end has not failed.
+    this.#finish(job, job.interrupted ? released(job) : failed(job, error));
+  }
+
+  #finish(job: RunningJob, settlement: Settlement): void {
+    if (job.settled) return;
+    job.settled = true;
+    this.#running -= 1;
+    this.#notes.end(job);
+    this.#settler.add(settlement);
+    this.#intake.begin();
+  }
+
+  /** The broker has answered: the lease is kept until then. */
+  #settled({ job, operation }: Settlement, refusal: Refusal | undefined): void {
+    if (refusal !== undefined) {
+      this.#report(refusal);
+      if (operation === 'complete' && !isLost(refusal)) {
+        // An outcome that cannot be kept would run the job again and again; as a failure it is charged and seen.
+        this.#settler.add(failedWith(job, { message: refusal.message, type: refusal.code }));
+        return;
+      }
+    }
+    this.#jobs.drop(job);
+  }
+
+  /** Takes nothing for a while. */
+  #rest(delayMs: number): void {
+    this.#restsUntilMs = Math.max(this.#restsUntilMs, systemClock.monotonicMs() + delayMs);
+    this.#intake.handBack();
+    systemClock.after(delayMs + 1, () => void this.#intake.fetch());
+  }
+
+  get #takes(): boolean {
+    if (this.#stopped !== undefined || this.#paused) return false;
+    return this.#restsUntilMs === 0 || this.#restsUntilMs <= systemClock.monotonicMs();
+  }
+
+  #hear(news: LeaseNews): void {
+    if (news.kind === 'fault') {
+      this.#report(news.refusal);
+      return;
+    }
+    const job = this.#jobs.at(news.slot, news.generation);
+    if (job === undefined) return;
+    if (news.kind === 'lost') this.#report(news.refusal);
+    this.#abort(job, news.kind === 'lost' ? new TrivetError(news.refusal) : new Error(cancelledText));
+  }
+
+  #cancelled(ids: readonly string[]): void {
+    for (const job of this.#jobs.withIds(ids)) this.#abort(job, new Error(cancelledText));
+  }
+
+  /** The handler hears of it; what has not begun never begins. */
+  #abort(job: RunningJob, reason: Error): void {
+    job.abort(reason);
+    if (!this.#intake.remove(job)) return;
+    job.settled = true;
+    this.#jobs.drop(job);
+  }
+
+  #makeIntake(): Intake {
+    const { concurrency, prefetch } = this.#settings;
+    return new Intake({
+      wire: this.#wire,
+      jobs: this.#jobs,
+      watch: this.#watch,
+      concurrency,
+      prefetch,
+      takes: () => this.#takes,
+      running: () => this.#running,
+      settling: () => this.#settler.scheduled,
+      begin: (job) => this.#begin(job),
+      handBack: (jobs) => {
+        for (const job of jobs) {
+          job.settled = true;
+          this.#settler.add(released(job));
+        }
+      },
+      handBackItems: (items) => this.#settler.handBack(items),
+      onFault: (refusal) => this.#report(refusal),
     });
   }
 
-  #flush(): void {
-    const outcomes = this.#outcomes;
-    this.#outcomes = [];
-    for (const { running } of outcomes) this.#running.delete(running.item.id);
-    const completed = outcomes.filter((one) => one.operation === 'complete');
-    const failed = outcomes.filter((one) => one.operation === 'fail');
-    if (failed.length > 0) void this.#send('fail', failed);
-    if (completed.length > 0) void this.#send('complete', completed);
-    void this.#fetch();
-  }
-
-  /** Says how items went. Asked again until it is answered: repeating an outcome gives the first answer. */
-  async #send(operation: 'complete' | 'fail', outcomes: readonly Outcome[]): Promise<void> {
-    this.#sending += 1;
-    const fetches = !this.#fetching && !this.#stopping && this.#free > 0;
-    if (fetches) this.#fetching = true;
-    const items = outcomes.map(({ running, body }) => ({
-      id: running.item.id,
-      token: running.item.token,
-      ...body,
-    }));
-    const body = { items, ...(fetches ? { fetch: { max: this.#free, lease: this.#leaseMs } } : {}) };
-    const deadline = systemClock.monotonicMs() + this.#leaseMs;
-    let reply = await requestReply(this.#nats, this.#subjects.queue(this.#queue, operation), body);
-    while (!reply.ok && isTransient(reply.error) && systemClock.monotonicMs() < deadline) {
-      await this.#pauseAfter(reply.error);
-      reply = await requestReply(this.#nats, this.#subjects.queue(this.#queue, operation), body);
-    }
-    if (fetches) this.#fetching = false;
-    if (reply.ok) {
-      const answer = reply.value as { items: { error?: Refusal }[]; next?: LeasedItem[] };
-      for (const one of answer.items) if (one.error !== undefined) this.#report(new TrivetError(one.error));
-      await this.#take(answer.next ?? []);
-    } else this.#report(new TrivetError(reply.error));
-    this.#sending -= 1;
-    this.#idle?.();
-    void this.#fetch();
-  }
-
-  #scheduleRenewal(): void {
-    this.#cancelRenewal = systemClock.after(Math.max(50, this.#leaseMs / 3), () => {
-      void this.#renew();
-      this.#scheduleRenewal();
+  #makeSettler(): Settler {
+    return new Settler({
+      wire: this.#wire,
+      reserve: () => this.#intake.reserve(),
+      onSent: () => void this.#intake.fetch(),
+      onSettled: (settlement, refusal) => this.#settled(settlement, refusal),
+      onAnswered: (reserved, next) => {
+        void this.#intake.answered(reserved, next);
+        this.#tellQuiet();
+      },
+      onFault: (refusal) => this.#report(refusal),
     });
   }
 
-  /** Renews every lease in one message; learns here of cancelled items and lost leases. */
-  async #renew(): Promise<void> {
-    const all = [...this.#running.values()];
-    for (let from = 0; from < all.length; from += batchItemsMax) {
-      const batch = all.slice(from, from + batchItemsMax);
-      const items = batch.map(({ item, note }) => ({
-        id: item.id,
-        token: item.token,
-        lease: this.#leaseMs,
-        ...(note === undefined ? {} : { progress: note }),
-      }));
-      const reply = await requestReply(this.#nats, this.#subjects.queue(this.#queue, 'extend'), { items });
-      if (!reply.ok) {
-        this.#report(new TrivetError(reply.error));
-        continue;
-      }
-      const answers = (reply.value as { items: ({ cancelled: boolean } | { error: Refusal })[] }).items;
-      for (const [index, answer] of answers.entries()) {
-        if ('error' in answer) batch[index]?.abort.abort(new TrivetError(answer.error));
-        else if (answer.cancelled) batch[index]?.abort.abort(new Error('the item was cancelled'));
-      }
-    }
+  #hostOfJobs(): JobHost {
+    return {
+      progress: (job, note) => this.#notes.progress(job, note),
+      log: (job, line) => this.#notes.log(job, line),
+      children: async (job) => {
+        const reply = await this.#wire.children(job);
+        if (!reply.ok) throw new TrivetError(reply.error);
+        return reply.value;
+      },
+    };
   }
 
-  get #identity(): { worker?: string } {
-    return this.#options.name === undefined ? {} : { worker: this.#options.name };
+  #notesOfJobs(): JobNotes {
+    return new JobNotes({
+      note: (job, note) => this.#leases.note(job.slot, job.generation, note),
+      send: async (job, notes) => {
+        for (const reply of await this.#wire.sendNotes(job, notes)) if (!reply.ok) this.#report(reply.error);
+      },
+    });
   }
 
-  async #pauseAfter(refusal: Refusal): Promise<void> {
-    this.#report(new TrivetError(refusal));
-    // Not all workers at the same moment, when a broker comes back.
-    await sleep(systemClock, 200 + Math.random() * 300);
+  /** Resolves when no handler runs and every outcome is answered. */
+  async #quiet(): Promise<void> {
+    while (this.#running > 0 || this.#settler.busy)
+      await new Promise<void>((resolve) => {
+        this.#onQuiet = resolve;
+      });
   }
 
-  #report(error: Error): void {
-    // A question that the end of the connection cuts off is no fault: what it would have brought is handed back.
-    if (!this.#stopping) this.#options.onError?.(error);
+  async #quietWithin(limitMs: number): Promise<boolean> {
+    const timeUp = Promise.withResolvers<false>();
+    const cancel = systemClock.after(limitMs, () => timeUp.resolve(false));
+    const quiet = await Promise.race([this.#quiet().then(() => true), timeUp.promise]);
+    cancel();
+    return quiet;
+  }
+
+  #tellQuiet(): void {
+    this.#onQuiet?.();
+  }
+
+  #report(refusal: Refusal): void {
+    // What the end of the connection cuts off is no fault: what it would have brought is handed back.
+    if (this.#stopped === undefined) this.#settings.onError(new TrivetError(refusal));
   }
 }
 
-function jobOf(running: Running): Job {
-  const { item, abort } = running;
-  return {
-    id: item.id,
-    queue: item.queue,
-    attempt: item.attempt,
-    maxAttempts: item.maxAttempts,
-    token: item.token,
-    headers: item.headers ?? {},
-    signal: abort.signal,
-    progress: (note) => {
-      running.note = note;
-    },
-  };
-}
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
-const payloadOf = (item: LeasedItem): unknown =>
-  item.payloadBase64 === undefined ? item.payload : Buffer.from(item.payloadBase64, 'base64');
-
-function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { message: String(error).slice(0, errorMessageLengthMax) };
-  return {
-    message: error.message.slice(0, errorMessageLengthMax),
-    type: error.name.slice(0, 256),
-    ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, stackLengthMax) }),
-  };
-}
-
-const isTransient = (refusal: Refusal): boolean =>
-  refusal.code === 'timeout' || refusal.code === 'unavailable';
+const cancelledText = 'the item was cancelled';

@@ -14,7 +14,12 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['shared/runtime/lmdb.ts', 'tests/'],
   pino: ['shared/runtime/log.ts', 'tests/'],
   msgpackr: ['shared/protocol/encoding.ts', 'shared/runtime/record-codec.ts', 'tests/'],
-  '@opentelemetry/': ['shared/runtime/', 'services/telemetry-collector/', 'tests/'],
+  '@opentelemetry/': [
+    'shared/runtime/',
+    'shared/client/messaging-spans.ts',
+    'services/telemetry-collector/',
+    'tests/',
+  ],
   fastify: ['services/gateway/', 'tests/'],
   '@fastify/': ['services/gateway/', 'tests/'],
   commander: ['services/cli/', 'tests/'],

@@ -1,0 +1,89 @@
+import { durationMs } from '#shared/protocol/durations.ts';
+import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { waitMsMax } from '#shared/protocol/limits.ts';
+import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
+import type { QueueChannel } from './queue-channel.ts';
+import { briefPause } from './worker-wire.ts';
+
+export interface WaitOptions {
+  /** Such as "5m". Default: for ever. */
+  readonly timeout?: string | number;
+  /** Ends the waiting; the item goes on. */
+  readonly signal?: AbortSignal;
+}
+
+/** The item that was waited for has ended, and not well: `failed` or `cancelled`. */
+export class ItemNotDone extends Error {
+  readonly item: QueueItem;
+
+  constructor(item: QueueItem) {
+    const reason = item.attempts.at(-1)?.error?.message;
+    super(
+      `item ${item.id} ${item.state === 'failed' ? 'has failed' : 'was cancelled'}${reason === undefined ? '' : `: ${reason}`}`,
+    );
+    this.name = 'ItemNotDone';
+    this.item = item;
+  }
+}
+
+/**
+ * Waits until an item is final.
+ * @returns its result. Rejects with `ItemNotDone` when it failed or was cancelled, with the signal's reason, or with a
+ *   `TrivetError`: `timeout` when the time is over, `not_found` when there is no such item (any more)
+ */
+export function waitForResult(
+  channel: QueueChannel,
+  id: string,
+  options: WaitOptions = {},
+): Promise<unknown> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const waiting = { ended: false };
+  const result = askUntilFinal(channel, id, waiting, deadlineOf(options.timeout));
+  if (signal === undefined) return result;
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      waiting.ended = true;
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    result.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+async function askUntilFinal(
+  channel: QueueChannel,
+  id: string,
+  waiting: { readonly ended: boolean },
+  deadlineMs: number,
+): Promise<unknown> {
+  while (!waiting.ended) {
+    const leftMs = Math.max(0, deadlineMs - systemClock.monotonicMs());
+    const item = await askOnce(channel, id, Math.min(waitMsMax, Math.ceil(leftMs)));
+    if (item?.state === 'done') return item.result;
+    if (item?.state === 'failed' || item?.state === 'cancelled') throw new ItemNotDone(item);
+    if (systemClock.monotonicMs() >= deadlineMs)
+      throw new TrivetError(refuse('timeout', `item ${id} was not final in time`).error);
+    if (item === undefined) await briefPause();
+  }
+  return undefined;
+}
+
+/** Undefined when nobody answered: a broker that is away comes back. */
+async function askOnce(channel: QueueChannel, id: string, waitMs: number): Promise<QueueItem | undefined> {
+  try {
+    return await channel.ask<QueueItem>('result', { id, wait: waitMs }, { timeoutMs: waitMs + 5_000 });
+  } catch (error) {
+    if (error instanceof TrivetError && (error.code === 'timeout' || error.code === 'unavailable'))
+      return undefined;
+    throw error;
+  }
+}
+
+function deadlineOf(timeout: string | number | undefined): number {
+  if (timeout === undefined) return Number.POSITIVE_INFINITY;
+  const ms = durationMs(timeout);
+  if (ms === undefined) throw new TrivetError(refuseField('timeout', 'is not a duration such as "5m"').error);
+  return systemClock.monotonicMs() + ms;
+}

@@ -1,0 +1,107 @@
+import { Worker as Thread } from 'node:worker_threads';
+import { refuse } from '#shared/protocol/errors.ts';
+import type { NatsOptions } from '#shared/runtime/nats.ts';
+import { sleep, systemClock } from '#shared/runtime/clock.ts';
+import type { KeeperCommand, KeeperReport } from './lease-keeper-thread.ts';
+import type { LeaseNews } from './lease-renewal.ts';
+import { LeaseTable } from './lease-table.ts';
+
+export interface LeasesOptions {
+  /** Where `extend` is asked. */
+  readonly subject: string;
+  readonly leaseMs: number;
+  /** Most leases at once. */
+  readonly slots: number;
+  readonly onNews: (news: LeaseNews) => void;
+}
+
+/** One worker's leases, kept by the thread until `close`. */
+export interface Leases {
+  readonly table: LeaseTable;
+  /** Sends a note with the next renewal, within 100 ms. `note` is JSON text. */
+  note(slot: number, generation: number, note: string): void;
+  close(): void;
+}
+
+type Open = Extract<KeeperCommand, { kind: 'open' }>;
+
+/** Between the end of a thread that failed and the next one. */
+const restartMs = 1_000;
+
+/**
+ * Keeps the leases of all workers of one client on a thread of its own, which begins with the first of them. A thread
+ * that fails is reported to every worker and begun anew: what it has to know is in the tables that it shares.
+ */
+export class LeaseKeeper {
+  readonly #nats: NatsOptions;
+  readonly #workers = new Map<number, { readonly open: Open; readonly onNews: LeasesOptions['onNews'] }>();
+  #thread: Thread | undefined;
+  #ready = Promise.withResolvers<void>();
+  #newest = 0;
+  #ended = false;
+
+  /** @param nats how the client itself has connected */
+  constructor(nats: NatsOptions) {
+    this.#nats = { ...nats, name: `${nats.name} (leases)` };
+  }
+
+  /** Resolves as soon as leases are renewed: what is leased before may run out. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  open({ subject, leaseMs, slots, onNews }: LeasesOptions): Leases {
+    const table = new LeaseTable(slots);
+    const worker = (this.#newest += 1);
+    const open: Open = { kind: 'open', worker, subject, leaseMs, memory: table.memory };
+    this.#workers.set(worker, { open, onNews });
+    if (this.#thread === undefined) this.#start();
+    else this.#tell(open);
+    return {
+      table,
+      note: (slot, generation, note) => this.#tell({ kind: 'note', worker, slot, generation, note }),
+      close: () => {
+        if (this.#workers.delete(worker)) this.#tell({ kind: 'close', worker });
+      },
+    };
+  }
+
+  /** Ends the thread and its connection. */
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#thread?.terminate();
+  }
+
+  #tell(command: KeeperCommand): void {
+    this.#thread?.postMessage(command);
+  }
+
+  #start(): void {
+    const thread = new Thread(new URL('lease-keeper-thread.ts', import.meta.url), {
+      name: 'trivet leases',
+      workerData: this.#nats,
+    });
+    // The client's connection keeps the process alive, and this thread for as long as there is that.
+    thread.unref();
+    thread.on('message', (report: KeeperReport) => {
+      if (report.kind === 'ready') this.#ready.resolve();
+      else this.#workers.get(report.worker)?.onNews(report.news);
+    });
+    thread.on('error', (error) => this.#report(error));
+    thread.on('exit', () => void this.#restart());
+    this.#thread = thread;
+    for (const { open } of this.#workers.values()) this.#tell(open);
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#ended) return;
+    this.#thread = undefined;
+    await sleep(systemClock, restartMs);
+    if (!this.#ended && this.#thread === undefined) this.#start();
+  }
+
+  #report(error: Error): void {
+    const fault = refuse('internal', `the thread that renews leases has failed: ${error.message}`).error;
+    for (const { onNews } of this.#workers.values()) onNews({ kind: 'fault', refusal: fault });
+  }
+}

@@ -1,0 +1,69 @@
+import { jsonText } from '#shared/protocol/encoding.ts';
+import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
+
+export type AddOptions = EnqueueOptions & {
+  /** What it means that `key` stands for an item already, within the queue's window. Default `keep`. */
+  readonly onDuplicate?: 'keep' | 'replace' | 'debounce';
+};
+
+/** An item on its way out, as middleware sees it: both parts may be replaced before `next`. */
+export interface NewItem {
+  readonly queue: string;
+  payload: unknown;
+  options: AddOptions;
+}
+
+/** An item of `enqueue-many`, as JSON text. Throws a `TrivetError` for a payload that cannot be sent. */
+export function itemText({ payload, options }: NewItem): string {
+  const text = payloadText(payload);
+  if (text.length > payloadBytesMax / 3 && Buffer.byteLength(text) > payloadBytesMax) throw tooLarge();
+  const rest = jsonText(options);
+  return rest === '{}' ? `{"payload":${text}}` : `{"payload":${text},${rest.slice(1)}`;
+}
+
+/** The headers of an `enqueue` whose body is bytes. */
+export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<string, string> {
+  if (payload.byteLength > payloadBytesMax) throw tooLarge();
+  const headers: Record<string, string> = {
+    ...options.headers,
+    'Content-Type': 'application/octet-stream',
+  };
+  for (const [option, header] of Object.entries(optionHeaders)) {
+    const value = options[option as keyof AddOptions];
+    if (value !== undefined && typeof value !== 'object') headers[header] = String(value);
+  }
+  return headers;
+}
+
+const optionHeaders = {
+  priority: 'Trivet-Priority',
+  delay: 'Trivet-Delay',
+  runAt: 'Trivet-Run-At',
+  maxAttempts: 'Trivet-Max-Attempts',
+  backoff: 'Trivet-Backoff',
+  timeout: 'Trivet-Timeout',
+  expires: 'Trivet-Expires',
+  group: 'Trivet-Group',
+  key: 'Nats-Msg-Id',
+  onDuplicate: 'Trivet-On-Duplicate',
+} as const satisfies Partial<Record<keyof AddOptions, string>>;
+
+function payloadText(payload: unknown): string {
+  try {
+    return jsonText(payload);
+  } catch (error) {
+    const { error: refusal } = refuseField(
+      'payload',
+      'cannot be written as JSON: it has a cycle, or is nested too deeply',
+    );
+    throw new TrivetError(refusal, { cause: error });
+  }
+}
+
+const tooLarge = () =>
+  new TrivetError(
+    refuse('payload_too_large', `payload must be at most ${payloadBytesMax} bytes`, { field: 'payload' })
+      .error,
+  );

@@ -1,0 +1,62 @@
+import { type Refusal, type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
+import { batchItemsMax } from '#shared/protocol/limits.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import { type Accepted, type Added, AddedItem } from './added-item.ts';
+import { MicroBatch } from './micro-batch.ts';
+import { requestReply } from './request.ts';
+
+/** Characters of items in one message: larger batches gain nothing and delay what stands behind them. */
+const batchLengthMax = 1_048_576;
+const enqueueTimeoutMs = 30_000;
+
+/** One queue's requests. All who add to it through one client share its batches. */
+export class QueueChannel {
+  readonly queue: string;
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly #batch: MicroBatch<string, Added>;
+
+  constructor(nats: Nats, subjects: Subjects, queue: string) {
+    this.queue = queue;
+    this.nats = nats;
+    this.subjects = subjects;
+    this.#batch = new MicroBatch<string, Added>({
+      itemsMax: batchItemsMax,
+      bytesMax: batchLengthMax,
+      send: (items) => this.#send(items),
+    });
+  }
+
+  /** Adds an item that is encoded already, as JSON text; in one message with all that is added in this turn. */
+  enqueue(text: string): Promise<Added> {
+    return this.#batch.add(text, text.length);
+  }
+
+  /** Adds bytes as they are: a message of its own. */
+  async enqueueBytes(payload: Uint8Array, headers: Readonly<Record<string, string>>): Promise<Added> {
+    const options = { timeoutMs: enqueueTimeoutMs, headers };
+    const reply = await requestReply(this.nats, this.subjects.queue(this.queue, 'enqueue'), payload, options);
+    if (!reply.ok) throw new TrivetError(reply.error);
+    return new AddedItem(this, reply.value as Accepted);
+  }
+
+  /** One request, and its answer or a rejection with a `TrivetError`. The operation's contract is the answer's type. */
+  async ask<Reply>(operation: string, body: unknown, options: { timeoutMs?: number } = {}): Promise<Reply> {
+    const reply = await requestReply(this.nats, this.subjects.queue(this.queue, operation), body, options);
+    if (!reply.ok) throw new TrivetError(reply.error);
+    return reply.value as Reply;
+  }
+
+  async #send(items: readonly string[]): Promise<readonly Result<Added>[]> {
+    const subject = this.subjects.queue(this.queue, 'enqueue-many');
+    const body = Buffer.from(`{"items":[${items.join(',')}]}`);
+    const reply = await requestReply(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
+    if (!reply.ok) return items.map(() => reply);
+    const answers = (reply.value as { items?: readonly (Accepted | { error: Refusal })[] }).items;
+    if (answers === undefined) return items.map(() => refuse('internal', 'the reply has no items'));
+    return answers.map((one) =>
+      'error' in one ? { ok: false, error: one.error } : accept(new AddedItem(this, one)),
+    );
+  }
+}

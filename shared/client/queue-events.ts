@@ -1,0 +1,102 @@
+import type { QueuePriority, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import type { QueueChannel } from './queue-channel.ts';
+
+/** An item has entered a state. */
+export interface QueueEvent {
+  readonly queue: string;
+  readonly state: QueueStatus;
+  readonly id: string;
+  readonly priority: QueuePriority;
+  readonly attempt: number;
+  /** RFC 3339. */
+  readonly at: string;
+}
+
+export interface EventsOptions {
+  /** Default: all. */
+  readonly states?: readonly QueueStatus[];
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal;
+}
+
+/** Events that wait for a reader. Beyond it the oldest go: a reader that is too slow misses some, as it may anyway. */
+const waitingMax = 10_000;
+
+/** Calls `listener` for every event of these states. The returned function ends it. */
+export function listenToEvents(
+  channel: QueueChannel,
+  states: readonly QueueStatus[] | undefined,
+  listener: (event: QueueEvent) => void,
+): () => void {
+  const { nats, subjects, queue } = channel;
+  const subscriptions = (states ?? ['*']).map((state) =>
+    nats.connection.subscribe(subjects.queueEvents(queue, state), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const entered = message.subject.slice(message.subject.lastIndexOf('.') + 1) as QueueStatus;
+        for (const event of eventsOf(message.data)) listener({ queue, state: entered, ...event });
+      },
+    }),
+  );
+  return () => {
+    for (const subscription of subscriptions) subscription.unsubscribe();
+  };
+}
+
+/** The same as an iteration. It listens from the beginning on, not only from the first step. */
+export class EventIteration implements AsyncIterableIterator<QueueEvent> {
+  readonly #waiting: QueueEvent[] = [];
+  readonly #signal: AbortSignal | undefined;
+  readonly #unsubscribe: () => void;
+  #wake: (() => void) | undefined;
+  #ended = false;
+
+  constructor(channel: QueueChannel, { states, signal }: EventsOptions) {
+    this.#signal = signal;
+    this.#unsubscribe = listenToEvents(channel, states, (event) => {
+      if (this.#waiting.length === waitingMax) this.#waiting.shift();
+      this.#waiting.push(event);
+      this.#wake?.();
+    });
+    signal?.addEventListener('abort', this.#end, { once: true });
+    if (signal?.aborted === true) this.#end();
+  }
+
+  async next(): Promise<IteratorResult<QueueEvent, undefined>> {
+    for (;;) {
+      const value = this.#waiting.shift();
+      if (value !== undefined) return { done: false, value };
+      if (this.#ended) return { done: true, value: undefined };
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  return(): Promise<IteratorResult<QueueEvent, undefined>> {
+    this.#waiting.length = 0;
+    this.#end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  readonly #end = (): void => {
+    this.#ended = true;
+    this.#signal?.removeEventListener('abort', this.#end);
+    this.#unsubscribe();
+    this.#wake?.();
+  };
+}
+
+/** What cannot be read is no event: anybody who may publish there can have written it. */
+function eventsOf(body: Uint8Array): readonly Omit<QueueEvent, 'queue' | 'state'>[] {
+  try {
+    const events: unknown = JSON.parse(Buffer.from(body).toString());
+    return Array.isArray(events) ? (events as Omit<QueueEvent, 'queue' | 'state'>[]) : [];
+  } catch {
+    return [];
+  }
+}

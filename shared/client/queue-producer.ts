@@ -1,0 +1,97 @@
+import { TrivetError } from '#shared/protocol/errors.ts';
+import type { Added } from './added-item.ts';
+import {
+  type Span,
+  failSpan,
+  headersWithSpan,
+  messagingTracer,
+  startSend,
+  startSendBatch,
+} from './messaging-spans.ts';
+import { type Middleware, compose } from './middleware.ts';
+import { type AddOptions, type NewItem, bytesHeaders, itemText } from './new-item.ts';
+import { type PayloadSchema, checkPayload } from './payload-schema.ts';
+import type { QueueChannel } from './queue-channel.ts';
+
+export interface ProducerOptions<Payload> {
+  readonly schema?: PayloadSchema<Payload, unknown> | undefined;
+  readonly middleware?: readonly Middleware<NewItem, Added>[] | undefined;
+}
+
+/** How an item leaves, from the outside in: span, schema, middleware, message. */
+export class QueueProducer<Payload> {
+  readonly #channel: QueueChannel;
+  readonly #schema: ProducerOptions<Payload>['schema'];
+  readonly #send: (item: NewItem) => Promise<Added> | Added;
+  /** Nothing stands between the caller and the message. */
+  readonly #plain: boolean;
+
+  constructor(channel: QueueChannel, { schema, middleware = [] }: ProducerOptions<Payload>) {
+    this.#channel = channel;
+    this.#schema = schema;
+    this.#send = compose<NewItem, Added>(middleware, (item) => this.#enqueue(item));
+    this.#plain = schema === undefined && middleware.length === 0;
+  }
+
+  add(payload: Payload, options: AddOptions): Promise<Added> {
+    const { queue } = this.#channel;
+    const tracer = messagingTracer();
+    const item: NewItem = { queue, payload, options };
+    if (tracer !== undefined) return this.#add(item, startSend(tracer, queue, 'send'));
+    if (!this.#plain) return this.#add(item);
+    try {
+      return this.#enqueue(item);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** Adds many, each on its own; in a trace, one span for the batch and one for each item. */
+  async addMany(
+    items: readonly { readonly payload: Payload; readonly options?: AddOptions }[],
+  ): Promise<readonly PromiseSettledResult<Added>[]> {
+    const tracer = messagingTracer();
+    if (tracer === undefined)
+      return Promise.allSettled(items.map(({ payload, options = {} }) => this.add(payload, options)));
+    const { queue } = this.#channel;
+    const spans = items.map(() => startSend(tracer, queue, 'create'));
+    const batch = startSendBatch(tracer, queue, spans);
+    const added = await Promise.allSettled(
+      items.map(({ payload, options = {} }, index) => this.#add({ queue, payload, options }, spans[index])),
+    );
+    const refused = added.find((one) => one.status === 'rejected');
+    if (refused !== undefined) failSpan(batch, refused.reason);
+    batch.end();
+    return added;
+  }
+
+  /** Rejects with `invalid_request` when the payload does not fit the queue's schema. */
+  async check(payload: unknown): Promise<void> {
+    if (this.#schema === undefined) return;
+    const checked = await checkPayload(this.#schema, payload);
+    if (!checked.ok) throw new TrivetError(checked.error);
+  }
+
+  async #add(item: NewItem, span?: Span): Promise<Added> {
+    try {
+      if (this.#schema !== undefined) await this.check(item.payload);
+      if (span !== undefined)
+        item.options = { ...item.options, headers: headersWithSpan(span, item.options.headers) };
+      const added = await this.#send(item);
+      span?.setAttribute('messaging.message.id', added.id);
+      return added;
+    } catch (error) {
+      if (span !== undefined) failSpan(span, error);
+      throw error;
+    } finally {
+      span?.end();
+    }
+  }
+
+  #enqueue(item: NewItem): Promise<Added> {
+    const { payload, options } = item;
+    if (payload instanceof Uint8Array)
+      return this.#channel.enqueueBytes(payload, bytesHeaders(payload, options));
+    return this.#channel.enqueue(itemText(item));
+  }
+}

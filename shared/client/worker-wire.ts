@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
+import type { ChildView } from '#shared/protocol/queue-more-schemas.ts';
+import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import { sleep, systemClock } from '#shared/runtime/clock.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import type { RunningJob } from './job.ts';
+import { requestReply } from './request.ts';
+import type { SettlingOperation } from './settlement.ts';
+
+export interface WorkerWireOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly queue: string;
+  readonly leaseMs: number;
+  readonly name: string | undefined;
+}
+
+/** What became of each item of a settling message, in order, and the items that were fetched with it. */
+export interface Settled {
+  readonly items: readonly { readonly error?: Refusal }[];
+  readonly next?: readonly LeasedItem[];
+}
+
+const waitMs = 20_000;
+
+/** What a worker asks the broker. Refusals are values; nothing here throws. */
+export class WorkerWire {
+  readonly #options: WorkerWireOptions;
+
+  constructor(options: WorkerWireOptions) {
+    this.#options = options;
+  }
+
+  /** Waits for items; an empty list when none came. Asked under a name, so that a reply that was lost comes again. */
+  async dequeue(max: number): Promise<Result<readonly LeasedItem[]>> {
+    const headers = { 'Nats-Msg-Id': randomUUID() };
+    const body = this.#dequeueBody(max, waitMs);
+    const timeoutMs = waitMs + 5_000;
+    let reply = await this.#request('dequeue', body, { timeoutMs, headers });
+    if (!reply.ok && reply.error.code === 'timeout')
+      reply = await this.#request('dequeue', body, { timeoutMs, headers });
+    return itemsOf(reply);
+  }
+
+  /** Asks for what is there now. */
+  async dequeueNow(max: number): Promise<Result<readonly LeasedItem[]>> {
+    return itemsOf(await this.#request('dequeue', this.#dequeueBody(max, 0)));
+  }
+
+  /**
+   * Says how items went, again and again until it is answered: repeating an outcome gives the first answer.
+   * @param texts items as JSON text
+   * @param fetch how many items to bring along, 0 for none
+   * @param onFault hears of each try that was not answered
+   */
+  async settle(
+    operation: SettlingOperation,
+    {
+      texts,
+      fetch,
+      onFault,
+    }: { texts: readonly string[]; fetch: number; onFault: (refusal: Refusal) => void },
+  ): Promise<Result<Settled>> {
+    const { leaseMs } = this.#options;
+    const fetched = fetch > 0 ? `,"fetch":{"max":${fetch},"lease":${leaseMs}}` : '';
+    const body = Buffer.from(`{"items":[${texts.join(',')}]${fetched}}`);
+    const deadline = systemClock.monotonicMs() + leaseMs;
+    for (;;) {
+      const reply = await this.#request(operation, body);
+      if (reply.ok) return accept(reply.value as Settled);
+      if (!isTransient(reply.error) || systemClock.monotonicMs() >= deadline) return reply;
+      onFault(reply.error);
+      await briefPause();
+    }
+  }
+
+  /** Renews leases here and now: which of them still hold, in order. When nobody answers, they are taken to hold. */
+  async stillHeld(items: readonly LeasedItem[]): Promise<readonly boolean[]> {
+    const { leaseMs } = this.#options;
+    const body = { items: items.map(({ id, token }) => ({ id, token, lease: leaseMs })) };
+    const reply = await this.#request('extend', body);
+    if (!reply.ok) return items.map(() => true);
+    return (reply.value as Settled).items.map((answer) => answer.error === undefined);
+  }
+
+  /** Sends a job's log lines, and its progress note (JSON text), which also renews its lease. */
+  sendNotes(job: RunningJob, { lines, note }: { lines: readonly string[]; note?: string | undefined }) {
+    const sent: Promise<Result<unknown>>[] = [];
+    if (lines.length > 0) sent.push(this.#request('log', { id: job.id, token: job.token, lines }));
+    if (note !== undefined) {
+      const lease = this.#options.leaseMs;
+      const text = `{"id":"${job.id}","token":${job.token},"lease":${lease},"progress":${note}}`;
+      sent.push(this.#request('extend', Buffer.from(text)));
+    }
+    return Promise.all(sent);
+  }
+
+  async children(job: RunningJob): Promise<Result<readonly ChildView[]>> {
+    const reply = await this.#request('children', { id: job.id });
+    return reply.ok ? accept((reply.value as { items: readonly ChildView[] }).items) : reply;
+  }
+
+  #dequeueBody(max: number, wait: number): object {
+    const { leaseMs, name } = this.#options;
+    return { max, wait, lease: leaseMs, ...(name === undefined ? {} : { worker: name }) };
+  }
+
+  #request(
+    operation: string,
+    body: unknown,
+    options: { timeoutMs?: number; headers?: Record<string, string> } = {},
+  ): Promise<Result<unknown>> {
+    const { nats, subjects, queue } = this.#options;
+    return requestReply(nats, subjects.queue(queue, operation), body, options);
+  }
+}
+
+export const isTransient = (refusal: Refusal): boolean =>
+  refusal.code === 'timeout' || refusal.code === 'unavailable';
+
+/** Not all workers at the same moment, when a broker comes back. */
+export const briefPause = (): Promise<void> => sleep(systemClock, 200 + Math.random() * 300);
+
+const itemsOf = (reply: Result<unknown>): Result<readonly LeasedItem[]> =>
+  reply.ok ? accept((reply.value as { readonly items: readonly LeasedItem[] }).items) : reply;
