@@ -16,6 +16,8 @@ import { type TransitionTable, checkTable, compileTable } from './core/transitio
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { LmdbStore } from './lmdb-store.ts';
+import { type LogKeeping, keepLogs } from './log-keeping.ts';
+import { ObjectSnapshots } from './object-snapshots.ts';
 import type { Observer } from './observation.ts';
 import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
@@ -34,6 +36,7 @@ export interface BrokerOptions {
   readonly partitions: number;
   readonly replicas: number;
   readonly logBytesMax: number;
+  readonly snapshotIntervalMs: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly observer: Observer;
@@ -46,6 +49,7 @@ interface Ownership {
   readonly partitions: readonly Partition[];
   readonly readers: readonly IngestReader[];
   readonly subscriptions: readonly Subscription[];
+  readonly logs: LogKeeping;
 }
 
 /** The queue group of the brokers: a request goes to one of them. */
@@ -96,6 +100,7 @@ export class Broker {
     this.#owned = undefined;
     for (const subscription of owned?.subscriptions ?? []) subscription.unsubscribe();
     await Promise.all((owned?.readers ?? []).map((reader) => reader.stop()));
+    await owned?.logs.stop();
     await Promise.all((owned?.partitions ?? []).map((partition) => partition.drain()));
     await this.#lease.release();
   }
@@ -155,8 +160,18 @@ export class Broker {
       subscribe(nats, subjects.queueStats, group, (message) => service.receiveOverall(message, 'stats')),
       subscribe(nats, subjects.queueList, group, (message) => service.receiveOverall(message, 'list')),
     ];
+    const logs = keepLogs({
+      ...this.#options,
+      partitions: partitions.map((partition, number) => ({
+        number,
+        partition,
+        snapshots: this.#snapshotsOf(number),
+      })),
+      group: brokerGroup,
+      lost: (error) => this.#giveUp(error),
+    });
     await nats.connection.flush();
-    return { partitions, readers, subscriptions };
+    return { partitions, readers, subscriptions, logs };
   }
 
   /** All partitions, or none: those that were taken are let go when one cannot be. */
@@ -178,10 +193,10 @@ export class Broker {
       bytesMax: this.#options.logBytesMax,
     });
     const store = new LmdbStore(join(data, `partition-${number}`));
-    const shared = { partition: number, clock, log, records, store };
+    const shared = { partition: number, broker: name, clock, log, records, store };
     const recovered = await recoverPartition({
       ...shared,
-      broker: name,
+      snapshots: this.#snapshotsOf(number),
       transitions: this.#transitions,
       defaults: defaultSettings,
     });
@@ -194,6 +209,10 @@ export class Broker {
       holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),
     });
+  }
+
+  #snapshotsOf(partition: number): ObjectSnapshots {
+    return new ObjectSnapshots({ ...this.#options, partition });
   }
 
   /** Stops serving what is lost; while the lease is ours, rows and log are read again and it is served again. */
@@ -228,6 +247,7 @@ export class Broker {
 
 async function letGo(owned: Ownership): Promise<void> {
   await Promise.all(owned.readers.map((reader) => reader.stop()));
+  await owned.logs.stop();
   await Promise.all(owned.partitions.map((partition) => partition.abandon()));
 }
 

@@ -1,3 +1,4 @@
+import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Batch, Fact, Fence } from './core/facts.ts';
 
@@ -45,5 +46,8 @@ function upgraded(fact: Fact | Completed1): Fact {
 
 function assertVersion(version: number, newest: number, sequence: number): void {
   if (version === newest) return;
-  throw new Error(`record ${sequence} of the log has version ${version}, this broker reads up to ${newest}`);
+  throw new StartRefused(
+    exitCodes.missingPart,
+    `record ${sequence} of the log has version ${version}, this broker reads up to ${newest}: start a newer broker`,
+  );
 }

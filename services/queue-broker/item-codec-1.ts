@@ -1,4 +1,5 @@
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
+import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
 import { unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Attempt, Item, Lease, Settled, StateChange } from './core/item.ts';
 import type { Backoff } from './core/retry-policy.ts';
@@ -41,9 +42,14 @@ type Row = readonly [
 
 /** Throws on a row that this broker cannot read. */
 export function decodeItem1(bytes: Uint8Array): Item {
+  const version = versionOf(bytes);
+  if (version !== rowVersion) {
+    throw new StartRefused(
+      exitCodes.missingPart,
+      `a row has version ${version}, this broker reads ${rowVersion} and 2: start a newer broker`,
+    );
+  }
   const row = unpackRecord(bytes) as Row;
-  if (row[0] !== rowVersion)
-    throw new Error(`a row has version ${row[0]}, this broker reads ${rowVersion} and 2`);
   return {
     order: row[2],
     queue: row[3],
@@ -84,6 +90,9 @@ export function decodeItem1(bytes: Uint8Array): Item {
     family: undefined,
   };
 }
+
+/** MessagePack arrays of more than fifteen begin with 0xdc; rows of later versions begin with their version. */
+const versionOf = (bytes: Uint8Array): number | undefined => bytes[bytes[0] === 0xdc ? 3 : 0];
 
 function stateAt(index: number): QueueStatus {
   const state = states[index];

@@ -15,6 +15,9 @@ export interface StoredPosition {
   readonly version?: number;
 }
 
+/** The version of a table as a whole: which tables there are, and what their keys are. Rows have versions of their own. */
+export const tableVersion = 1;
+
 /** One row as it is stored: readable by every store of this version and later ones. */
 export type StoredRow =
   /** As `item-codec.ts` writes it. */

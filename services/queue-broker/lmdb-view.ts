@@ -14,8 +14,9 @@ export interface ViewedTables {
   readonly position: (transaction: ReadTransaction['transaction']) => StoredPosition | undefined;
 }
 
-/** Rows of one chunk: some hundred microseconds of reading. */
+/** Rows and bytes of one chunk: some hundred microseconds of reading. */
 const chunkRows = 256;
+const chunkBytes = 262_144;
 
 /** Opens a view of a partition's tables: a read transaction that is held until the view is closed. */
 export function openView(tables: ViewedTables): StoreView {
@@ -41,12 +42,15 @@ async function* chunks(
   isOpen: () => boolean,
 ): AsyncIterable<readonly StoredRow[]> {
   let chunk: StoredRow[] = [];
+  let bytes = 0;
   for (const row of rowsOf(tables, transaction, nowMs)) {
     chunk.push(row);
-    if (chunk.length < chunkRows) continue;
+    bytes += 'bytes' in row ? row.bytes.length : 0;
+    if (chunk.length < chunkRows && bytes < chunkBytes) continue;
     yield chunk;
     if (!isOpen()) throw new Error('the view of the rows was closed while it was read');
     chunk = [];
+    bytes = 0;
   }
   if (chunk.length > 0) yield chunk;
 }

@@ -7,7 +7,10 @@ import type { QueueSettings } from './core/queue-settings.ts';
 import type { TransitionTable } from './core/transition-table.ts';
 import { decodeBatch, decodeFence, encodeFence } from './fact-codec.ts';
 import type { ItemStore, StoredPosition } from './item-store.ts';
-import type { LogDescription, LogRecord, PartitionLog } from './partition-log.ts';
+import type { LogRecord, PartitionLog } from './partition-log.ts';
+import { markOf } from './record-mark.ts';
+import type { SnapshotStore } from './snapshot-store.ts';
+import { bringWithinReach, checkTable } from './table-check.ts';
 
 export interface RecoveryOptions {
   readonly partition: number;
@@ -16,6 +19,7 @@ export interface RecoveryOptions {
   readonly log: Log;
   readonly records: PartitionLog;
   readonly store: ItemStore;
+  readonly snapshots: SnapshotStore;
   readonly transitions: TransitionTable;
   /** Of queues that were never configured. */
   readonly defaults: QueueSettings;
@@ -26,60 +30,43 @@ export interface Recovered {
   readonly logIdentity: string;
   readonly logBytes: number;
   readonly logBytesMax: number;
+  /** What the log's last record is known by. */
+  readonly mark: string | undefined;
 }
 
 /** Changes that are stored at once while a long log is replayed. */
 const replayedChangesMax = 20_000;
 
 /**
- * Takes a partition: raises the fence, loads the rows and replays the log behind them up to the fence.
+ * Takes a partition: raises the fence, loads the rows (or, where the log does not reach back to them, a snapshot) and
+ * replays the log behind them up to the fence.
  * Throws when rows and log do not belong together: it would rather not serve than skip something silently.
  */
 export async function recoverPartition(options: RecoveryOptions): Promise<Recovered> {
   const { records, store, clock, broker } = options;
   const before = await records.describe();
-  const stored = store.position();
-  checkPositions(options.partition, stored, before);
+  await checkTable(options, before);
   const fence: Fence = { version: 1, broker, at: clock.nowMs() };
   const epoch = await records.raiseFence(encodeFence(fence), before.lastFence);
+  // Only now: before the fence its owner might have purged the log further.
+  const log = await records.describe();
+  await bringWithinReach(options, log);
+  const stored = store.position();
   const table = loadTable(options, stored);
-  await replay({
-    ...options,
-    table,
-    logIdentity: before.identity,
-    from: table.applied.sequence + 1,
-    to: epoch,
-  });
+  const replay: Replay = { ...options, table, logIdentity: before.identity, mark: stored?.mark };
+  await replayLog(replay, epoch);
   if (table.applied.epoch !== epoch) {
     throw new Error(
       `partition ${options.partition}: the log's last fence is ${table.applied.epoch}, not ours (${epoch})`,
     );
   }
-  return { table, logIdentity: before.identity, logBytes: before.bytes, logBytesMax: before.bytesMax };
-}
-
-/** The rows may be behind the log, never ahead of it, and never of another log. */
-function checkPositions(partition: number, stored: StoredPosition | undefined, log: LogDescription): void {
-  const applied = stored?.applied.sequence ?? 0;
-  const place = `partition ${partition}`;
-  if (stored !== undefined && stored.logIdentity !== log.identity) {
-    throw new Error(
-      `${place}: the table belongs to a log made at ${stored.logIdentity}, the log was made at ${log.identity}. ` +
-        `Restore the stream, or move the table's folder away to begin from this log`,
-    );
-  }
-  if (applied > log.lastSequence) {
-    throw new Error(
-      `${place}: the table has applied record ${applied}, the log ends at ${log.lastSequence}: the log lost its tail. ` +
-        `Restore the stream, or move the table's folder away to begin from this log`,
-    );
-  }
-  if (log.firstSequence > applied + 1 && log.lastSequence > 0) {
-    throw new Error(
-      `${place}: the log begins at ${log.firstSequence}, the table ends at ${applied}: what lies between is gone. ` +
-        `Restore the table's folder or the stream`,
-    );
-  }
+  return {
+    table,
+    logIdentity: before.identity,
+    logBytes: log.bytes,
+    logBytesMax: log.bytesMax,
+    mark: replay.mark,
+  };
 }
 
 function loadTable(options: RecoveryOptions, stored: StoredPosition | undefined): PartitionTable {
@@ -99,18 +86,21 @@ function loadTable(options: RecoveryOptions, stored: StoredPosition | undefined)
 interface Replay extends RecoveryOptions {
   readonly table: PartitionTable;
   readonly logIdentity: string;
-  readonly from: number;
-  readonly to: number;
+  /** Of the last record that was applied. */
+  mark: string | undefined;
 }
 
-async function replay(options: Replay): Promise<void> {
+async function replayLog(replay: Replay, to: number): Promise<void> {
+  const { records, table } = replay;
   // Read in stretches, so that a long log is stored as it is replayed and memory stays flat.
   const stretch = 1_000;
-  for (let from = options.from; from <= options.to; from += stretch) {
-    const to = Math.min(options.to, from + stretch - 1);
-    await options.records.read(from, to, (record) => applyRecord(options, record));
-    options.table.takeEvents();
-    if (options.table.changeCount > replayedChangesMax) await storeChanges(options);
+  for (let from = table.appliedSequence + 1; from <= to; from += stretch) {
+    await records.read(from, Math.min(to, from + stretch - 1), (record) => {
+      applyRecord(replay, record);
+      replay.mark = markOf(record);
+    });
+    table.takeEvents();
+    if (table.changeCount > replayedChangesMax) await storeChanges(replay);
   }
 }
 
@@ -143,6 +133,7 @@ export function applyRecord(options: Pick<Replay, 'table' | 'log' | 'partition'>
 
 async function storeChanges(options: Replay): Promise<void> {
   const { changes, applied } = options.table.takeChanges();
-  await options.store.commit(changes, { applied, logIdentity: options.logIdentity });
+  const { logIdentity, mark } = options;
+  await options.store.commit(changes, { applied, logIdentity, ...(mark === undefined ? {} : { mark }) });
   options.table.stored();
 }

@@ -4,17 +4,22 @@ import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Fact } from './core/facts.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { StateEvent } from './core/state-event.ts';
-import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
+import { decideSweep, decideTime } from './core/time-decisions.ts';
 import { Turn } from './core/turn.ts';
 import { encodeBatch } from './fact-codec.ts';
+import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
+import { LogGauge } from './log-gauge.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { Recovered } from './partition-recovery.ts';
+import { Rests } from './rests.ts';
 import { WaitingLine } from './waiting-line.ts';
-import type { AfterCommit, Room, Waiter, Work } from './work.ts';
+import type { AfterCommit, Waiter, Work } from './work.ts';
 
 export interface PartitionOptions extends Recovered {
   readonly partition: number;
+  /** Name of this broker: it stands in the fences. */
+  readonly broker: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly records: PartitionLog;
@@ -47,18 +52,6 @@ const unstoredItemsMax = 50_000;
 
 const sweepEveryMs = 10_000;
 
-/** How full the log may be for each kind of work, as a share of its limit. */
-const roomShare: Readonly<Record<Room, number>> = {
-  'new-items': 0.8,
-  claims: 0.9,
-  // The rest is for fences: a partition that cannot raise one could never be owned again.
-  always: 0.98,
-  nothing: Number.POSITIVE_INFINITY,
-};
-
-/** What a record takes in the stream besides its batch (headers, subject, the stream's own), in bytes: rather too many. */
-const recordOverheadBytes = 256;
-
 /**
  * One partition that this process owns. Requests gather while an append is under way and go into the next one as a
  * group: one record, one fsync, for all of them. When nothing is under way a request goes at once.
@@ -66,9 +59,11 @@ const recordOverheadBytes = 256;
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #line: WaitingLine;
+  readonly #rests = new Rests();
+  /** How long the log is. */
+  readonly gauge: LogGauge;
   #inbox: Work[] = [];
   #inboxBytes = 0;
-  #logBytes: number;
   #running: Promise<void> | undefined;
   #storing: Promise<void> | undefined;
   #storedAtMs = 0;
@@ -82,7 +77,7 @@ export class Partition {
   constructor(options: PartitionOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options.clock);
-    this.#logBytes = options.logBytes;
+    this.gauge = new LogGauge(options);
     this.#durableIngest = options.table.applied.ingested;
     this.#schedule();
   }
@@ -102,7 +97,15 @@ export class Partition {
   /** False while nothing new should be taken in: the log is filling up, or too much waits. */
   get hasRoom(): boolean {
     const waits = Math.max(this.#inboxBytes / inboxBytesMax, this.#inbox.length / inboxWorkMax);
-    return this.#roomFor('new-items') && waits < 0.5;
+    return this.gauge.hasRoom('new-items') && waits < 0.5;
+  }
+
+  get records(): PartitionLog {
+    return this.#options.records;
+  }
+
+  get logIdentity(): string {
+    return this.#options.logIdentity;
   }
 
   /** How far plain publishes of this ingest stream are in the log for good: what stands before may be purged. */
@@ -123,6 +126,37 @@ export class Partition {
   /** Lets a dequeue that found nothing wait; false when too many do. */
   wait(waiter: Waiter, waitMs: number): boolean {
     return this.#line.join(waiter, waitMs);
+  }
+
+  /** Stores what is not stored yet; resolves once it has reached the disk. Requests are decided all the while. */
+  async settle(): Promise<void> {
+    await this.#storing;
+    await this.#atRest(async () => {
+      if (this.#storing === undefined) void this.#store();
+    });
+    await this.#storing;
+    if (this.#failed) throw new Error('the rows could not be stored');
+    await this.#options.store.flushed();
+  }
+
+  /**
+   * Raises a fence over the one in force, which may be purged then; whoever can do that owns the partition.
+   * @returns the new epoch
+   */
+  async renewFence(): Promise<number> {
+    await this.#atRest(async () => {
+      const data = await renewFence(this.#options);
+      this.gauge.addFence(data);
+    });
+    return this.#options.table.epoch;
+  }
+
+  /** Purges the log and takes note of its new size. Requests are decided all the while. */
+  async purgeLog(sequence: number): Promise<void> {
+    await this.#options.records.purge(sequence);
+    const { appendedBytes } = this.gauge;
+    const { bytes } = await this.#options.records.describe();
+    this.gauge.measured(bytes, appendedBytes);
   }
 
   /** Decides what was taken in, stores everything, and ends. */
@@ -150,6 +184,15 @@ export class Partition {
     for (const work of this.#inbox) work.refuse(notOwner);
     this.#inbox = [];
     this.#inboxBytes = 0;
+    this.#rests.end();
+  }
+
+  /** Does something while no record is under way and nothing is decided. A failure of it ends the ownership. */
+  #atRest(action: () => Promise<void>): Promise<void> {
+    const taken = this.#rests.add(action);
+    if (this.#ended) this.#rests.end();
+    else this.#wake();
+    return taken;
   }
 
   #wake(): void {
@@ -162,7 +205,7 @@ export class Partition {
       .finally(() => {
         this.#running = undefined;
         // What was submitted between the last look at the inbox and here found a run that was ending.
-        if (this.#inbox.length > 0) this.#wake();
+        if (this.#inbox.length > 0 || !this.#rests.isEmpty) this.#wake();
         else this.#schedule();
       });
   }
@@ -170,6 +213,7 @@ export class Partition {
   async #run(): Promise<void> {
     let more = true;
     while (!this.#ended && (more || this.#inbox.length > 0)) {
+      if (!this.#rests.isEmpty) await this.#rests.take();
       more = await this.#turn();
       if (this.#options.table.changeCount > unstoredItemsMax) await this.#storing;
       this.#storeWhenDue();
@@ -183,7 +227,7 @@ export class Partition {
     const sequence = table.appliedSequence + 1;
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
     const more = decideTime(turn);
-    const unswept = this.#sweepWhenDue(turn);
+    this.#sweepWhenDue(turn);
     const group = this.#takeGroup();
     const answers = this.#decideGroup(turn, group);
     const events = table.takeEvents();
@@ -199,7 +243,7 @@ export class Partition {
     }
     this.#line.commit();
     for (const answer of answers) answer();
-    return more || unswept;
+    return more;
   }
 
   async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
@@ -208,7 +252,7 @@ export class Partition {
     const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
     if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);
     this.#options.appended?.(this.#options.clock.monotonicMs() - startedMs, facts.length);
-    this.#logBytes += batch.length + recordOverheadBytes;
+    this.gauge.addBatch(batch);
     this.#options.table.advance(sequence, at);
     this.#durableIngest = this.#options.table.applied.ingested;
   }
@@ -239,17 +283,17 @@ export class Partition {
   #decideGroup(turn: Turn, group: readonly Work[]): AfterCommit[] {
     const answers: AfterCommit[] = [];
     for (const work of group) {
-      if (this.#roomFor(work.room)) answers.push(work.decide(turn));
+      if (this.gauge.hasRoom(work.room)) answers.push(work.decide(turn));
       else answers.push(() => work.refuse(logFull));
     }
     return answers;
   }
 
-  /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
+  /** Whoever waits at a queue that has something new is served in the same record. */
   #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
     const { table } = this.#options;
     const roomy = table.takeRoomy(turn.at);
-    if (!this.#roomFor('claims')) return;
+    if (!this.gauge.hasRoom('claims')) return;
     const served = new Set<string>();
     const serve = (queue: string): void => {
       if (served.has(queue) || !this.#line.has(queue)) return;
@@ -263,19 +307,11 @@ export class Partition {
     }
   }
 
-  #roomFor(room: Room): boolean {
-    const { logBytesMax } = this.#options;
-    return logBytesMax <= 0 || this.#logBytes < logBytesMax * roomShare[room];
-  }
-
-  /** @returns true when more than one record has room for is to be swept */
-  #sweepWhenDue(turn: Turn): boolean {
+  #sweepWhenDue(turn: Turn): void {
     const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - this.#sweptAtMs < sweepEveryMs) return decideMoreSweeps(turn);
+    if (nowMs - this.#sweptAtMs < sweepEveryMs) return;
     this.#sweptAtMs = nowMs;
     decideSweep(turn);
-    turn.table.tidy(turn.at);
-    return turn.table.unswept.size > 0;
   }
 
   #storeWhenDue(): void {
@@ -288,9 +324,11 @@ export class Partition {
   #store(): Promise<void> {
     const { table, store, logIdentity, clock } = this.#options;
     const { changes, applied } = table.takeChanges();
+    const { mark } = this.gauge;
+    const position = { applied, logIdentity, ...(mark === undefined ? {} : { mark }) };
     const finish = async (): Promise<void> => {
       try {
-        await store.commit(changes, { applied, logIdentity });
+        await store.commit(changes, position);
         table.stored();
         this.#storedAtMs = clock.monotonicMs();
         this.#storing = undefined;

@@ -18,4 +18,11 @@ export const queueSettings = {
     max: 2 ** 49,
     about: "most bytes of one partition's log",
   }),
+  snapshotIntervalMs: integer({
+    env: 'TRIVET_SNAPSHOT_INTERVAL_MS',
+    default: 3_600_000,
+    min: 1_000,
+    max: 604_800_000,
+    about: 'a partition that has changed is snapshotted after this many milliseconds at the latest',
+  }),
 } as const;

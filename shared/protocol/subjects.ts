@@ -39,6 +39,8 @@ export function subjectsFor(prefix: string) {
     ingest: (partition: number) => `${prefix}.ingest.${partition}.*`,
     ingestTransform: (partitions: number) =>
       `${prefix}.ingest.{{partition(${partitions},1)}}.{{wildcard(1)}}`,
+    /** Asks the owning broker for snapshots now, so that what was purged is gone from the logs, too. */
+    queueCompact: `${prefix}.queue-admin.compact`,
     /** Telemetry records that could not be accepted, with the reason. */
     telemetryDead: `${prefix}.telemetry-dead`,
   } as const;
@@ -51,6 +53,8 @@ export function streamsFor(prefix: string) {
   const upper = prefix.toUpperCase().replaceAll('.', '_');
   return {
     log: (partition: number) => `${upper}_LOG_${partition}`,
+    /** Object-store bucket with the snapshots of a partition's table. */
+    snapshots: (partition: number) => `${upper}_SNAPSHOTS_${partition}`,
     ingest: `${upper}_INGEST`,
     telemetry: `${upper}_TELEMETRY`,
     telemetryDead: `${upper}_TELEMETRY_DEAD`,

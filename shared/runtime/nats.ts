@@ -141,6 +141,21 @@ async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
   }
 }
 
+/** Calls `action` each time that a lost connection is there again; the returned function ends that. */
+export function onReconnect(nats: Nats, action: () => void): () => void {
+  let isWatching = true;
+  const watch = async (): Promise<void> => {
+    for await (const { type } of nats.connection.status()) {
+      if (!isWatching) return;
+      if (type === 'reconnect') action();
+    }
+  };
+  void watch();
+  return () => {
+    isWatching = false;
+  };
+}
+
 /** Called for each message; the library's own iteration would cost a promise for every one. */
 export function subscribe(
   nats: Nats,

@@ -1,5 +1,6 @@
 import { type TransitionTable, compileTable } from '#services/queue-broker/core/transition-table.ts';
 import { type Retention, defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
+import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
 import { type Recovered, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
@@ -26,6 +27,7 @@ export class VirtualWorld {
   readonly random: SeededRandom;
   readonly retention: Retention;
   readonly stream: VirtualStream;
+  readonly objects = new MemorySnapshots();
   readonly brokers: readonly VirtualBroker[];
   /** What broke without a fault of the world having caused it: always a bug. */
   readonly failures: Error[] = [];
@@ -74,7 +76,8 @@ export class VirtualWorld {
     const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
     const fate = () => ({ beforeMs: 0, afterMs: 0, fails: false });
     const store = openDisk({ rows, process: clock, fate });
-    return clock.until(recoverPartition({ ...this.recovery('copy'), clock, records, store }));
+    const snapshots = this.objects;
+    return clock.until(recoverPartition({ ...this.recovery('copy'), clock, records, store, snapshots }));
   }
 
   recovery(broker: string) {
@@ -167,7 +170,7 @@ export class VirtualBroker {
     const records = new VirtualLog({ stream: world.stream, world: world.clock, process, network });
     const store = openDisk({ rows: this.rows, process, fate: () => world.commitFate() });
     const shared = { ...world.recovery(this.name), clock: process, records, store };
-    const recovered = await recoverPartition(shared);
+    const recovered = await recoverPartition({ ...shared, snapshots: world.objects });
     if (process.hasEnded) return;
     this.#partition = new Partition({
       ...shared,

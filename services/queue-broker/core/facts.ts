@@ -210,4 +210,6 @@ export interface Fence {
   readonly version: 1;
   readonly broker: string;
   readonly at: number;
+  /** The owner raised it over its own: leases do not begin anew. */
+  readonly renewed?: true;
 }

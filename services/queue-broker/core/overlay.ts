@@ -31,7 +31,7 @@ export interface KeyChange {
   readonly entry: DedupEntry | null;
 }
 
-const emptyChanges = (): Changes => ({
+export const emptyChanges = (): Changes => ({
   items: new Map(),
   payloads: new Map(),
   dedup: new Map(),

@@ -229,11 +229,11 @@ export class PartitionTable {
     this.#applied = { ...this.#applied, sequence, at: Math.max(at, this.#applied.at) };
   }
 
-  /** A new owner's fence: its sequence is the epoch. */
+  /** A fence: its sequence is the epoch. With a new owner leases begin anew. */
   beginEpoch(sequence: number, fence: Fence): void {
     const at = Math.max(fence.at, this.#applied.at);
     this.#applied = { ...this.#applied, sequence, at, epoch: sequence };
-    this.#items.renewLeases(at);
+    if (fence.renewed !== true) this.#items.renewLeases(at);
   }
 
   /** Takes in one stored item at start: indexes it, changes nothing. `loaded` follows the last one. */

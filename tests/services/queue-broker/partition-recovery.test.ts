@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Batch } from '#services/queue-broker/core/facts.ts';
 import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { encodeBatch, encodeFence } from '#services/queue-broker/fact-codec.ts';
+import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError } from '#services/queue-broker/partition-log.ts';
 import { applyRecord, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
@@ -26,7 +27,9 @@ function place() {
   const stream = new VirtualStream();
   const store = new MemoryStore();
   const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
-  const options = { partition: 0, broker: 'a', clock, log: silent, records, store, transitions };
+  const snapshots = new MemorySnapshots();
+  const shared = { partition: 0, broker: 'a', clock, log: silent, records, store };
+  const options = { ...shared, snapshots, transitions };
   const recover = (identity?: string) =>
     clock.until(
       recoverPartition({
@@ -35,7 +38,7 @@ function place() {
         records: identity === undefined ? records : { ...renamed(records, identity) },
       }),
     );
-  return { clock, stream, store, recover };
+  return { clock, stream, store, snapshots, records, shared, recover };
 }
 
 /** The same log under another identity, as a stream that was made anew has one. */
@@ -125,6 +128,7 @@ test('of two brokers that take a partition at once, one is told so and the other
       log: silent,
       records: new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork }),
       store: new MemoryStore(),
+      snapshots: new MemorySnapshots(),
       transitions,
       defaults: defaultSettings,
     }),

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError } from '#services/queue-broker/partition-log.ts';
 import { recoverPartition } from '#services/queue-broker/partition-recovery.ts';
@@ -20,8 +21,9 @@ async function owned(holds: () => boolean = () => true) {
   const stream = new VirtualStream();
   const store = new MemoryStore();
   const records = new VirtualLog({ stream, world: clock, process: clock, network: calmNetwork });
-  const shared = { partition: 0, clock, log: createLog('test', 'silent'), records, store };
-  const recovery = { ...shared, broker: 'a', transitions, defaults: defaultSettings };
+  const shared = { partition: 0, broker: 'a', clock, log: createLog('test', 'silent'), records, store };
+  const snapshots = new MemorySnapshots();
+  const recovery = { ...shared, snapshots, transitions, defaults: defaultSettings };
   const recovered = await clock.until(recoverPartition(recovery));
   const losses: unknown[] = [];
   const partition = new Partition({

@@ -74,6 +74,8 @@ export class QueueModel {
       const fence = decodeFence(record.data, record.sequence);
       this.#epoch = record.sequence;
       this.at = Math.max(this.at, fence.at);
+      // The owner itself: its workers had somebody to extend their leases with all the time.
+      if (fence.renewed === true) return;
       for (const item of this.items.values())
         if (item.lease !== undefined) item.lease = { ...item.lease, expiresAt: this.at + item.lease.leaseMs };
       return;

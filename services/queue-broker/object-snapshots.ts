@@ -1,0 +1,112 @@
+import type { Streams } from '#shared/protocol/subjects.ts';
+import { JetStreamApiError, type Nats, type ObjectStore, StorageType } from '#shared/runtime/nats.ts';
+import { SnapshotFault, type SnapshotStore } from './snapshot-store.ts';
+
+export interface ObjectSnapshotsOptions {
+  readonly nats: Nats;
+  readonly streams: Streams;
+  readonly partition: number;
+  readonly replicas: number;
+}
+
+/** Bytes of one message of an object: few fsyncs, and no append waits long behind one on the connection. */
+const chunkBytes = 262_144;
+const putTimeoutMs = 10_000;
+
+/**
+ * Snapshots in a bucket of the NATS object store, one for each partition: what a put that never ended has left can
+ * only be told from one that is under way by knowing that nobody else writes here. The bucket is made when it is
+ * first written to.
+ */
+export class ObjectSnapshots implements SnapshotStore {
+  readonly #options: ObjectSnapshotsOptions;
+  readonly #bucket: string;
+  #opened: ObjectStore | undefined;
+
+  constructor(options: ObjectSnapshotsOptions) {
+    this.#options = options;
+    this.#bucket = options.streams.snapshots(options.partition);
+  }
+
+  async list(): Promise<readonly string[]> {
+    const bucket = await this.#open();
+    return bucket === undefined ? [] : (await bucket.list()).map(({ name }) => name);
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    const { nats, replicas } = this.#options;
+    this.#opened ??= await nats.objm.create(this.#bucket, { replicas, storage: StorageType.File });
+    const meta = { name, options: { max_chunk_size: chunkBytes } };
+    await this.#opened.putBlob(meta, bytes, { timeout: putTimeoutMs });
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    const bucket = await this.#open();
+    if (bucket === undefined) return undefined;
+    const info = await bucket.info(name);
+    if (info === null || info.deleted) return undefined;
+    // Checked first: the library would wait for ever for the messages of an object that are not there.
+    const held = await this.#chunks(info.nuid);
+    if (held !== info.chunks) throw new SnapshotFault(`${name} has ${held} of its ${info.chunks} messages`);
+    const bytes = await bucket.getBlob(name).catch((error: unknown) => {
+      if (error instanceof Error && /digests do not match/.test(error.message))
+        throw new SnapshotFault(`${name} is damaged`, { cause: error });
+      throw error;
+    });
+    return bytes ?? undefined;
+  }
+
+  async remove(names: readonly string[]): Promise<void> {
+    const bucket = await this.#open();
+    if (bucket === undefined) return;
+    const manager = await this.#options.nats.manager();
+    for (const name of names) {
+      await bucket.delete(name);
+      // What tells that it was deleted would stay for ever, and names are not used again.
+      await manager.streams.purge(this.#stream, { filter: `$O.${this.#bucket}.M.${base64url(name)}` });
+    }
+  }
+
+  async tidy(): Promise<void> {
+    const bucket = await this.#open();
+    if (bucket === undefined) return;
+    const manager = await this.#options.nats.manager();
+    const info = await manager.streams.info(this.#stream, { subjects_filter: this.#chunkSubject('*') });
+    // Listed after the messages: what is whole by then is known by its name.
+    const known = new Set((await bucket.list()).map(({ nuid }) => this.#chunkSubject(nuid)));
+    for (const subject of Object.keys(info.state.subjects ?? {}))
+      if (!known.has(subject)) await manager.streams.purge(this.#stream, { filter: subject });
+  }
+
+  get #stream(): string {
+    return `OBJ_${this.#bucket}`;
+  }
+
+  #chunkSubject(nuid: string): string {
+    return `$O.${this.#bucket}.C.${nuid}`;
+  }
+
+  async #chunks(nuid: string): Promise<number> {
+    const subject = this.#chunkSubject(nuid);
+    const manager = await this.#options.nats.manager();
+    const info = await manager.streams.info(this.#stream, { subjects_filter: subject });
+    return info.state.subjects?.[subject] ?? 0;
+  }
+
+  /** The bucket, or undefined while nothing was ever written to it. */
+  async #open(): Promise<ObjectStore | undefined> {
+    if (this.#opened !== undefined) return this.#opened;
+    const { nats } = this.#options;
+    const manager = await nats.manager();
+    const known = await manager.streams.info(this.#stream).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+      throw error;
+    });
+    if (known !== undefined) this.#opened = await nats.objm.open(this.#bucket, false);
+    return this.#opened;
+  }
+}
+
+/** As the object store writes names in its subjects: with padding. */
+const base64url = (name: string): string =>
+  Buffer.from(name).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
