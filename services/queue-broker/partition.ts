@@ -4,7 +4,7 @@ import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Fact } from './core/facts.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { StateEvent } from './core/state-event.ts';
-import { decideSweep, decideTime } from './core/time-decisions.ts';
+import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
 import { Turn } from './core/turn.ts';
 import { encodeBatch } from './fact-codec.ts';
 import { renewFence } from './fence-renewal.ts';
@@ -227,7 +227,7 @@ export class Partition {
     const sequence = table.appliedSequence + 1;
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
     const more = decideTime(turn);
-    this.#sweepWhenDue(turn);
+    const unswept = this.#sweepWhenDue(turn);
     const group = this.#takeGroup();
     const answers = this.#decideGroup(turn, group);
     const events = table.takeEvents();
@@ -243,7 +243,7 @@ export class Partition {
     }
     this.#line.commit();
     for (const answer of answers) answer();
-    return more;
+    return more || unswept;
   }
 
   async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
@@ -289,7 +289,7 @@ export class Partition {
     return answers;
   }
 
-  /** Whoever waits at a queue that has something new is served in the same record. */
+  /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
   #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
     const { table } = this.#options;
     const roomy = table.takeRoomy(turn.at);
@@ -307,11 +307,14 @@ export class Partition {
     }
   }
 
-  #sweepWhenDue(turn: Turn): void {
+  /** @returns true when more than one record has room for is to be swept */
+  #sweepWhenDue(turn: Turn): boolean {
     const nowMs = this.#options.clock.monotonicMs();
-    if (nowMs - this.#sweptAtMs < sweepEveryMs) return;
+    if (nowMs - this.#sweptAtMs < sweepEveryMs) return decideMoreSweeps(turn);
     this.#sweptAtMs = nowMs;
     decideSweep(turn);
+    turn.table.tidy(turn.at);
+    return turn.table.unswept.size > 0;
   }
 
   #storeWhenDue(): void {
