@@ -1,5 +1,6 @@
 import type { QueueOperation } from '#shared/protocol/queue-schemas.ts';
 import { adminOperations } from './admin-operations.ts';
+import { editingOperations } from './editing-operations.ts';
 import { leasedOperations } from './leased-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
@@ -7,4 +8,4 @@ import { readingOperations } from './reading-operations.ts';
 /** Every operation whose body is a plain request; `enqueue`, `enqueue-many` and `dequeue` have paths of their own. */
 export const queueOperations: Readonly<
   Record<Exclude<QueueOperation, 'enqueue' | 'enqueue-many' | 'dequeue'>, Operation>
-> = { ...leasedOperations, ...readingOperations, ...adminOperations };
+> = { ...leasedOperations, ...readingOperations, ...adminOperations, ...editingOperations };

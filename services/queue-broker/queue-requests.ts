@@ -51,6 +51,7 @@ const optionHeaders = {
   expires: 'Trivet-Expires',
   group: 'Trivet-Group',
   key: 'Nats-Msg-Id',
+  onDuplicate: 'Trivet-On-Duplicate',
 } as const;
 
 const carriedApart = /^(nats-|content-type$|accept$)/i;

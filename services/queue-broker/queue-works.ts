@@ -159,13 +159,20 @@ const enqueuedView = (answer: EnqueueAnswer) => ({
   state: answer.state,
   priority: priorities[answer.band] ?? 'normal',
   duplicate: answer.duplicate,
+  ...replacedField(answer),
 });
+
+const replacedField = ({ replaced }: EnqueueAnswer) => (replaced === undefined ? {} : { replaced });
 
 // Ids, states and times hold nothing that JSON must escape.
 
 const enqueuedManyView: View<EnqueueAnswer> = {
-  value: ({ id, state, duplicate }) => ({ id, state, duplicate }),
-  json: ({ id, state, duplicate }) => `{"id":"${id}","state":"${state}","duplicate":${duplicate}}`,
+  value: (answer) => {
+    const { id, state, duplicate } = answer;
+    return { id, state, duplicate, ...replacedField(answer) };
+  },
+  json: ({ id, state, duplicate, replaced }) =>
+    `{"id":"${id}","state":"${state}","duplicate":${duplicate}${replaced === true ? ',"replaced":true' : ''}}`,
 };
 
 export const completedView: View<SettledAnswer> = {

@@ -19,6 +19,10 @@ export const UserHeaders = Type.Record(KeyText(128), Type.String({ maxLength: li
   'x-expected': 'an object of at most 32 strings, with names of 1 to 128 characters',
 });
 
+/** What an `enqueue` means whose key stands for an item already. */
+export const onDuplicates = ['keep', 'replace', 'debounce'] as const;
+export type OnDuplicate = (typeof onDuplicates)[number];
+
 /** What an enqueued item may ask for besides its payload. */
 export const itemOptions = {
   priority: Type.Optional(QueuePriority),
@@ -30,5 +34,6 @@ export const itemOptions = {
   expires: Type.Optional(Duration),
   group: Type.Optional(Key),
   key: Type.Optional(Key),
+  onDuplicate: Type.Optional(Word(onDuplicates)),
   headers: Type.Optional(UserHeaders),
 };

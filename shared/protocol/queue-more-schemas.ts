@@ -94,7 +94,7 @@ export type WorkerView = Static<typeof WorkerView>;
 export const childFailures = ['fail', 'continue', 'wait'] as const;
 export type OnChildFailure = (typeof childFailures)[number];
 
-const { key: _key, ...childOptions } = itemOptions;
+const { key: _key, onDuplicate: _onDuplicate, ...childOptions } = itemOptions;
 const family = {
   payload: Type.Unknown(),
   onChildFailure: Type.Optional(Word(childFailures)),

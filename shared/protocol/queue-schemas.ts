@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Duration, ItemId, Key, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
+import { Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
 
 export { Backoff, QueuePriority, UserHeaders, itemOptions, priorities } from './queue-item-options.ts';
@@ -126,6 +127,7 @@ export const queueRequests = {
   cancel: Get,
   replay: Replay,
   reprioritize: Reprioritize,
+  update: Update,
   pause: Empty,
   resume: Empty,
 } as const satisfies Record<string, TSchema>;
@@ -152,6 +154,8 @@ export const Enqueued = Type.Object({
   state: QueueStatus,
   priority: QueuePriority,
   duplicate: Type.Boolean(),
+  /** The item that the key stands for was changed. */
+  replaced: Type.Optional(Type.Boolean()),
 });
 export type Enqueued = Static<typeof Enqueued>;
 

@@ -26,7 +26,13 @@ const Keep = Strict({
   bytes: resettable(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 });
 
-const { delay: _delay, runAt: _runAt, key: _key, ...scheduledOptions } = itemOptions;
+const {
+  delay: _delay,
+  runAt: _runAt,
+  key: _key,
+  onDuplicate: _onDuplicate,
+  ...scheduledOptions
+} = itemOptions;
 
 export const Schedule = Strict({
   cron: Type.String({ minLength: 1, maxLength: limits.cronLengthMax }),

@@ -65,6 +65,8 @@ const comesFrom: Readonly<Record<string, readonly string[]>> = {
   cancelled: ['scheduled', 'blocked', 'pending', 'processing', 'retry'],
   replayed: ['failed'],
   reprioritized: ['scheduled', 'blocked', 'pending', 'retry'],
+  updated: ['scheduled', 'blocked', 'pending', 'retry'],
+  replaced: ['scheduled', 'blocked', 'pending', 'retry'],
 };
 
 /** The header that every record of a broker carries. */
@@ -191,7 +193,7 @@ class Auditor {
       if (sequence <= (item.tokens.at(-1) ?? 0)) this.#fault(`the token of item ${item.id} did not grow`);
       item.tokens.push(sequence);
     }
-    item.state = nextState(item.state, fact);
+    item.state = nextState(item.state, fact, this.#at);
     if (terminal.has(item.state)) item.ends += 1;
     if (fact.kind === 'replayed') item.ends = 0;
   }
@@ -202,7 +204,8 @@ class Auditor {
     const queue = String(fact['queue']);
     const key = typeof fact['key'] === 'string' ? fact['key'] : undefined;
     const name = `${queue}\n${key}`;
-    if (key !== undefined && this.#keys.has(name))
+    const supersedes = typeof fact['supersedes'] === 'number' ? this.#idOf(fact['supersedes']) : undefined;
+    if (key !== undefined && this.#keys.get(name) !== supersedes)
       this.#fault(`key ${key} of queue ${queue} stands for ${this.#keys.get(name)} and for ${id}`);
     if (key !== undefined) this.#keys.set(name, id);
     const refused = fact['refused'] !== undefined;
@@ -228,7 +231,7 @@ class Auditor {
   }
 }
 
-function nextState(state: string, fact: Fact): string {
+function nextState(state: string, fact: Fact, at: number): string {
   const again = fact['mayRetry'] === true;
   switch (fact.kind) {
     case 'claimed':
@@ -244,6 +247,10 @@ function nextState(state: string, fact: Fact): string {
     case 'due':
     case 'replayed':
       return 'pending';
+    case 'updated':
+    case 'replaced':
+      if (state === 'blocked' || typeof fact['runAt'] !== 'number') return state;
+      return fact['runAt'] > at ? 'scheduled' : 'pending';
     case 'expired':
       return 'failed';
     case 'cancelled':

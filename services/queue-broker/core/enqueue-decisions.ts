@@ -1,6 +1,7 @@
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import { decideReplace, isWaiting } from './edit-decisions.ts';
 import type { Enqueued } from './facts.ts';
 import { itemId } from './item.ts';
 import type { ItemOptions } from './item-options.ts';
@@ -22,14 +23,18 @@ export interface EnqueueAnswer {
   readonly queue: string;
   readonly state: QueueStatus;
   readonly band: number;
+  /** No new item was made. */
   readonly duplicate: boolean;
+  /** The item that the key stands for was changed. */
+  readonly replaced?: true;
 }
 
 /** Admits an item, or answers with the one that its key stands for. */
 export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<EnqueueAnswer> {
   const { queue, options } = request;
-  const duplicate = knownDuplicate(turn, request);
-  if (duplicate !== undefined) return accept(duplicate);
+  const known = options.key === undefined ? undefined : turn.table.duplicateOf(queue, options.key, turn.at);
+  const answer = known === undefined ? undefined : decideDuplicate(turn, request, known);
+  if (answer !== undefined) return answer;
   if (request.payload.length > payloadBytesMax) {
     return refuse(
       'payload_too_large',
@@ -39,7 +44,7 @@ export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<Enque
       },
     );
   }
-  const fact = enqueuedFact(turn, request);
+  const fact = enqueuedFact(turn, request, known);
   turn.emit(fact);
   const item = turn.table.item(fact.order);
   return accept({
@@ -51,23 +56,29 @@ export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<Enque
   });
 }
 
-// A repeated enqueue is not a second item: the client may have lost our first reply.
-function knownDuplicate(turn: Turn, { queue, options }: EnqueueRequest): EnqueueAnswer | undefined {
-  if (options.key === undefined) return undefined;
-  const order = turn.table.duplicateOf(queue, options.key, turn.at);
-  if (order === undefined) return undefined;
+/** What becomes of an item whose key stands for another one already; undefined when it becomes an item all the same. */
+function decideDuplicate(
+  turn: Turn,
+  request: EnqueueRequest,
+  order: number,
+): Result<EnqueueAnswer> | undefined {
+  const { queue, options } = request;
+  const id = itemId(turn.partition, order);
   const item = turn.table.item(order);
-  return {
-    id: itemId(turn.partition, order),
-    queue,
+  // A repeated enqueue is not a second item: the client may have lost our first reply.
+  if ((options.onDuplicate ?? 'keep') === 'keep') {
     // The item may be gone already, by its retention: it was final then.
-    state: item?.state ?? 'done',
-    band: item?.band ?? options.band,
-    duplicate: true,
-  };
+    const { state, band } = item ?? { state: 'done', band: options.band };
+    return accept({ id, queue, state, band, duplicate: true });
+  }
+  if (item === undefined || !isWaiting(item.state)) return undefined;
+  const fault = decideReplace(turn, item, request);
+  if (fault !== undefined) return { ok: false, error: fault };
+  const state = turn.table.item(order)?.state ?? item.state;
+  return accept({ id, queue, state, band: options.band, duplicate: true, replaced: true });
 }
 
-function enqueuedFact(turn: Turn, request: EnqueueRequest): Enqueued {
+export function enqueuedFact(turn: Turn, request: EnqueueRequest, supersedes: number | undefined): Enqueued {
   const { options } = request;
   const settings = turn.table.settingsOf(request.queue);
   const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
@@ -86,6 +97,7 @@ function enqueuedFact(turn: Turn, request: EnqueueRequest): Enqueued {
     ...(options.expiresMs === undefined ? {} : { expiresAt: turn.at + options.expiresMs }),
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.key === undefined ? {} : { key: options.key, dedupUntil: turn.at + settings.dedupWindowMs }),
+    ...(supersedes === undefined ? {} : { supersedes }),
     ...(request.contentType === undefined ? {} : { contentType: request.contentType }),
     ...(options.headers === undefined ? {} : { headers: options.headers }),
     ...(request.refused === undefined ? {} : { refused: request.refused }),

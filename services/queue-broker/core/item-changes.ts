@@ -30,8 +30,8 @@ type Draft = { -readonly [K in keyof Item]: Item[K] };
 export function changed(item: Item, transition: Transition, change: Change, readyOrder: number): Item {
   const next: Draft = { ...item };
   for (const action of transition.actions) actions[action](next, change, readyOrder);
-  const extended = item.state === 'processing' && transition.target === 'processing';
-  if (extended) return next;
+  // An extended lease, a later time: no change of state, and so nothing for the history.
+  if (item.state === transition.target) return next;
   next.state = transition.target;
   next.transitions = withTransition(item, {
     at: change.at,

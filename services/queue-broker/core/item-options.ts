@@ -1,6 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { delayMsMax } from '#shared/protocol/limits.ts';
+import type { OnDuplicate } from '#shared/protocol/queue-item-options.ts';
 import { type EnqueueOptions, priorities } from '#shared/protocol/queue-schemas.ts';
 import { timeMs } from '#shared/protocol/times.ts';
 import type { Backoff } from './retry-policy.ts';
@@ -16,6 +17,8 @@ export interface ItemOptions {
   readonly expiresMs?: number;
   readonly group?: string;
   readonly key?: string;
+  /** Default: keep. */
+  readonly onDuplicate?: OnDuplicate;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -26,6 +29,10 @@ export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
   if (options.delay !== undefined && options.runAt !== undefined) {
     return refuseField('runAt', 'cannot stand beside delay');
   }
+  if (options.onDuplicate !== undefined && options.key === undefined)
+    return refuseField('onDuplicate', 'needs a key');
+  if (options.onDuplicate === 'debounce' && options.delay === undefined)
+    return refuseField('delay', 'is missing: it says how long debounce waits');
   for (const name of ['delay', 'timeout', 'expires'] as const) {
     const given = options[name];
     const ms = given === undefined ? undefined : durationMs(given);
@@ -51,7 +58,7 @@ function withDefaults(
   backoff: Backoff | undefined,
   runAt: number | undefined,
 ): ItemOptions {
-  const { maxAttempts, delay, timeout, expires, group, key, headers } = options;
+  const { maxAttempts, delay, timeout, expires, group, key, onDuplicate, headers } = options;
   return {
     band: options.priority === undefined ? defaultBand : priorities.indexOf(options.priority),
     ...(maxAttempts === undefined ? {} : { attemptsMax: maxAttempts }),
@@ -62,6 +69,7 @@ function withDefaults(
     ...(expires === undefined ? {} : { expiresMs: durationMs(expires) ?? 0 }),
     ...(group === undefined ? {} : { group }),
     ...(key === undefined ? {} : { key }),
+    ...(onDuplicate === undefined ? {} : { onDuplicate }),
     ...(headers === undefined ? {} : { headers }),
   };
 }

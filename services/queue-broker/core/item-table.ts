@@ -195,7 +195,7 @@ export class ItemTable {
     const queue = this.index(before.queue);
     queue.moved(before, after, event === 'RELEASE');
     this.#leave(before, after);
-    this.#put(after);
+    this.#put(after, before);
     if (after.state === before.state) return after;
     this.#events.push(stateEvent(before, after, at));
     if (isFinal(after.state)) this.sweep(queue, at, sweptPerFinish);
@@ -210,7 +210,7 @@ export class ItemTable {
   /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */
   edit(before: Item, after: Item): void {
     this.index(before.queue).moved(before, after);
-    this.#put(after);
+    this.#put(after, before);
   }
 
   /** Moves an item to another band, at its end. */
@@ -284,18 +284,18 @@ export class ItemTable {
     else this.#claims.set(claim, live);
   }
 
-  #put(item: Item): void {
+  #put(item: Item, before?: Item): void {
     this.#overlay.putItem(item);
-    this.#track(item);
+    this.#track(item, before);
   }
 
-  #track(item: Item): void {
+  #track(item: Item, before?: Item): void {
     if (item.state === 'processing') this.#leased.set(item.order, item);
     const claim = item.lease?.claim;
     if (claim !== undefined && this.#claims.get(claim)?.includes(item.order) !== true) {
       this.#claims.set(claim, [...(this.#claims.get(claim) ?? []), item.order]);
     }
-    this.#wakes.add(item);
+    this.#wakes.add(item, before);
   }
 
   #takeReadyOrder(): number {

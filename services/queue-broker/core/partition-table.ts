@@ -2,6 +2,7 @@ import type { Applied } from './applied.ts';
 import { CapacityIndex } from './capacity-index.ts';
 import type { Claimed, Completed, Fact, Fence } from './facts.ts';
 import type { Item, Lease } from './item.ts';
+import { applyEdit } from './item-edits.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import type { QueueIndex } from './queue-index.ts';
@@ -205,6 +206,9 @@ export class PartitionTable {
         return undefined;
       case 'reprioritized':
         return items.reprioritize(fact.order, fact.band);
+      case 'updated':
+      case 'replaced':
+        return applyEdit(items, this.#overlay, fact, at);
       case 'ingested':
         this.#applied = { ...this.#applied, ingested: { stream: fact.stream, sequence: fact.sequence } };
         return undefined;

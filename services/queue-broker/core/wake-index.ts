@@ -9,10 +9,14 @@ export class WakeIndex {
   /** (time, order). A lease's order is negative: most leases end before their time, and that is then seen cheaply. */
   readonly #entries = new NumberHeap();
 
-  /** Notes the moment at which `item`, as it is now, will change. */
-  add(item: Item): void {
+  /** Notes the moment at which `item`, as it is now, will change. @param before what it was, if it was known */
+  add(item: Item, before?: Item): void {
     const at = wakeAt(item);
-    if (at !== undefined) this.#entries.push(at, item.state === 'processing' ? -item.order : item.order);
+    if (at === undefined) return;
+    if (item.state === 'processing') return this.#entries.push(at, -item.order);
+    // A waiting item whose moment is put off, which debounce may do without end: its entry is put off when it comes up.
+    if (before?.state === item.state && (wakeAt(before) ?? Number.POSITIVE_INFINITY) <= at) return;
+    this.#entries.push(at, item.order);
   }
 
   /** The next moment, or undefined. May be early, never late. */
@@ -39,8 +43,11 @@ export class WakeIndex {
       if (at === undefined || order === undefined || at > nowMs) break;
       this.#entries.shift();
       const item = order < 0 ? leased(-order) : find(order);
+      const changesAt = item === undefined ? undefined : wakeAt(item);
       // An entry is stale when the item has moved on; its new moment has an entry of its own.
-      if (item !== undefined && wakeAt(item) === at) woken.set(item.order, item);
+      if (item === undefined || changesAt === undefined) continue;
+      if (changesAt === at) woken.set(item.order, item);
+      else if (changesAt > at && item.state !== 'processing') this.#entries.push(changesAt, order);
     }
     return [...woken.values()];
   }

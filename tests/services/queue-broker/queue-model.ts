@@ -1,4 +1,11 @@
-import type { Claimed, Enqueued, Fact, Failed } from '#services/queue-broker/core/facts.ts';
+import type {
+  Claimed,
+  Enqueued,
+  Fact,
+  Failed,
+  Replaced,
+  Updated,
+} from '#services/queue-broker/core/facts.ts';
 import { decodeBatch, decodeFence } from '#services/queue-broker/fact-codec.ts';
 import type { LogRecord } from '#services/queue-broker/partition-log.ts';
 import type { Submitted } from './submitted.ts';
@@ -7,11 +14,13 @@ import type { Submitted } from './submitted.ts';
 export interface ModelItem {
   readonly order: number;
   readonly queue: string;
-  readonly payload: string;
+  payload: string;
+  /** Every payload that it ever had. */
+  readonly payloads: Set<string>;
   readonly key: string | undefined;
-  readonly attemptsMax: number;
+  attemptsMax: number;
   expiresAt: number;
-  readonly timeoutMs: number;
+  timeoutMs: number;
   state: 'scheduled' | 'pending' | 'processing' | 'retry' | 'done' | 'failed' | 'cancelled';
   band: number;
   attempt: number;
@@ -35,6 +44,8 @@ export interface ModelRetention {
   readonly done: { readonly ageMs: number; readonly count: number };
   readonly failed: { readonly ageMs: number };
 }
+
+const waits = ({ state }: ModelItem) => state === 'scheduled' || state === 'pending' || state === 'retry';
 
 const agingMs = 300_000;
 const isFinal = ({ state }: ModelItem) => state === 'done' || state === 'failed' || state === 'cancelled';
@@ -216,6 +227,9 @@ export class QueueModel {
         item.place = this.#place();
         return;
       }
+      case 'updated':
+      case 'replaced':
+        return this.#edit(fact);
       case 'queue-paused':
         must(
           this.#submitted.has(fact.paused ? 'pause' : 'resume', fact.queue),
@@ -241,23 +255,24 @@ export class QueueModel {
     if (fact.key !== undefined) {
       const name = `${fact.queue} ${fact.key}`;
       const known = this.#keys.get(name);
-      must(
-        known === undefined || known.until <= this.at,
-        `key ${name} stands for item ${known?.order} and item ${fact.order}`,
-      );
+      const since = known === undefined || known.until <= this.at ? undefined : known.order;
+      must(since === fact.supersedes, `key ${name} stands for item ${known?.order} and item ${fact.order}`);
+      const held = since === undefined ? undefined : this.items.get(since);
+      must(held === undefined || !waits(held), `item ${since} waits and yet lost its key ${name}`);
       must((fact.dedupUntil ?? 0) > this.at, `key ${name} stands for nothing`);
       this.#keys.set(name, { order: fact.order, until: fact.dedupUntil ?? 0 });
     }
-    const waits = fact.runAt !== undefined && fact.runAt > this.at;
+    const isLater = fact.runAt !== undefined && fact.runAt > this.at;
     const item: ModelItem = {
       order: fact.order,
       queue: fact.queue,
       payload,
+      payloads: new Set([payload]),
       key: fact.key,
       attemptsMax: fact.attemptsMax,
       expiresAt: fact.expiresAt ?? Number.POSITIVE_INFINITY,
       timeoutMs: fact.timeoutMs ?? Number.POSITIVE_INFINITY,
-      state: waits ? 'scheduled' : 'pending',
+      state: isLater ? 'scheduled' : 'pending',
       band: fact.band,
       attempt: 0,
       runAt: fact.runAt ?? 0,
@@ -334,6 +349,35 @@ export class QueueModel {
     );
     must(item.runAt <= this.at, `item ${order} is due before its time`);
     this.#makeReady(item);
+  }
+
+  /** What an edit does not name stays; what a replacement does not name is gone. */
+  #edit(fact: Updated | Replaced): void {
+    const item = this.#live(fact.order);
+    const { content, band, runAt } = fact;
+    must(item.state !== 'processing', `item ${fact.order} is edited while somebody works on it`);
+    const payload = content === undefined ? undefined : new TextDecoder().decode(content.payload);
+    const delayMs = runAt === undefined ? 'none' : runAt - this.at;
+    const asked =
+      fact.kind === 'updated'
+        ? this.#submitted.has('update', fact.order, payload ?? 'none', delayMs)
+        : this.#submitted.has('replace', `${item.queue} ${item.key}`, payload ?? '', delayMs);
+    must(asked, `nobody asked for item ${fact.order} to be ${fact.kind} with ${payload} in ${delayMs} ms`);
+    if (payload !== undefined) item.payload = payload;
+    item.payloads.add(item.payload);
+    const goes = fact.kind === 'replaced';
+    item.attemptsMax = fact.attemptsMax ?? item.attemptsMax;
+    item.timeoutMs = fact.timeoutMs ?? (goes ? Number.POSITIVE_INFINITY : item.timeoutMs);
+    item.expiresAt = fact.expiresAt ?? (goes ? Number.POSITIVE_INFINITY : item.expiresAt);
+    must(item.attemptsMax > item.attempt, `item ${fact.order} waits and has no attempt left`);
+    if (band !== undefined && band !== item.band) {
+      item.band = band;
+      item.place = this.#place();
+    }
+    if (runAt === undefined) return;
+    if (runAt <= this.at) return this.#makeReady(item);
+    item.state = 'scheduled';
+    item.runAt = runAt;
   }
 
   #replay(order: number): void {

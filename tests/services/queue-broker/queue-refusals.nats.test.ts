@@ -30,6 +30,16 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   cancel: { id },
   replay: { id },
   reprioritize: { id, priority: 'low' },
+  update: {
+    id,
+    payload: 1,
+    priority: 'low',
+    delay: '1s',
+    maxAttempts: 1,
+    backoff: 'fixed:1s',
+    timeout: '1s',
+    expires: '1s',
+  },
   pause: {},
   resume: {},
 };
@@ -65,6 +75,8 @@ const fullItems: Readonly<Record<keyof typeof batchItems, object>> = {
     timeout: '1s',
     expires: '1s',
     group: 'g',
+    key: 'k',
+    onDuplicate: 'debounce',
     headers: { a: 'b' },
   },
   complete: { ...item, result: 1 },
@@ -120,6 +132,7 @@ const badHeaders: Readonly<Record<string, readonly string[]>> = {
   'Trivet-Timeout': ['0s', 'x', '999999999999d'],
   'Trivet-Expires': ['0', 'never', '999999999999d'],
   'Trivet-Group': ['g'.repeat(257)],
+  'Trivet-On-Duplicate': ['drop', 'keep'],
   'Nats-Msg-Id': ['k'.repeat(257)],
   'Trivet-Prioritty': ['high'],
   'trivet-priority': ['high'],
@@ -141,6 +154,38 @@ test('delay and run-at exclude each other, and headers of the user have their li
   expect(await queue.ask('bad-headers', 'enqueue', 1, many)).toMatchObject(refusal('headers'));
   const long = await queue.ask('bad-headers', 'enqueue', 1, { Long: 'x'.repeat(1_025) });
   expect(long).toMatchObject(refusal('headers.Long'));
+});
+
+test('what to do with a duplicate needs a key, and debounce a delay', async () => {
+  const values = { 'Trivet-On-Duplicate': 'debounce', 'Nats-Msg-Id': 'k' };
+  expect(await queue.ask('bad-keys', 'enqueue', 1, values)).toMatchObject(refusal('Trivet-Delay'));
+  const at = { ...values, 'Trivet-Run-At': '2030-01-01T00:00:00Z' };
+  expect(await queue.ask('bad-keys', 'enqueue', 1, at)).toMatchObject(refusal('Trivet-Delay'));
+  const items = [
+    { payload: 1, onDuplicate: 'replace' },
+    { payload: 1, onDuplicate: 'debounce', key: 'k' },
+  ];
+  expect((await queue.ask('bad-keys', 'enqueue-many', { items })).body).toMatchObject({
+    items: [
+      { error: { details: { field: 'items[0].onDuplicate' } } },
+      { error: { details: { field: 'items[1].delay' } } },
+    ],
+  });
+  expect((await queue.ask('bad-keys', 'stats')).body).toMatchObject({ counts: { scheduled: 0, pending: 0 } });
+});
+
+test('an edit beyond what an item can be is refused by its field', async () => {
+  for (const [field, value] of [
+    ['delay', '9999d'],
+    ['timeout', 0],
+    ['expires', '0s'],
+    ['backoff', 'exponential:2h:1h'],
+    ['runAt', '2026-02-30T00:00:00Z'],
+  ] as const)
+    expect(await queue.ask('edits', 'update', { id, [field]: value })).toMatchObject(refusal(field));
+  const both = { id, delay: '1s', runAt: '2030-01-01T00:00:00Z' };
+  expect(await queue.ask('edits', 'update', both)).toMatchObject(refusal('runAt'));
+  expect(await queue.ask('edits', 'update', { id })).toMatchObject({ status: 404 });
 });
 
 test('durations and cursors beyond their range are named', async () => {

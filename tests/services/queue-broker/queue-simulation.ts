@@ -186,26 +186,51 @@ class Run {
     if (item === undefined) return undefined;
     if (dice < 0.87) return this.#clients.cancel(item.queue, item.order);
     if (dice < 0.9) return this.#clients.replay(item.queue, item.order);
-    if (dice < 0.95) return this.#clients.reprioritize(item.queue, item.order, random.integer(0, 3));
+    if (dice < 0.93) return this.#clients.reprioritize(item.queue, item.order, random.integer(0, 3));
+    if (dice < 0.97) return this.#update(item);
     return this.#clients.pause(queue, random.chance(0.4));
   }
 
-  #newItem() {
-    const { random, clock } = this.#world;
-    const maybe = (probability: number, fields: () => object) => (random.chance(probability) ? fields() : {});
+  #update({ queue, order }: ModelItem): void {
+    const { random } = this.#world;
+    this.#clients.update(queue, order, {
+      ...(random.chance(0.6) ? { payload: this.#payload() } : {}),
+      ...(random.chance(0.5) ? { delay: random.pick([0, 30, 4_000, 30_000]) } : {}),
+      ...(random.chance(0.3) ? { maxAttempts: random.integer(1, 5) } : {}),
+    });
+  }
+
+  /** Small mostly; now and then too large for the item's own row. */
+  #payload(): object {
+    const { random } = this.#world;
     this.#payloads += 1;
+    return { number: this.#payloads, ...(random.chance(0.1) ? { text: 'x'.repeat(3_000) } : {}) };
+  }
+
+  #newItem() {
+    const { random } = this.#world;
+    const maybe = (probability: number, fields: () => object) => (random.chance(probability) ? fields() : {});
     return {
-      payload: { number: this.#payloads },
+      payload: this.#payload(),
       priority: random.pick(['critical', 'high', 'normal', 'normal', 'low']),
       maxAttempts: random.integer(1, 4),
       backoff: random.pick(['fixed:1s', 'exponential:100ms:20s', 'fixed:0ms']),
-      ...maybe(0.25, () => ({ key: random.pick(keys) })),
       ...maybe(0.15, () => ({ expires: random.pick(['100ms', '5s', '20s']) })),
       ...maybe(0.15, () => ({ timeout: random.pick(['50ms', '2s', '5s']) })),
-      ...(random.chance(0.5)
-        ? maybe(0.4, () => ({ delay: random.pick(['0ms', '20ms', '2s', '5s', '40s']) }))
-        : maybe(0.2, () => ({ runAt: clock.nowMs() + random.integer(-1_000, 40_000) }))),
+      ...this.#timeAndKey(),
     };
+  }
+
+  #timeAndKey(): object {
+    const { random, clock } = this.#world;
+    const key = random.pick(keys);
+    const delay = random.pick(['0ms', '20ms', '2s', '5s', '40s']);
+    if (random.chance(0.06)) return { key, onDuplicate: 'debounce', delay };
+    const keyed = random.chance(0.25)
+      ? { key, ...(random.chance(0.3) ? { onDuplicate: 'replace' } : {}) }
+      : {};
+    if (random.chance(0.2)) return { ...keyed, delay };
+    return random.chance(0.1) ? { ...keyed, runAt: clock.nowMs() + random.integer(-1_000, 40_000) } : keyed;
   }
 
   #dequeue(queue: string): void {

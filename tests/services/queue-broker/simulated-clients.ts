@@ -4,6 +4,7 @@ import {
   decideReplay,
   decideReprioritize,
 } from '#services/queue-broker/core/admin-decisions.ts';
+import { decideUpdate } from '#services/queue-broker/core/edit-decisions.ts';
 import { itemId, parseItemId } from '#services/queue-broker/core/item.ts';
 import {
   decideComplete,
@@ -17,6 +18,7 @@ import { leasedReaders, readDequeue, readEnqueueMany } from '#services/queue-bro
 import * as works from '#services/queue-broker/queue-works.ts';
 import type { Partition } from '#services/queue-broker/partition.ts';
 import type { Work } from '#services/queue-broker/work.ts';
+import { durationMs } from '#shared/protocol/durations.ts';
 import { json } from '#shared/protocol/encoding.ts';
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
 import type { VirtualBroker, VirtualWorld } from '#tests/support/virtual-world.ts';
@@ -80,7 +82,13 @@ export class SimulatedClients {
   /** @param items as in the body of `enqueue-many` */
   enqueue(queue: string, items: readonly Readonly<Record<string, unknown>>[]): void {
     const read = accepted(readEnqueueMany(queue, { items }, json));
-    for (const { payload } of items) this.#submitted.note('enqueue', queue, JSON.stringify(payload));
+    for (const { payload, key, onDuplicate, delay } of items) {
+      const text = JSON.stringify(payload);
+      this.#submitted.note('enqueue', queue, text);
+      const delayMs = onDuplicate === 'debounce' ? (durationMs(String(delay)) ?? 0) : 'none';
+      if (onDuplicate !== undefined)
+        this.#submitted.note('replace', `${queue} ${String(key)}`, text, delayMs);
+    }
     const [only] = read;
     if (read.length === 1 && only !== undefined) {
       const value = (answer: unknown) => this.#checkEnqueued(queue, items[0], answer);
@@ -207,6 +215,29 @@ export class SimulatedClients {
     this.#plain((turn) => decideReprioritize(turn, queue, itemId(0, order), band), {});
   }
 
+  /** @param changes as in the body of `update` */
+  update(
+    queue: string,
+    order: number,
+    changes: { payload?: unknown; delay?: number; maxAttempts?: number },
+  ): void {
+    const { payload, delay, maxAttempts } = changes;
+    const text = payload === undefined ? 'none' : JSON.stringify(payload);
+    this.#submitted.note('update', order, text, delay ?? 'none');
+    // What is pending already is not made so again.
+    if (delay === 0) this.#submitted.note('update', order, text, 'none');
+    const content =
+      payload === undefined
+        ? {}
+        : { content: { payload: new TextEncoder().encode(text), payloadIsJson: true } };
+    const options = {
+      ...(delay === undefined ? {} : { delayMs: delay }),
+      ...(maxAttempts === undefined ? {} : { attemptsMax: maxAttempts }),
+    };
+    const request = { id: itemId(0, order), options, ...content };
+    this.#plain((turn) => decideUpdate(turn, queue, request), {});
+  }
+
   pause(queue: string, paused: boolean): void {
     this.#submitted.note(paused ? 'pause' : 'resume', queue);
     this.#plain((turn) => {
@@ -267,13 +298,14 @@ export class SimulatedClients {
   }
 
   #checkEnqueued(queue: string, asked: Readonly<Record<string, unknown>> | undefined, answer: unknown): void {
-    const { id, duplicate } = answer as { id: string; duplicate: boolean };
+    const { id, duplicate, replaced } = answer as { id: string; duplicate: boolean; replaced?: boolean };
     const { order } = parseItemId(id);
     const item = this.#model.all.get(order);
     if (item === undefined) throw new Error(`item ${order} was acknowledged and is not in the log`);
     must(item.queue === queue, `item ${order} went into ${item.queue} instead of ${queue}`);
     if (duplicate) must(item.key === asked?.['key'], `item ${order} is no duplicate: it has another key`);
-    else must(item.payload === JSON.stringify(asked?.['payload']), `item ${order} has another payload`);
+    if (!duplicate || replaced === true)
+      must(item.payloads.has(JSON.stringify(asked?.['payload'])), `item ${order} never had this payload`);
     this.acknowledged.add(order);
   }
 
@@ -282,7 +314,7 @@ export class SimulatedClients {
     const name = `${order} ${token}`;
     must(this.#model.wasClaimed(order, token), `item ${order} was handed out, the log knows nothing of it`);
     must(
-      new TextDecoder().decode(payload) === this.#model.all.get(order)?.payload,
+      this.#model.all.get(order)?.payloads.has(new TextDecoder().decode(payload)) === true,
       `item ${order} lost its payload`,
     );
     const other = this.#handedTo.get(name);

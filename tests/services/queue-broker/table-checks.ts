@@ -57,6 +57,8 @@ export function mustFollow(model: QueueModel, table: PartitionTable, leases: boo
     const expected = model.items.get(order);
     must(item !== undefined, `item ${order} is ${expected?.state} and is not in the table`);
     must(expected !== undefined, `item ${order} is gone and is still in the table`);
+    const payload = new TextDecoder().decode(table.payload(order));
+    must(payload === expected.payload, `item ${order} holds ${payload} instead of ${expected.payload}`);
     mustEqual(`item ${order} is and should be`, ofItem(item, leases), ofModel(expected, leases));
   }
   for (const queue of table.queues.values()) {
