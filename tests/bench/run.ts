@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { describeMachine } from './machine.ts';
@@ -11,30 +12,66 @@ import type { Suite } from './suite.ts';
 
 const suites: Readonly<Record<string, () => Suite>> = { queue: queueSuite };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'string' }, rounds: { type: 'string', default: '5' }, only: { type: 'string' } },
-});
-process.exitCode = await run(positionals[0] ?? '', Number(values.rounds));
+const usage = `npm run bench -- ${Object.keys(suites).join('|')} [--json FILE] [--rounds N] [--only WORKLOAD]`;
+process.exitCode = await run(process.argv.slice(2));
 
-async function run(name: string, rounds: number): Promise<number> {
-  const suite = suites[name]?.();
-  if (suite === undefined || !Number.isInteger(rounds) || rounds < 1) {
-    const names = Object.keys(suites).join('|');
-    console.error(`npm run bench -- ${names} [--json FILE] [--rounds N] [--only WORKLOAD]`);
+async function run(args: readonly string[]): Promise<number> {
+  const asked = understood(args);
+  if (asked === undefined) {
+    console.error(usage);
     return exitCodes.usage;
   }
-  const wanted = suite.workloads.filter((one) => values.only === undefined || one.workload === values.only);
+  const { suite, rounds, only, json } = asked;
+  const wanted = suite.workloads.filter((one) => only === undefined || one.workload === only);
   if (wanted.length === 0) {
     console.error(`--only must be one of ${suite.workloads.map((one) => one.workload).join(', ')}`);
     return exitCodes.usage;
   }
+  warnOfOthers();
   const machine = await describeMachine();
   const versions = await suite.versions();
   const { results, failures } = await measure(wanted, rounds, (line) => console.error(line));
   const report: Report = { machine, versions, date: new Date().toISOString(), rounds, results };
   console.log(`\n${reportLines(report).join('\n')}`);
   for (const { workload, problem } of failures) console.error(`\n${workload} was not measured: ${problem}`);
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
   return failures.length === 0 ? exitCodes.done : exitCodes.failed;
+}
+
+interface Asked {
+  readonly suite: Suite;
+  readonly rounds: number;
+  readonly only: string | undefined;
+  readonly json: string | undefined;
+}
+
+function understood(args: readonly string[]): Asked | undefined {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        json: { type: 'string' },
+        rounds: { type: 'string', default: '5' },
+        only: { type: 'string' },
+      },
+    });
+    const suite = suites[positionals[0] ?? '']?.();
+    const rounds = Number(values.rounds);
+    if (suite === undefined || positionals.length > 1 || !Number.isInteger(rounds) || rounds < 1)
+      return undefined;
+    return { suite, rounds, only: values.only, json: values.json };
+  } catch (error) {
+    // An option that there is none of: said in one line, and not with a stack.
+    console.error(error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+}
+
+/** Rates measured beside other work say little; CPU an item still does. */
+function warnOfOthers(): void {
+  const [load = 0] = loadavg();
+  const cores = cpus().length;
+  if (load < cores / 2) return;
+  console.error(`the machine is busy with something else (load ${load.toFixed(1)} on ${cores} cores)`);
 }

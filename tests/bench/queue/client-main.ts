@@ -3,7 +3,7 @@ import { BullmqJobs } from './bullmq-jobs.ts';
 import type { Address, ClientMessage, TaskMessage, TaskName, Tasks } from './client-task.ts';
 import type { JobSystem } from './job-system.ts';
 import { TrivetJobs } from './trivet-jobs.ts';
-import { WorkerTask, addAndTake, drain } from './working-tasks.ts';
+import { WorkerTask, addAndTake, drain, seeRemoved } from './working-tasks.ts';
 
 // The process of a client in a benchmark: connects, then does what its parent asks, one message a task, until the
 // channel closes.
@@ -29,6 +29,7 @@ const performers: Performers = {
   'stop-work': () => worker.stop(),
   'add-and-take': (input) => addAndTake(theTrivet(), input),
   drain: (input) => drain(theTrivet(), input),
+  'see-removed': (input) => seeRemoved(theTrivet(), input),
   'limit-groups': async ({ queue, perGroup }) => {
     await theTrivet().ask(queue, 'configure', { concurrency: { perGroup } });
     return undefined;

@@ -75,6 +75,8 @@ export interface Tasks {
     input: { readonly queue: string; readonly count: number; readonly callers: number; readonly max: number };
     output: { readonly seconds: number; readonly items: number };
   };
+  /** Resolves when nothing is kept of the done items of a queue that was told to keep none; rejects when they stay. */
+  'see-removed': { input: { readonly queue: string }; output: undefined };
   'limit-groups': { input: { readonly queue: string; readonly perGroup: number }; output: undefined };
 }
 

@@ -51,7 +51,7 @@ export async function startTrivet(clientCount: number): Promise<Contestant> {
     clients,
     withCpu: (items, work) => withCpu(processes, items, work),
     // By the log and not by what any client counted; the auditor shares no code with the broker.
-    check: async (queue, { waiting, done, leased = 0 }) => {
+    check: async (queue, { waiting, done, leased = 0, keepDone = true }) => {
       const { items, faults } = await auditLog(server);
       const found = { waiting: 0, done: 0, leased: 0, wrong: 0 };
       for (const { queue: its, state, claims, ends } of items.values()) {
@@ -62,6 +62,7 @@ export async function startTrivet(clientCount: number): Promise<Contestant> {
         else found.wrong += 1;
       }
       compare(queue, { waiting, done, leased, wrong: 0 }, found, faults);
+      if (!keepDone) await clients[0]?.run('see-removed', { queue });
     },
     memoryMiB: () => rssAnonMiB(broker.pid),
     stop: async () => {

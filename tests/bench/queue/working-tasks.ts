@@ -10,6 +10,8 @@ const reportMs = 5;
 /** Longer than any run: leases that are kept must not come back in the middle of a later round. */
 const keptLease = '4h';
 
+const removalMsMax = 10_000;
+
 /** The one worker of a client process, from `work` to `stop-work`. */
 export class WorkerTask {
   readonly #system: JobSystem;
@@ -98,4 +100,18 @@ export async function drain(
   };
   await Promise.all(Array.from({ length: callers }, caller));
   return { items, seconds: (performance.now() - started) / 1_000 };
+}
+
+/** Items are removed soon after they are done, and not within their completion. */
+export async function seeRemoved(
+  trivet: TrivetJobs,
+  { queue }: Tasks['see-removed']['input'],
+): Promise<undefined> {
+  const deadline = performance.now() + removalMsMax;
+  for (;;) {
+    const { counts } = (await trivet.ask(queue, 'stats', {})) as { counts: { done?: number } };
+    if ((counts.done ?? 0) === 0) return;
+    if (performance.now() > deadline) throw new Error(`${queue} still keeps ${counts.done} done items`);
+    await delay(100);
+  }
 }
