@@ -13,6 +13,7 @@ import { LogGauge } from './log-gauge.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { Recovered } from './partition-recovery.ts';
 import { Rests } from './rests.ts';
+import { ResultLine } from './result-line.ts';
 import { WaitingLine } from './waiting-line.ts';
 import type { AfterCommit, Waiter, Work } from './work.ts';
 
@@ -59,6 +60,8 @@ const sweepEveryMs = 10_000;
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #line: WaitingLine;
+  /** Who waits for results. */
+  readonly results: ResultLine;
   readonly #rests = new Rests();
   /** How long the log is. */
   readonly gauge: LogGauge;
@@ -77,6 +80,7 @@ export class Partition {
   constructor(options: PartitionOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options.clock);
+    this.results = new ResultLine(options.clock, options.table.ends);
     this.gauge = new LogGauge(options);
     this.#durableIngest = options.table.applied.ingested;
     this.#schedule();
@@ -162,6 +166,7 @@ export class Partition {
   /** Decides what was taken in, stores everything, and ends. */
   async drain(): Promise<void> {
     this.#line.dismiss();
+    this.results.dismiss(notOwner);
     while (this.#running !== undefined) await this.#running;
     this.#end();
     await this.#storing;
@@ -181,6 +186,7 @@ export class Partition {
     this.#ended = true;
     this.#cancelTimer?.();
     this.#line.dismiss();
+    this.results.dismiss(notOwner);
     for (const work of this.#inbox) work.refuse(notOwner);
     this.#inbox = [];
     this.#inboxBytes = 0;
@@ -233,15 +239,18 @@ export class Partition {
     const events = table.takeEvents();
     this.#serveWaiters(turn, events, answers);
     const claims = table.takeEvents();
+    for (const answer of this.results.serve()) answers.push(answer);
     if (turn.facts.length > 0 || this.#mustProve(answers)) {
       await this.#append(turn.facts, turn.at, sequence, epoch).catch((error: unknown) => {
         for (const work of group) work.refuse(outcomeUnknown);
         this.#line.fail(outcomeUnknown);
+        this.results.fail(outcomeUnknown);
         throw error;
       });
       this.#options.announce(partition, [...events, ...claims], turn.at);
     }
     this.#line.commit();
+    this.results.commit();
     for (const answer of answers) answer();
     return more || unswept;
   }

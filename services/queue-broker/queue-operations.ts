@@ -4,8 +4,15 @@ import { editingOperations } from './editing-operations.ts';
 import { leasedOperations } from './leased-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
+import { resultOperations } from './result-operations.ts';
 
 /** Every operation whose body is a plain request; `enqueue`, `enqueue-many` and `dequeue` have paths of their own. */
 export const queueOperations: Readonly<
   Record<Exclude<QueueOperation, 'enqueue' | 'enqueue-many' | 'dequeue'>, Operation>
-> = { ...leasedOperations, ...readingOperations, ...adminOperations, ...editingOperations };
+> = {
+  ...leasedOperations,
+  ...readingOperations,
+  ...adminOperations,
+  ...editingOperations,
+  ...resultOperations,
+};

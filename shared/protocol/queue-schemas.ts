@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Duration, ItemId, Key, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
+import { AwaitResult } from './queue-more-schemas.ts';
 import { Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
 
@@ -122,6 +123,7 @@ export const queueRequests = {
   extend: ExtendItem,
   release: ReleaseItem,
   get: Get,
+  result: AwaitResult,
   list: List,
   stats: Empty,
   cancel: Get,

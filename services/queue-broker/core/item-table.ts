@@ -1,6 +1,7 @@
 import type { Applied } from './applied.ts';
 import type { Enqueued } from './facts.ts';
 import type { ClaimWindow } from './claim-window.ts';
+import { EndWatch } from './end-watch.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
 import { type Change, changed, withTransition } from './item-changes.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
@@ -35,6 +36,8 @@ export class ItemTable {
   readonly #leased = new Map<number, Item>();
   readonly #wakes = new WakeIndex();
   readonly #claims = new Map<string, readonly number[]>();
+  /** Items whose end somebody waits for. */
+  readonly ends = new EndWatch();
   /** Windows of rate limits whose records have to be stored. */
   readonly #changedWindows = new Set<ClaimWindow>();
   /** Queues with finished items beyond their retention for which there was no room in the record. */
@@ -198,7 +201,9 @@ export class ItemTable {
     this.#put(after, before);
     if (after.state === before.state) return after;
     this.#events.push(stateEvent(before, after, at));
-    if (isFinal(after.state)) this.sweep(queue, at, sweptPerFinish);
+    if (!isFinal(after.state)) return after;
+    if (this.ends.watches(order)) this.ends.ended(after, after.inline ?? this.#overlay.payload(order));
+    this.sweep(queue, at, sweptPerFinish);
     return after;
   }
 
@@ -223,6 +228,7 @@ export class ItemTable {
   remove(item: Item): void {
     this.index(item.queue).moved(item, undefined);
     this.#leave(item, undefined);
+    if (this.ends.watches(item.order)) this.ends.removed(item.order);
     this.#overlay.remove(item);
   }
 

@@ -1,6 +1,7 @@
 import type { Applied } from './applied.ts';
 import { CapacityIndex } from './capacity-index.ts';
 import type { Claimed, Completed, Fact, Fence } from './facts.ts';
+import type { EndWatch } from './end-watch.ts';
 import type { Item, Lease } from './item.ts';
 import { applyEdit } from './item-edits.ts';
 import { ItemTable } from './item-table.ts';
@@ -93,6 +94,11 @@ export class PartitionTable {
   /** The settings in effect for a queue, known or not. */
   settingsOf(queue: string): QueueSettings {
     return this.#items.queues.get(queue)?.settings ?? this.defaults;
+  }
+
+  /** Items whose end somebody waits for. */
+  get ends(): EndWatch {
+    return this.#items.ends;
   }
 
   /** Items in processing. */

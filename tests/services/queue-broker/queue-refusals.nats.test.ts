@@ -25,6 +25,7 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   extend: { ...item, lease: '1m', progress: 1 },
   release: { ...item, delay: '1s' },
   get: { id },
+  result: { id, wait: '0s' },
   list: { state: 'pending', priority: 'low', group: 'g', q: 'q', limit: 1 },
   stats: {},
   cancel: { id },
