@@ -15,6 +15,7 @@ test(
     expect(failures).toEqual([]);
     expect(results).toEqual([expect.objectContaining({ workload: 'backlog-1m', unit: '×' })]);
     expect(results[0]?.ours).toBeGreaterThan(0);
+    if (onLinux) expect(results[0]?.rssMiB).toBeGreaterThan(10);
   },
 );
 

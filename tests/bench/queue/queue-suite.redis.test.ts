@@ -21,5 +21,10 @@ test.skipIf(!redisHere).each(compared)(
     ]);
     expect(results[0]?.ours).toBeGreaterThan(0);
     expect(results[0]?.peer).toBeGreaterThan(0);
+    // Linux alone tells it.
+    if (process.platform === 'linux')
+      expect(results[0]?.notes).toMatch(
+        /CPU µs an item: broker [\d.]+, nats-server [\d.]+, client [\d.]+; .*CPU µs an item: redis [\d.]+, client/,
+      );
   },
 );
