@@ -6,6 +6,9 @@ import { queueSuite } from './queue-suite.ts';
 
 // Small enough to say nothing about speed: that the workloads run, and that what they claim is checked.
 
+/** Where the kernel tells what a process uses. */
+const onLinux = process.platform === 'linux';
+
 test(
   'a workload without a peer runs to its end and passes its own checks',
   { timeout: 120_000 },
