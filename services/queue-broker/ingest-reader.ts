@@ -161,9 +161,10 @@ export class IngestReader {
   #takeIn(turn: Turn, request: EnqueueRequest, message: JsMsg): void {
     // A consumer that was made again after a lost connection may begin before what is under way.
     if (message.seq <= this.#mark()) return;
-    const decided = decideEnqueue(turn, request);
+    // Durable already, so that a queue which is full takes it in all the same.
+    const decided = decideEnqueue(turn, request, true);
     if (!decided.ok)
-      decideEnqueue(turn, refusedPublish(request.queue, message.data, message.headers, decided.error));
+      decideEnqueue(turn, refusedPublish(request.queue, message.data, message.headers, decided.error), true);
     turn.emit({ kind: 'ingested', stream: this.#identity, sequence: message.seq });
   }
 

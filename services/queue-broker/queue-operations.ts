@@ -5,6 +5,7 @@ import { leasedOperations } from './leased-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
 import { resultOperations } from './result-operations.ts';
+import { settingsOperations } from './settings-operations.ts';
 
 /** Every operation whose body is a plain request; `enqueue`, `enqueue-many` and `dequeue` have paths of their own. */
 export const queueOperations: Readonly<
@@ -15,4 +16,5 @@ export const queueOperations: Readonly<
   ...adminOperations,
   ...editingOperations,
   ...resultOperations,
+  ...settingsOperations,
 };

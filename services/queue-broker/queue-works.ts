@@ -4,7 +4,12 @@ import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { decidePause } from './core/admin-decisions.ts';
 import { decideDequeue } from './core/dequeue-decision.ts';
-import { type EnqueueAnswer, type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
+import {
+  type EnqueueAnswer,
+  type EnqueueRequest,
+  decideEnqueue,
+  decideEnqueueMany,
+} from './core/enqueue-decisions.ts';
 import type { ExtendAnswer, SettledAnswer } from './core/lease-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { type NotedRequest, dequeueBytes, enqueueBytes, itemBytes, notedBytes } from './log-bytes.ts';
@@ -54,7 +59,9 @@ export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], calle
     bytes: requests.reduce((sum, one) => sum + (one.ok ? enqueueBytes(one.value) : itemBytes), 0),
     room: 'new-items',
     decide: (turn) => {
-      const answers = requests.map((one) => (one.ok ? decideEnqueue(turn, one.value) : one));
+      const decided = decideEnqueueMany(turn, requests);
+      if (!decided.ok) return () => caller.refuse(decided.error);
+      const answers = decided.value;
       return () => caller.written(listWritten(answers, enqueuedManyView));
     },
     refuse: caller.refuse,

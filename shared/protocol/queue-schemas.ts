@@ -4,6 +4,7 @@ import * as limits from './limits.ts';
 import { AwaitResult } from './queue-more-schemas.ts';
 import { Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
+import { Configure } from './queue-settings-schemas.ts';
 
 export { Backoff, QueuePriority, UserHeaders, itemOptions, priorities } from './queue-item-options.ts';
 
@@ -132,6 +133,8 @@ export const queueRequests = {
   update: Update,
   pause: Empty,
   resume: Empty,
+  configure: Configure,
+  describe: Empty,
 } as const satisfies Record<string, TSchema>;
 
 export type QueueOperation = 'enqueue' | keyof typeof queueRequests;

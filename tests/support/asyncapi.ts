@@ -10,6 +10,7 @@ import {
   batchItems,
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
+import { QueueDescription } from '#shared/protocol/queue-settings-schemas.ts';
 import { telemetryQueries, telemetryRecords, telemetryReplies } from '#shared/protocol/telemetry-schemas.ts';
 import { version } from '#shared/runtime/version.ts';
 
@@ -28,6 +29,8 @@ const queueReplies: Readonly<Record<string, TSchema>> = {
   enqueue: Enqueued,
   get: QueueItem,
   stats: QueueStats,
+  configure: QueueDescription,
+  describe: QueueDescription,
 };
 const cacheReplies: Readonly<Record<string, TSchema>> = { get: GetReply, stats: CacheStats };
 

@@ -1,10 +1,11 @@
-import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import { decideReplace, isWaiting } from './edit-decisions.ts';
 import type { Enqueued } from './facts.ts';
 import { itemId } from './item.ts';
 import type { ItemOptions } from './item-options.ts';
+import { fullQueue, hasRoomLimits } from './queue-room.ts';
 import type { Turn } from './turn.ts';
 
 /** One item that wants in. */
@@ -29,8 +30,11 @@ export interface EnqueueAnswer {
   readonly replaced?: true;
 }
 
-/** Admits an item, or answers with the one that its key stands for. */
-export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<EnqueueAnswer> {
+/**
+ * Admits an item, or answers with the one that its key stands for.
+ * @param hasRoom the queue's limits do not matter: it was asked before, or the item is durable already
+ */
+export function decideEnqueue(turn: Turn, request: EnqueueRequest, hasRoom = false): Result<EnqueueAnswer> {
   const { queue, options } = request;
   const known = options.key === undefined ? undefined : turn.table.duplicateOf(queue, options.key, turn.at);
   const answer = known === undefined ? undefined : decideDuplicate(turn, request, known);
@@ -44,6 +48,10 @@ export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<Enque
       },
     );
   }
+  const full = hasRoom
+    ? undefined
+    : fullQueue(turn.table, queue, { items: 1, bytes: request.payload.length });
+  if (full !== undefined) return { ok: false, error: full };
   const fact = enqueuedFact(turn, request, known);
   turn.emit(fact);
   const item = turn.table.item(fact.order);
@@ -54,6 +62,46 @@ export function decideEnqueue(turn: Turn, request: EnqueueRequest): Result<Enque
     band: options.band,
     duplicate: false,
   });
+}
+
+/**
+ * Admits many items, each for itself; all are refused when the queue has no room for those that would be new.
+ * Who is refused by it may send the same batch again, so that nothing may be half accepted.
+ */
+export function decideEnqueueMany(
+  turn: Turn,
+  requests: readonly Result<EnqueueRequest>[],
+): Result<readonly Result<EnqueueAnswer>[]> {
+  const full = fullForAll(turn, requests);
+  if (full !== undefined) return { ok: false, error: full };
+  return accept(requests.map((one) => (one.ok ? decideEnqueue(turn, one.value, true) : one)));
+}
+
+function fullForAll(turn: Turn, requests: readonly Result<EnqueueRequest>[]): Refusal | undefined {
+  const queue = requests.find((one) => one.ok)?.value.queue;
+  if (queue === undefined || !hasRoomLimits(turn.table, queue)) return undefined;
+  const keys = new Set<string>();
+  let items = 0;
+  let bytes = 0;
+  for (const one of requests) {
+    if (!one.ok || !becomesItem(turn, one.value, keys)) continue;
+    items += 1;
+    bytes += one.value.payload.length;
+  }
+  return fullQueue(turn.table, queue, { items, bytes });
+}
+
+/** True when a request would make a new item. @param keys those of the batch so far */
+function becomesItem(turn: Turn, { queue, options, payload }: EnqueueRequest, keys: Set<string>): boolean {
+  if (payload.length > payloadBytesMax) return false;
+  const { key } = options;
+  if (key === undefined) return true;
+  if (keys.has(key)) return false;
+  keys.add(key);
+  const order = turn.table.duplicateOf(queue, key, turn.at);
+  if (order === undefined) return true;
+  const item = turn.table.item(order);
+  return (options.onDuplicate ?? 'keep') !== 'keep' && (item === undefined || !isWaiting(item.state));
 }
 
 /** What becomes of an item whose key stands for another one already; undefined when it becomes an item all the same. */

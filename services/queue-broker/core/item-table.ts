@@ -125,6 +125,8 @@ export class ItemTable {
 
   /** Forgets a queue of which nothing is left. */
   forget(name: string): void {
+    // So that nothing of its rate limits stays stored.
+    this.#queues.get(name)?.configure({}, []);
     this.#queues.delete(name);
     this.#unswept.delete(name);
   }

@@ -131,6 +131,11 @@ export class PartitionTable {
     if (at !== undefined) this.#capacity.note(queue.name, at);
   }
 
+  /** A queue may hand out more from `at` on: whoever waits there is served then. */
+  noteRoom(queue: string, at: number): void {
+    this.#capacity.note(queue, at);
+  }
+
   /** Takes out the queues at a limit for which that moment has come. */
   takeRoomy(nowMs: number): readonly string[] {
     return this.#capacity.take(nowMs);

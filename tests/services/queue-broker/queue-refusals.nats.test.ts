@@ -43,6 +43,22 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   },
   pause: {},
   resume: {},
+  configure: {
+    maxAttempts: 3,
+    backoff: 'fixed:1s',
+    timeout: '1m',
+    lease: '1m',
+    dedupWindow: '1h',
+    ordering: 'weighted',
+    agingAfter: '1m',
+    maxSize: 10,
+    maxBytes: 1_000,
+    concurrency: { total: 2 },
+    rateLimit: { total: { count: 1, per: '1s' } },
+    retention: { done: { age: '1h' } },
+    search: ['user.email'],
+  },
+  describe: {},
 };
 
 const refusal = (field: string) => ({
