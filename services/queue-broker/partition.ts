@@ -1,7 +1,5 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import type { Refusal } from '#shared/protocol/errors.ts';
-import type { Fact } from './core/facts.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { StateEvent } from './core/state-event.ts';
 import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
@@ -10,10 +8,14 @@ import { encodeBatch } from './fact-codec.ts';
 import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
 import { LogGauge } from './log-gauge.ts';
-import type { PartitionLog } from './partition-log.ts';
+import { type Group, refuseAll } from './partition-group.ts';
+import { PartitionInbox } from './partition-inbox.ts';
+import type { PartitionLog, Position } from './partition-log.ts';
 import type { Recovered } from './partition-recovery.ts';
+import { logFull, notOwner, outcomeUnknown } from './partition-refusals.ts';
 import { Rests } from './rests.ts';
 import { ResultLine } from './result-line.ts';
+import { TableStoring, type TakenChanges } from './table-storing.ts';
 import { WaitingLine } from './waiting-line.ts';
 import type { AfterCommit, Waiter, Work } from './work.ts';
 
@@ -36,40 +38,35 @@ export interface PartitionOptions extends Recovered {
   readonly lost: (error: unknown) => void;
 }
 
-/** Bytes and requests of one group: small enough for one message, large enough to share an fsync among thousands. */
-const groupBytesMax = 4 * 1_048_576;
-const groupWorkMax = 4_096;
-
-/** What one request may add to the log: below NATS's `max_payload`, with room for what time and waiters add. */
-const recordBytesMax = 7.5 * 1_048_576;
-
-/** What may wait to be decided: beyond it callers are told to come again. */
-const inboxBytesMax = 128 * 1_048_576;
-const inboxWorkMax = 200_000;
-
-/** How far the rows may be behind the log: in time while there is traffic, and in items before a turn waits. */
-const storeEveryMs = 40;
-const unstoredItemsMax = 50_000;
+/**
+ * How long requests join a group whose record cannot be sent yet: all of them are decided as of the moment at which
+ * the group began, and that must not lie far back.
+ */
+const groupAgeMsMax = 20;
 
 const sweepEveryMs = 10_000;
 
 /**
- * One partition that this process owns. Requests gather while an append is under way and go into the next one as a
- * group: one record, one fsync, for all of them. When nothing is under way a request goes at once.
+ * One partition that this process owns. One record is on its way to the log at a time. Requests that arrive meanwhile
+ * are decided at once and gather in a group, which is the next record: one fsync for all of them, and the processor
+ * decides while the disk writes. When nothing is under way a request goes at once.
  */
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #line: WaitingLine;
   /** Who waits for results. */
   readonly results: ResultLine;
+  readonly #storing: TableStoring;
   readonly #rests = new Rests();
+  readonly #inbox = new PartitionInbox();
   /** How long the log is. */
   readonly gauge: LogGauge;
-  #inbox: Work[] = [];
-  #inboxBytes = 0;
-  #running: Promise<void> | undefined;
-  #storing: Promise<void> | undefined;
-  #storedAtMs = 0;
+  /** Decided, and waiting until its record can be sent. */
+  #open: Group | undefined;
+  /** The record on its way, until it has been answered. */
+  #sent: Promise<void> | undefined;
+  #pumpScheduled = false;
+  #timeIsUp = true;
   #sweptAtMs = 0;
   #cancelTimer: (() => void) | undefined;
   #ended = false;
@@ -81,6 +78,7 @@ export class Partition {
     this.#options = options;
     this.#line = new WaitingLine(options.clock);
     this.results = new ResultLine(options.clock, options.table.ends);
+    this.#storing = new TableStoring(options);
     this.gauge = new LogGauge(options);
     this.#durableIngest = options.table.applied.ingested;
     this.#schedule();
@@ -98,18 +96,17 @@ export class Partition {
     return this.#line;
   }
 
-  /** False while nothing new should be taken in: the log is filling up, or too much waits. */
-  get hasRoom(): boolean {
-    const waits = Math.max(this.#inboxBytes / inboxBytesMax, this.#inbox.length / inboxWorkMax);
-    return this.gauge.hasRoom('new-items') && waits < 0.5;
-  }
-
   get records(): PartitionLog {
     return this.#options.records;
   }
 
   get logIdentity(): string {
     return this.#options.logIdentity;
+  }
+
+  /** False while nothing new should be taken in: the log is filling up, or too much waits. */
+  get hasRoom(): boolean {
+    return this.gauge.hasRoom('new-items') && this.#inbox.fullness < 0.5;
   }
 
   /** How far plain publishes of this ingest stream are in the log for good: what stands before may be purged. */
@@ -119,11 +116,8 @@ export class Partition {
 
   /** Takes a request in; it is decided with the next group. */
   submit(work: Work): void {
-    if (this.#ended) return work.refuse(notOwner);
-    if (work.bytes > recordBytesMax) return work.refuse(tooLarge);
-    if (this.#inbox.length >= inboxWorkMax || this.#inboxBytes > inboxBytesMax) return work.refuse(tooBusy);
-    this.#inbox.push(work);
-    this.#inboxBytes += work.bytes;
+    const refusal = this.#ended ? notOwner : this.#inbox.add(work);
+    if (refusal !== undefined) return work.refuse(refusal);
     this.#wake();
   }
 
@@ -134,11 +128,13 @@ export class Partition {
 
   /** Stores what is not stored yet; resolves once it has reached the disk. Requests are decided all the while. */
   async settle(): Promise<void> {
-    await this.#storing;
-    await this.#atRest(async () => {
-      if (this.#storing === undefined) void this.#store();
+    await this.#storing.settled();
+    await this.#atRest(() => {
+      const taken = this.#storing.take(this.gauge.mark);
+      if (taken !== undefined) this.#commit(taken);
+      return Promise.resolve();
     });
-    await this.#storing;
+    await this.#storing.settled();
     if (this.#failed) throw new Error('the rows could not be stored');
     await this.#options.store.flushed();
   }
@@ -167,18 +163,20 @@ export class Partition {
   async drain(): Promise<void> {
     this.#line.dismiss();
     this.results.dismiss(notOwner);
-    while (this.#running !== undefined) await this.#running;
+    const isBusy = (): boolean =>
+      this.#sent !== undefined || this.#open !== undefined || !this.#inbox.isEmpty;
+    while (isBusy() && !this.#ended) await (this.#sent ?? this.#storing.settled());
     this.#end();
-    await this.#storing;
-    if (!this.#failed && this.#options.table.changeCount > 0) await this.#store();
+    if (!this.#failed)
+      await this.#storing.finish(this.gauge.mark).catch((error: unknown) => this.#fail(error));
     await this.#options.store.close();
   }
 
   /** Ends without storing: the partition belongs to somebody else, or this process is in doubt about itself. */
   async abandon(): Promise<void> {
     this.#end();
-    await this.#running;
-    await this.#storing?.catch(() => undefined);
+    await this.#sent;
+    await this.#storing.settled();
     await this.#options.store.close();
   }
 
@@ -187,9 +185,10 @@ export class Partition {
     this.#cancelTimer?.();
     this.#line.dismiss();
     this.results.dismiss(notOwner);
-    for (const work of this.#inbox) work.refuse(notOwner);
-    this.#inbox = [];
-    this.#inboxBytes = 0;
+    // Decided or not: their record was never sent.
+    if (this.#open !== undefined) refuseAll(this.#open, notOwner);
+    this.#open = undefined;
+    this.#inbox.refuseAll(notOwner);
     this.#rests.end();
   }
 
@@ -202,100 +201,76 @@ export class Partition {
   }
 
   #wake(): void {
-    if (this.#running !== undefined || this.#ended) return;
-    this.#cancelTimer?.();
+    if (this.#pumpScheduled || this.#ended) return;
+    this.#pumpScheduled = true;
     // A microtask: all messages that arrived in one read of the socket make one group.
-    this.#running = Promise.resolve()
-      .then(() => this.#run())
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        this.#running = undefined;
-        // What was submitted between the last look at the inbox and here found a run that was ending.
-        if (this.#inbox.length > 0 || !this.#rests.isEmpty) this.#wake();
-        else this.#schedule();
-      });
+    queueMicrotask(() => {
+      this.#pumpScheduled = false;
+      this.#pump();
+    });
   }
 
-  async #run(): Promise<void> {
-    let more = true;
-    while (!this.#ended && (more || this.#inbox.length > 0)) {
-      if (!this.#rests.isEmpty) await this.#rests.take();
-      more = await this.#turn();
-      if (this.#options.table.changeCount > unstoredItemsMax) await this.#storing;
-      this.#storeWhenDue();
+  /** Decides what is there, and sends it when nothing is on its way. */
+  #pump(): void {
+    try {
+      while (!this.#ended) {
+        this.#fill();
+        if (this.#sent !== undefined) break;
+        if (this.#open !== undefined) this.#send(this.#open);
+        else if (this.#rests.isEmpty) break;
+        else this.#await(this.#rests.take());
+      }
+    } catch (error) {
+      this.#fail(error);
     }
+    if (this.#sent === undefined) this.#schedule();
   }
 
-  /** One group: decide, append, answer. True when time has more to change already. */
-  async #turn(): Promise<boolean> {
+  /** Decides what waits in the inbox and what time has changed, as far as it belongs to this group. */
+  #fill(): void {
+    if (this.#storing.isBehind) return;
+    const { clock } = this.#options;
+    if (this.#open === undefined) {
+      if (!this.#rests.isEmpty) return;
+      if (this.#inbox.isEmpty && !this.#timeIsUp && !this.#isTimeUp()) return;
+      this.#open = this.#openGroup();
+    } else if (this.#inbox.isEmpty || clock.monotonicMs() - this.#open.openedMs > groupAgeMsMax) return;
+    const group = this.#open;
+    const work = this.#inbox.take(group.work.length, group.bytes);
+    for (const { bytes } of work) group.bytes += bytes;
+    this.#decide(group, work);
+  }
+
+  #isTimeUp(): boolean {
+    const { clock, table } = this.#options;
+    return table.nextWakeAt !== undefined && table.nextWakeAt <= clock.nowMs();
+  }
+
+  #openGroup(): Group {
     const { table, partition, clock, random01 } = this.#options;
-    const { epoch } = table;
     const sequence = table.appliedSequence + 1;
     const turn = new Turn({ table, partition, at: clock.nowMs(), sequence, random01 });
-    const more = decideTime(turn);
-    const unswept = this.#sweepWhenDue(turn);
-    const group = this.#takeGroup();
-    const answers = this.#decideGroup(turn, group);
+    // True when time has more to change already.
+    this.#timeIsUp = decideTime(turn);
+    this.#timeIsUp = this.#sweepWhenDue(turn) || this.#timeIsUp;
+    const openedMs = clock.monotonicMs();
+    return { turn, openedMs, work: [], answers: [], events: [], served: [], bytes: 0 };
+  }
+
+  #decide(group: Group, work: readonly Work[]): void {
+    const { table, clock } = this.#options;
+    const { turn, answers } = group;
+    turn.hearTime(clock.nowMs());
+    for (const one of work) {
+      group.work.push(one);
+      if (this.gauge.hasRoom(one.room)) answers.push(one.decide(turn));
+      else answers.push(() => one.refuse(logFull));
+    }
     const events = table.takeEvents();
     this.#serveWaiters(turn, events, answers);
-    const claims = table.takeEvents();
+    group.events.push(...events, ...table.takeEvents());
     for (const answer of this.results.serve()) answers.push(answer);
-    if (turn.facts.length > 0 || this.#mustProve(answers)) {
-      await this.#append(turn.facts, turn.at, sequence, epoch).catch((error: unknown) => {
-        for (const work of group) work.refuse(outcomeUnknown);
-        this.#line.fail(outcomeUnknown);
-        this.results.fail(outcomeUnknown);
-        throw error;
-      });
-      this.#options.announce(partition, [...events, ...claims], turn.at);
-    }
-    this.#line.commit();
-    this.results.commit();
-    for (const answer of answers) answer();
-    return more || unswept;
-  }
-
-  async #append(facts: readonly Fact[], at: number, sequence: number, epoch: number): Promise<void> {
-    const batch = encodeBatch({ version: 2, epoch, at, facts });
-    const startedMs = this.#options.clock.monotonicMs();
-    const appended = await this.#options.records.append(batch, { epoch, lastSequence: sequence - 1 });
-    if (appended !== sequence) throw new Error(`record ${sequence} was stored as ${appended}`);
-    this.#options.appended?.(this.#options.clock.monotonicMs() - startedMs, facts.length);
-    this.gauge.addBatch(batch);
-    this.#options.table.advance(sequence, at);
-    this.#durableIngest = this.#options.table.applied.ingested;
-  }
-
-  /**
-   * A former owner that does not know it yet would answer questions and refusals from its old table. When the lease is
-   * not fresh, an empty record is appended first: whoever has been fenced learns it there.
-   */
-  #mustProve(answers: readonly AfterCommit[]): boolean {
-    return answers.length > 0 && this.#options.holds?.() === false;
-  }
-
-  /** Takes what goes into the next record: as much as fits, at least one. */
-  #takeGroup(): readonly Work[] {
-    let bytes = 0;
-    let taken = 0;
-    for (const work of this.#inbox) {
-      if (taken > 0 && (bytes + work.bytes > groupBytesMax || taken >= groupWorkMax)) break;
-      taken += 1;
-      bytes += work.bytes;
-    }
-    const group = this.#inbox.slice(0, taken);
-    this.#inbox = taken === this.#inbox.length ? [] : this.#inbox.slice(taken);
-    this.#inboxBytes -= bytes;
-    return group;
-  }
-
-  #decideGroup(turn: Turn, group: readonly Work[]): AfterCommit[] {
-    const answers: AfterCommit[] = [];
-    for (const work of group) {
-      if (this.gauge.hasRoom(work.room)) answers.push(work.decide(turn));
-      else answers.push(() => work.refuse(logFull));
-    }
-    return answers;
+    group.served.push(...this.#line.takeServed(), ...this.results.takeServed());
   }
 
   /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
@@ -316,6 +291,70 @@ export class Partition {
     }
   }
 
+  /** Closes the group and sends its record; without facts there is nothing to send, and it is answered at once. */
+  #send(group: Group): void {
+    this.#open = undefined;
+    const { turn, answers } = group;
+    if (turn.facts.length === 0 && !this.#mustProve(answers)) {
+      for (const answer of answers) answer();
+      return;
+    }
+    const { table } = this.#options;
+    const { facts, at, sequence } = turn;
+    const { epoch } = table;
+    const batch = encodeBatch({ version: 2, epoch, at, facts });
+    this.gauge.addBatch(batch);
+    table.advance(sequence, at);
+    const { ingested } = table.applied;
+    const taken = this.#storing.takeWhenDue(this.gauge.mark);
+    const appended = this.#append(batch, { epoch, lastSequence: sequence - 1 }, facts.length).catch(
+      (error: unknown) => {
+        refuseAll(group, outcomeUnknown);
+        throw error;
+      },
+    );
+    this.#await(
+      appended.then(() => {
+        this.#durableIngest = ingested;
+        if (taken !== undefined) this.#commit(taken);
+        this.#answer(group);
+      }),
+    );
+  }
+
+  /** Nothing is sent while `step` is under way; its failure ends the ownership. */
+  #await(step: Promise<void>): void {
+    this.#sent = step
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#sent = undefined;
+        this.#pump();
+      });
+  }
+
+  #answer({ turn, events, answers }: Group): void {
+    const { partition, announce } = this.#options;
+    if (turn.facts.length > 0) announce(partition, events, turn.at);
+    for (const answer of answers) answer();
+  }
+
+  async #append(batch: Uint8Array, position: Position, facts: number): Promise<void> {
+    const { clock, records, appended } = this.#options;
+    const startedMs = clock.monotonicMs();
+    const sequence = await records.append(batch, position);
+    if (sequence !== position.lastSequence + 1)
+      throw new Error(`record ${position.lastSequence + 1} was stored as ${sequence}`);
+    appended?.(clock.monotonicMs() - startedMs, facts);
+  }
+
+  /**
+   * A former owner that does not know it yet would answer questions and refusals from its old table. When the lease is
+   * not fresh, an empty record is appended first: whoever has been fenced learns it there.
+   */
+  #mustProve(answers: readonly AfterCommit[]): boolean {
+    return answers.length > 0 && this.#options.holds?.() === false;
+  }
+
   /** @returns true when more than one record has room for is to be swept */
   #sweepWhenDue(turn: Turn): boolean {
     const nowMs = this.#options.clock.monotonicMs();
@@ -326,30 +365,11 @@ export class Partition {
     return turn.table.unswept.size > 0;
   }
 
-  #storeWhenDue(): void {
-    const { clock, table } = this.#options;
-    if (this.#storing !== undefined || table.changeCount === 0) return;
-    if (clock.monotonicMs() - this.#storedAtMs >= storeEveryMs) void this.#store();
-  }
-
-  /** Stores what has changed. Must be called between turns, when everything applied is in the log. */
-  #store(): Promise<void> {
-    const { table, store, logIdentity, clock } = this.#options;
-    const { changes, applied } = table.takeChanges();
-    const { mark } = this.gauge;
-    const position = { applied, logIdentity, ...(mark === undefined ? {} : { mark }) };
-    const finish = async (): Promise<void> => {
-      try {
-        await store.commit(changes, position);
-        table.stored();
-        this.#storedAtMs = clock.monotonicMs();
-        this.#storing = undefined;
-      } catch (error) {
-        this.#fail(error);
-      }
-    };
-    this.#storing = finish();
-    return this.#storing;
+  #commit(taken: TakenChanges): void {
+    this.#storing.commit(taken).then(
+      () => this.#wake(),
+      (error: unknown) => this.#fail(error),
+    );
   }
 
   /** A failed append or commit leaves the table ahead of what is durable: it is thrown away, never repaired. */
@@ -360,37 +380,21 @@ export class Partition {
     this.#options.lost(error);
   }
 
-  /** Wakes up by itself: for what time changes, and to store what the last turns left. */
+  /** Wakes up by itself: for what time changes, and to store what the last records left. */
   #schedule(): void {
+    this.#cancelTimer?.();
     if (this.#ended) return;
     const { clock, table } = this.#options;
     const wakeInMs = table.nextWakeAt === undefined ? sweepEveryMs : table.nextWakeAt - clock.nowMs();
-    const unstored = table.changeCount > 0;
-    const delayMs = Math.max(1, Math.min(wakeInMs, unstored ? storeEveryMs : sweepEveryMs));
-    this.#cancelTimer?.();
-    this.#cancelTimer = clock.after(delayMs, () => {
-      if (this.#running !== undefined) return;
-      this.#storeWhenDue();
-      if (wakeInMs <= delayMs || delayMs === sweepEveryMs) this.#wake();
-      else this.#schedule();
-    });
+    const delayMs = Math.min(wakeInMs, this.#storing.dueInMs ?? sweepEveryMs, sweepEveryMs);
+    this.#cancelTimer = clock.after(Math.max(1, delayMs), () => this.#wakeUp(delayMs));
+  }
+
+  #wakeUp(delayMs: number): void {
+    if (this.#sent !== undefined || this.#open !== undefined) return;
+    const taken = this.#storing.takeWhenDue(this.gauge.mark);
+    if (taken !== undefined) this.#commit(taken);
+    if (delayMs === sweepEveryMs) this.#timeIsUp = true;
+    this.#pump();
   }
 }
-
-const notOwner: Refusal = { code: 'unavailable', message: 'this broker no longer owns the queue, ask again' };
-const outcomeUnknown: Refusal = {
-  code: 'timeout',
-  message: 'the outcome is not known: ask again, with the same key or token',
-};
-const tooLarge: Refusal = {
-  code: 'payload_too_large',
-  message: 'what the request becomes does not fit one record of the log, send it in parts',
-};
-const tooBusy: Refusal = {
-  code: 'unavailable',
-  message: 'too many requests wait for this queue, ask again later',
-};
-const logFull: Refusal = {
-  code: 'queue_full',
-  message: 'the log of this queue is nearly full: finish items first',
-};

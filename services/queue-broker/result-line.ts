@@ -15,6 +15,8 @@ export interface ResultWaiter {
   refuse(refusal: Refusal): void;
 }
 
+const nobody: readonly ResultWaiter[] = [];
+
 interface Place {
   readonly waiter: ResultWaiter;
   readonly cancelExpiry: () => void;
@@ -33,7 +35,7 @@ export class ResultLine {
   readonly #watch: EndWatch;
   readonly #places = new Map<number, Set<Place>>();
   #length = 0;
-  /** Served in the turn that is under way: not answered before its record is durable. */
+  /** Served since `takeServed`: not answered before their record is durable. */
   #served: ResultWaiter[] = [];
 
   constructor(clock: Clock, watch: EndWatch) {
@@ -84,15 +86,12 @@ export class ResultLine {
     return answers;
   }
 
-  /** The turn is durable: whoever was served in it has an answer. */
-  commit(): void {
-    if (this.#served.length > 0) this.#served = [];
-  }
-
-  /** The turn's outcome is not known: whoever was served in it hears that instead. */
-  fail(refusal: Refusal): void {
-    for (const waiter of this.#served) waiter.refuse(refusal);
+  /** Who was served since the last call: they have left the line, and hear of it when their record is durable or not. */
+  takeServed(): readonly ResultWaiter[] {
+    if (this.#served.length === 0) return nobody;
+    const served = this.#served;
     this.#served = [];
+    return served;
   }
 
   /** Sends everybody away to ask again. */

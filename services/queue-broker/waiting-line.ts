@@ -1,4 +1,3 @@
-import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Turn } from './core/turn.ts';
 import type { AfterCommit, Waiter } from './work.ts';
@@ -16,7 +15,7 @@ export class WaitingLine {
   readonly #clock: Clock;
   readonly #places = new Map<string, Set<Place>>();
   #length = 0;
-  /** Served in the turn that is under way: not answered before its record is durable. */
+  /** Served since `takeServed`: not answered before their record is durable. */
   #served: Waiter[] = [];
 
   constructor(clock: Clock) {
@@ -58,15 +57,11 @@ export class WaitingLine {
     return answers;
   }
 
-  /** The turn is durable: whoever was served in it has an answer. */
-  commit(): void {
+  /** Who was served since the last call: they have left the line, and hear of it when their record is durable or not. */
+  takeServed(): readonly Waiter[] {
+    const served = this.#served;
     this.#served = [];
-  }
-
-  /** The turn's outcome is not known: whoever was served in it has left the line and hears that instead. */
-  fail(refusal: Refusal): void {
-    for (const waiter of this.#served) waiter.refuse(refusal);
-    this.#served = [];
+    return served;
   }
 
   /** Sends everybody away with nothing. */

@@ -130,7 +130,7 @@ export function enqueuedFact(turn: Turn, request: EnqueueRequest, supersedes: nu
   const { options } = request;
   const settings = turn.table.settingsOf(request.queue);
   const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
-  const runAt = options.delayMs === undefined ? options.runAt : turn.at + options.delayMs;
+  const runAt = options.delayMs === undefined ? options.runAt : turn.nowMs + options.delayMs;
   return {
     kind: 'enqueued',
     order: turn.table.nextOrder,
@@ -140,9 +140,9 @@ export function enqueuedFact(turn: Turn, request: EnqueueRequest, supersedes: nu
     payloadIsJson: request.payloadIsJson,
     attemptsMax: options.attemptsMax ?? settings.attemptsMax,
     backoff: options.backoff ?? settings.backoff,
-    ...(runAt !== undefined && runAt > turn.at ? { runAt } : {}),
+    ...(runAt !== undefined && runAt > turn.nowMs ? { runAt } : {}),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.at + options.expiresMs }),
+    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.nowMs + options.expiresMs }),
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.key === undefined ? {} : { key: options.key, dedupUntil: turn.at + settings.dedupWindowMs }),
     ...(supersedes === undefined ? {} : { supersedes }),

@@ -66,7 +66,7 @@ export function decideFail(turn: Turn, queue: string, request: FailRequest): Res
     order: item.order,
     error: request.error,
     mayRetry,
-    ...(mayRetry ? { nextAttemptAt: turn.at + delayMs } : {}),
+    ...(mayRetry ? { nextAttemptAt: turn.nowMs + delayMs } : {}),
   });
   return settledAnswer(turn, item.order);
 }
@@ -79,7 +79,7 @@ export function decideRelease(turn: Turn, queue: string, request: ReleaseRequest
   turn.emit({
     kind: 'released',
     order: held.value.item.order,
-    ...(delayMs > 0 ? { runAt: turn.at + delayMs } : {}),
+    ...(delayMs > 0 ? { runAt: turn.nowMs + delayMs } : {}),
   });
   return settledAnswer(turn, held.value.item.order);
 }

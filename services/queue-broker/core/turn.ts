@@ -24,6 +24,7 @@ export class Turn {
   readonly at: number;
   readonly sequence: number;
   readonly random01: () => number;
+  #nowMs: number;
   readonly #facts: Fact[] = [];
   #completed: Completed | undefined;
   #completedOrders: number[] = [];
@@ -32,12 +33,23 @@ export class Turn {
     this.table = inputs.table;
     this.partition = inputs.partition;
     this.at = Math.max(inputs.at, inputs.table.appliedAt);
+    this.#nowMs = this.at;
     this.sequence = inputs.sequence;
     this.random01 = inputs.random01;
   }
 
   get facts(): readonly Fact[] {
     return this.#facts;
+  }
+
+  /** The time at which the next request is decided: a delay counts from then. Not before `at`, the time of the facts. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Requests join a turn while its record has to wait; each is told the time anew. */
+  hearTime(nowMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, nowMs);
   }
 
   /** Decides a fact: it counts from here on. */

@@ -48,6 +48,8 @@ export interface ModelRetention {
 const waits = ({ state }: ModelItem) => state === 'scheduled' || state === 'pending' || state === 'retry';
 
 const agingMs = 300_000;
+/** A request may join a record that began so long ago: its delays count from when it was decided, not from then. */
+const groupAgeMsMax = 20;
 const isFinal = ({ state }: ModelItem) => state === 'done' || state === 'failed' || state === 'cancelled';
 
 /**
@@ -187,7 +189,7 @@ export class QueueModel {
         const item = this.#leased(fact.order);
         const delayMs = fact.runAt === undefined ? 0 : fact.runAt - this.at;
         must(
-          this.#submitted.has('release', fact.order, item.token, delayMs),
+          this.#submitted.hasDelay(['release', fact.order, item.token], delayMs, groupAgeMsMax),
           `nobody released item ${fact.order} with its token for ${delayMs} ms`,
         );
         const state = fact.runAt === undefined ? 'pending' : 'scheduled';

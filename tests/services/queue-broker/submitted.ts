@@ -11,6 +11,14 @@ export class Submitted {
     return this.#asked.has([what, ...details].join(' '));
   }
 
+  /** Whether it was asked for with a delay of `delayMs`, or of up to `laterMs` less: never with a longer one. */
+  hasDelay(what: readonly (string | number)[], delayMs: number, laterMs: number): boolean {
+    const delays = Array.from({ length: laterMs + 1 }, (_, later) => delayMs - later);
+    return delays.some(
+      (delay) => delay >= 0 && delayMs > 0 === delay > 0 && this.#asked.has([...what, delay].join(' ')),
+    );
+  }
+
   noteFailure(order: number, token: number, retry: boolean): void {
     const name = `${order} ${token}`;
     this.#failures.set(name, [...(this.#failures.get(name) ?? []), { retry }]);

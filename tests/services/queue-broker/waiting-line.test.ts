@@ -95,20 +95,18 @@ test('who was served by a record that did not become durable hears that, and onl
   join('b');
   stock.left = 1;
   serve();
-  waiting.fail(unknown);
-  waiting.fail(unknown);
+  for (const waiter of waiting.takeServed()) waiter.refuse(unknown);
   await clock.advance(10_000);
   expect(heard).toEqual(['a timeout', 'b expired']);
 });
 
-test('what happens to later records is nothing to who was served by an earlier one', () => {
-  const { join, serve, stock, waiting, heard } = line();
+test('who was served by one record has nothing to do with the next one', () => {
+  const { join, serve, stock, waiting } = line();
   join('a');
   stock.left = 1;
-  for (const answer of serve()) answer();
-  waiting.commit();
-  waiting.fail(unknown);
-  expect(heard).toEqual(['a served']);
+  serve();
+  expect(waiting.takeServed()).toHaveLength(1);
+  expect(waiting.takeServed()).toEqual([]);
 });
 
 test('only so many may wait, and a place that was left is free again', async () => {

@@ -1,0 +1,71 @@
+import type { Refusal } from '#shared/protocol/errors.ts';
+import type { Work } from './work.ts';
+
+/** Bytes and requests of one group: small enough for one message, large enough to share an fsync among thousands. */
+const groupBytesMax = 4 * 1_048_576;
+const groupWorkMax = 4_096;
+
+/** What one request may add to the log: below NATS's `max_payload`, with room for what time and waiters add. */
+const recordBytesMax = 7.5 * 1_048_576;
+
+/** What may wait to be decided: beyond it callers are told to come again. */
+const inboxBytesMax = 128 * 1_048_576;
+const inboxWorkMax = 200_000;
+
+/** Requests that wait to be decided. */
+export class PartitionInbox {
+  #work: Work[] = [];
+  #bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.#work.length === 0;
+  }
+
+  /** How full it is, from 0 to 1. */
+  get fullness(): number {
+    return Math.max(this.#bytes / inboxBytesMax, this.#work.length / inboxWorkMax);
+  }
+
+  /** Takes a request in, or says why not. */
+  add(work: Work): Refusal | undefined {
+    if (work.bytes > recordBytesMax) return tooLarge;
+    if (this.#work.length >= inboxWorkMax || this.#bytes > inboxBytesMax) return tooBusy;
+    this.#work.push(work);
+    this.#bytes += work.bytes;
+    return undefined;
+  }
+
+  /**
+   * Takes out what still goes into a group: as much as fits, at least one when the group is empty.
+   * @param count requests that the group has already, and their `bytes`
+   */
+  take(count: number, bytes: number): readonly Work[] {
+    let taken = 0;
+    let sum = bytes;
+    for (const work of this.#work) {
+      const before = count + taken;
+      if (before > 0 && (sum + work.bytes > groupBytesMax || before >= groupWorkMax)) break;
+      taken += 1;
+      sum += work.bytes;
+      this.#bytes -= work.bytes;
+    }
+    const work = this.#work.slice(0, taken);
+    this.#work = taken === this.#work.length ? [] : this.#work.slice(taken);
+    return work;
+  }
+
+  refuseAll(refusal: Refusal): void {
+    for (const work of this.#work) work.refuse(refusal);
+    this.#work = [];
+    this.#bytes = 0;
+  }
+}
+
+const tooLarge: Refusal = {
+  code: 'payload_too_large',
+  message: 'what the request becomes does not fit one record of the log, send it in parts',
+};
+const tooBusy: Refusal = {
+  code: 'unavailable',
+  message: 'too many requests wait for this queue, ask again later',
+};
