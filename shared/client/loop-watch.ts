@@ -1,23 +1,24 @@
 import { systemClock } from '#shared/runtime/clock.ts';
 
 /**
- * Notices that this thread was blocked: its timer fires late. A reply that came in meanwhile has waited unread, and
- * what it says may no longer hold. (After a blockade Node.js runs late timers before it reads sockets.)
+ * Notices that this thread was blocked: its timer fires late, or has not fired yet when it should have. A reply that
+ * came in meanwhile has waited unread, and what it says may no longer hold.
  */
 export class LoopWatch {
-  readonly #everyMs: number;
-  #blocked = false;
+  readonly #lateMs: number;
+  #firedAtMs = systemClock.monotonicMs();
+  #late = false;
   #cancel: () => void;
 
-  /** @param lateMs a blockade shorter than this does not count */
+  /** @param lateMs a blockade shorter than this may go unnoticed */
   constructor(lateMs: number) {
-    this.#everyMs = lateMs / 2;
+    this.#lateMs = lateMs;
     this.#cancel = this.#await();
   }
 
-  /** The thread was blocked within the last while. */
+  /** The thread was blocked within the last while. Node.js may read sockets before the late timer fires, or after. */
   get blocked(): boolean {
-    return this.#blocked;
+    return this.#late || systemClock.monotonicMs() - this.#firedAtMs > this.#lateMs;
   }
 
   end(): void {
@@ -25,9 +26,10 @@ export class LoopWatch {
   }
 
   #await(): () => void {
-    const from = systemClock.monotonicMs();
-    return systemClock.after(this.#everyMs, () => {
-      this.#blocked = systemClock.monotonicMs() - from > 2 * this.#everyMs;
+    return systemClock.after(this.#lateMs / 2, () => {
+      const nowMs = systemClock.monotonicMs();
+      this.#late = nowMs - this.#firedAtMs > this.#lateMs;
+      this.#firedAtMs = nowMs;
       this.#cancel = this.#await();
     });
   }
