@@ -1,5 +1,11 @@
 import type { Streams } from '#shared/protocol/subjects.ts';
-import { JetStreamApiError, type Nats, type ObjectStore, StorageType } from '#shared/runtime/nats.ts';
+import {
+  JetStreamApiError,
+  type JetStreamManager,
+  type Nats,
+  type ObjectStore,
+  StorageType,
+} from '#shared/runtime/nats.ts';
 import { SnapshotFault, type SnapshotStore } from './snapshot-store.ts';
 
 export interface ObjectSnapshotsOptions {
@@ -21,90 +27,112 @@ const putTimeoutMs = 10_000;
 export class ObjectSnapshots implements SnapshotStore {
   readonly #options: ObjectSnapshotsOptions;
   readonly #bucket: string;
-  #opened: ObjectStore | undefined;
+  readonly #stream: string;
+  #opened: Opened | undefined;
 
   constructor(options: ObjectSnapshotsOptions) {
     this.#options = options;
     this.#bucket = options.streams.snapshots(options.partition);
+    this.#stream = `OBJ_${this.#bucket}`;
   }
 
   async list(): Promise<readonly string[]> {
-    const bucket = await this.#open();
-    return bucket === undefined ? [] : (await bucket.list()).map(({ name }) => name);
+    const listed = await this.#whereThere(({ bucket }) => bucket.list());
+    return (listed ?? []).map(({ name }) => name);
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
     const { nats, replicas } = this.#options;
-    this.#opened ??= await nats.objm.create(this.#bucket, { replicas, storage: StorageType.File });
     const meta = { name, options: { max_chunk_size: chunkBytes } };
-    await this.#opened.putBlob(meta, bytes, { timeout: putTimeoutMs });
+    await this.#watched(async () => {
+      this.#opened ??= {
+        bucket: await nats.objm.create(this.#bucket, { replicas, storage: StorageType.File }),
+        manager: await nats.manager(),
+      };
+      await this.#opened.bucket.putBlob(meta, bytes, { timeout: putTimeoutMs });
+    });
   }
 
-  async get(name: string): Promise<Uint8Array | undefined> {
-    const bucket = await this.#open();
-    if (bucket === undefined) return undefined;
-    const info = await bucket.info(name);
-    if (info === null || info.deleted) return undefined;
-    // Checked first: the library would wait for ever for the messages of an object that are not there.
-    const held = await this.#chunks(info.nuid);
-    if (held !== info.chunks) throw new SnapshotFault(`${name} has ${held} of its ${info.chunks} messages`);
-    const bytes = await bucket.getBlob(name).catch((error: unknown) => {
-      if (error instanceof Error && /digests do not match/.test(error.message))
-        throw new SnapshotFault(`${name} is damaged`, { cause: error });
-      throw error;
+  get(name: string): Promise<Uint8Array | undefined> {
+    return this.#whereThere(async ({ bucket, manager }) => {
+      const info = await bucket.info(name);
+      if (info === null || info.deleted) return undefined;
+      // Checked first: the library would wait for ever for the messages of an object that are not there.
+      const held = await this.#messagesOf(manager, info.nuid);
+      if (held !== info.chunks) throw new SnapshotFault(`${name} has ${held} of its ${info.chunks} messages`);
+      const bytes = await bucket.getBlob(name).catch((error: unknown) => {
+        if (error instanceof Error && /digests do not match/.test(error.message))
+          throw new SnapshotFault(`${name} is damaged`, { cause: error });
+        throw error;
+      });
+      return bytes ?? undefined;
     });
-    return bytes ?? undefined;
   }
 
   async remove(names: readonly string[]): Promise<void> {
-    const bucket = await this.#open();
-    if (bucket === undefined) return;
-    const manager = await this.#options.nats.manager();
-    for (const name of names) {
-      await bucket.delete(name);
-      // What tells that it was deleted would stay for ever, and names are not used again.
-      await manager.streams.purge(this.#stream, { filter: `$O.${this.#bucket}.M.${base64url(name)}` });
-    }
+    await this.#whereThere(async ({ bucket, manager }) => {
+      for (const name of names) {
+        await bucket.delete(name);
+        // What tells that it was deleted would stay for ever, and names are not used again.
+        await manager.streams.purge(this.#stream, { filter: `$O.${this.#bucket}.M.${base64url(name)}` });
+      }
+    });
   }
 
   async tidy(): Promise<void> {
-    const bucket = await this.#open();
-    if (bucket === undefined) return;
-    const manager = await this.#options.nats.manager();
-    const info = await manager.streams.info(this.#stream, { subjects_filter: this.#chunkSubject('*') });
-    // Listed after the messages: what is whole by then is known by its name.
-    const known = new Set((await bucket.list()).map(({ nuid }) => this.#chunkSubject(nuid)));
-    for (const subject of Object.keys(info.state.subjects ?? {}))
-      if (!known.has(subject)) await manager.streams.purge(this.#stream, { filter: subject });
-  }
-
-  get #stream(): string {
-    return `OBJ_${this.#bucket}`;
+    await this.#whereThere(async ({ bucket, manager }) => {
+      const info = await manager.streams.info(this.#stream, { subjects_filter: this.#chunkSubject('*') });
+      // Listed after the messages: what is whole by then is known by its name.
+      const known = new Set((await bucket.list()).map(({ nuid }) => this.#chunkSubject(nuid)));
+      for (const subject of Object.keys(info.state.subjects ?? {}))
+        if (!known.has(subject)) await manager.streams.purge(this.#stream, { filter: subject });
+    });
   }
 
   #chunkSubject(nuid: string): string {
     return `$O.${this.#bucket}.C.${nuid}`;
   }
 
-  async #chunks(nuid: string): Promise<number> {
+  async #messagesOf(manager: JetStreamManager, nuid: string): Promise<number> {
     const subject = this.#chunkSubject(nuid);
-    const manager = await this.#options.nats.manager();
     const info = await manager.streams.info(this.#stream, { subjects_filter: subject });
     return info.state.subjects?.[subject] ?? 0;
   }
 
-  /** The bucket, or undefined while nothing was ever written to it. */
-  async #open(): Promise<ObjectStore | undefined> {
-    if (this.#opened !== undefined) return this.#opened;
+  /** Does something with the bucket; undefined while nothing was ever written to it. */
+  #whereThere<T>(act: (opened: Opened) => Promise<T>): Promise<T | undefined> {
+    return this.#watched(async () => {
+      const opened = this.#opened ?? (await this.#open());
+      return opened === undefined ? undefined : act(opened);
+    });
+  }
+
+  async #open(): Promise<Opened | undefined> {
     const { nats } = this.#options;
     const manager = await nats.manager();
     const known = await manager.streams.info(this.#stream).catch((error: unknown) => {
       if (error instanceof JetStreamApiError && error.status === 404) return undefined;
       throw error;
     });
-    if (known !== undefined) this.#opened = await nats.objm.open(this.#bucket, false);
+    if (known === undefined) return undefined;
+    this.#opened = { bucket: await nats.objm.open(this.#bucket, false), manager };
     return this.#opened;
   }
+
+  /** After a failure the bucket is looked for anew: somebody may have removed it. */
+  async #watched<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      this.#opened = undefined;
+      throw error;
+    }
+  }
+}
+
+interface Opened {
+  readonly bucket: ObjectStore;
+  readonly manager: JetStreamManager;
 }
 
 /** As the object store writes names in its subjects: with padding. */

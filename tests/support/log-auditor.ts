@@ -67,6 +67,7 @@ const comesFrom: Readonly<Record<string, readonly string[]>> = {
   reprioritized: ['scheduled', 'blocked', 'pending', 'retry'],
   updated: ['scheduled', 'blocked', 'pending', 'retry'],
   replaced: ['scheduled', 'blocked', 'pending', 'retry'],
+  purged: ['scheduled', 'blocked', 'pending', 'processing', 'retry', 'done', 'failed', 'cancelled'],
 };
 
 /** The header that every record of a broker carries. */
@@ -74,11 +75,11 @@ const writtenBy = 'Trivet-Broker';
 
 const terminal = new Set(['done', 'failed', 'cancelled']);
 /** Facts that are not about items. */
-const aside = new Set(['queue-paused', 'configured', 'swept']);
+const aside = new Set(['queue-paused', 'queue-forgotten', 'configured', 'swept']);
 
 const unpackr = new Unpackr({ useRecords: true, mapsAsObjects: true, int64AsType: 'number' });
 
-/** Reads every log stream of the server from its first record to its last. */
+/** Reads every log stream of the server from the first record that it still holds to its last. */
 export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Promise<Audit> {
   const connection = await connect({
     servers: server.url,
@@ -91,11 +92,12 @@ export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Pr
     const auditor = new Auditor();
     for (let partition = 0; ; partition += 1) {
       const stream = `${prefix.toUpperCase()}_LOG_${partition}`;
-      const last = await lastSequence(manager, stream);
-      if (last === undefined) return auditor.audit();
+      const known = await sequences(manager, stream);
+      if (known === undefined) return auditor.audit();
+      const { first, last } = known;
       auditor.beginPartition(partition);
-      if (last === 0) continue;
-      const consumer = await jetstream(connection).consumers.get(stream, { opt_start_seq: 1 });
+      if (last < first || last === 0) continue;
+      const consumer = await jetstream(connection).consumers.get(stream, { opt_start_seq: first });
       // By bytes: hundreds of large records at once are more than the server holds ready for one connection. It would
       // cut it, and the reading would go on half a minute later.
       const messages = await consumer.consume({ max_bytes: 16 * 1_024 ** 2 });
@@ -111,9 +113,13 @@ export async function auditLog(server: RunningNatsServer, prefix = 'trivet'): Pr
   }
 }
 
-async function lastSequence(manager: JetStreamManager, stream: string): Promise<number | undefined> {
+async function sequences(
+  manager: JetStreamManager,
+  stream: string,
+): Promise<{ first: number; last: number } | undefined> {
   try {
-    return (await manager.streams.info(stream)).state.last_seq;
+    const { state } = await manager.streams.info(stream);
+    return { first: Math.max(1, state.first_seq), last: state.last_seq };
   } catch (error) {
     if (error instanceof JetStreamApiError && error.status === 404) return undefined;
     throw error;
@@ -129,38 +135,50 @@ class Auditor {
   #records = 0;
   #foreign = 0;
   #partition = 0;
-  #sequence = 0;
-  #epoch = 0;
+  /** Of the last record; undefined before the first one. */
+  #sequence: number | undefined;
+  /** Undefined in a log whose beginning is gone, until its first record. */
+  #epoch: number | undefined = 0;
+  #isTruncated = false;
   #at = 0;
   readonly #ingested = new Map<string, number>();
 
   beginPartition(partition: number): void {
     this.#partition = partition;
-    this.#sequence = 0;
-    this.#epoch = 0;
+    this.#sequence = undefined;
     this.#at = 0;
     this.#ingested.clear();
   }
 
   take(sequence: number, kind: 'fence' | 'batch' | 'foreign', data: Uint8Array): void {
     this.#records += 1;
-    if (sequence !== this.#sequence + 1) this.#fault(`record ${sequence} follows ${this.#sequence}`);
+    if (this.#sequence === undefined) this.#beginAt(sequence);
+    else if (sequence !== this.#sequence + 1) this.#fault(`record ${sequence} follows ${this.#sequence}`);
     this.#sequence = sequence;
     if (kind === 'foreign') {
       this.#foreign += 1;
       return;
     }
-    const record = unpackr.unpack(data) as Batch & { readonly broker?: string };
+    const record = unpackr.unpack(data) as Batch & { readonly broker?: string; readonly renewed?: boolean };
     if (kind === 'fence') {
       this.#epoch = sequence;
-      this.#fences.push({ partition: this.#partition, sequence, broker: record.broker ?? '' });
+      // One that an owner raised over its own is no other reign.
+      if (record.renewed !== true)
+        this.#fences.push({ partition: this.#partition, sequence, broker: record.broker ?? '' });
       return;
     }
+    this.#epoch ??= record.epoch;
     if (record.epoch !== this.#epoch)
       this.#fault(`record ${sequence} carries fence ${record.epoch}, in force is ${this.#epoch}`);
     if (record.at < this.#at) this.#fault(`record ${sequence} is older than the one before it`);
     this.#at = record.at;
     for (const fact of record.facts) this.#fold(fact, sequence);
+  }
+
+  /** A log that was truncated begins with any record, and speaks of items that it does not introduce. */
+  #beginAt(sequence: number): void {
+    this.#isTruncated = sequence > 1;
+    this.#epoch = this.#isTruncated ? undefined : 0;
   }
 
   audit(): Audit {
@@ -180,9 +198,9 @@ class Auditor {
     const allowed = comesFrom[fact.kind];
     if (allowed === undefined) return this.#fault(`record ${sequence} holds a fact of kind ${fact.kind}`);
     for (const order of ordersOf(fact)) {
-      const item = this.#items.get(this.#idOf(order));
+      const item = this.#items.get(this.#idOf(order)) ?? this.#fromBefore(order);
       if (item === undefined) this.#fault(`${fact.kind} of item ${order}, which was never enqueued`);
-      else if (allowed.includes(item.state)) this.#step(item, fact, sequence);
+      else if (allowed.includes(item.state) || item.state === 'unknown') this.#step(item, fact, sequence);
       else this.#fault(`${fact.kind} of item ${item.id}, which is ${item.state}`);
     }
   }
@@ -196,6 +214,17 @@ class Auditor {
     item.state = nextState(item.state, fact, this.#at);
     if (terminal.has(item.state)) item.ends += 1;
     if (fact.kind === 'replayed') item.ends = 0;
+    if (fact.kind === 'purged' && this.#keys.get(`${item.queue}\n${item.key}`) === item.id)
+      this.#keys.delete(`${item.queue}\n${item.key}`);
+  }
+
+  /** An item that was enqueued in the part of the log that is gone: whatever is said of it first is taken for true. */
+  #fromBefore(order: number): MutableItem | undefined {
+    if (!this.#isTruncated) return undefined;
+    const id = this.#idOf(order);
+    const item = { id, queue: '', key: undefined, state: 'unknown', ends: 0, claims: 0, tokens: [] };
+    this.#items.set(id, item);
+    return item;
   }
 
   #enqueue(fact: Fact): void {
@@ -205,7 +234,8 @@ class Auditor {
     const key = typeof fact['key'] === 'string' ? fact['key'] : undefined;
     const name = `${queue}\n${key}`;
     const supersedes = typeof fact['supersedes'] === 'number' ? this.#idOf(fact['supersedes']) : undefined;
-    if (key !== undefined && this.#keys.get(name) !== supersedes)
+    const holder = this.#keys.get(name) ?? (this.#isTruncated ? supersedes : undefined);
+    if (key !== undefined && holder !== supersedes)
       this.#fault(`key ${key} of queue ${queue} stands for ${this.#keys.get(name)} and for ${id}`);
     if (key !== undefined) this.#keys.set(name, id);
     const refused = fact['refused'] !== undefined;
@@ -255,6 +285,8 @@ function nextState(state: string, fact: Fact, at: number): string {
       return 'failed';
     case 'cancelled':
       return 'cancelled';
+    case 'purged':
+      return 'purged';
     default:
       return state;
   }

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { type NatsConnection, connect } from '@nats-io/transport-node';
+import { type Leased, type RunningQueue, headersOf, leased, partitions, replyOf } from './running-queue.ts';
+
+export interface LongRunOptions {
+  readonly queue: RunningQueue;
+  readonly items: number;
+  /** Falls when that share of the items is completed. */
+  readonly blows: readonly { readonly at: number; readonly fall: () => Promise<void> }[];
+}
+
+/** What became of the items, by the number in their payload. */
+export interface LongRun {
+  readonly lost: readonly number[];
+  /** Numbers that more than one item had. */
+  readonly doubled: readonly number[];
+  /** Largest size that each partition's log was seen to have, in bytes. */
+  readonly logBytesMax: readonly number[];
+}
+
+export interface LogState {
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  readonly bytes: number;
+}
+
+const queues = ['mail', 'images', 'reports', 'billing', 'search', 'audit'] as const;
+const batchItems = 1_000;
+const workers = 3;
+const answerMsMax = 5_000;
+const padding = 'x'.repeat(60);
+
+/**
+ * Sends items through the broker for as long as it takes, with a log that holds a small part of them. Every item is
+ * followed by its number from the producer to the answer that says that it is done.
+ */
+export async function runLong({ queue, items, blows }: LongRunOptions): Promise<LongRun> {
+  const client = await connect({
+    servers: queue.server.url,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 50,
+  });
+  const tally = new Tally(items);
+  const ended = new AbortController();
+  const watching = watchLogs(queue, ended.signal);
+  try {
+    const falling = [...blows];
+    const strike = async (): Promise<void> => {
+      for (const { at, fall } of falling) {
+        await tally.reached(items * at);
+        await fall();
+      }
+    };
+    await Promise.all([
+      strike(),
+      ...queues.map((name, index) => produce(client, name, index, items)),
+      ...Array.from({ length: workers }, (_, worker) => work(client, worker, tally)),
+    ]);
+  } finally {
+    ended.abort();
+    await client.close();
+  }
+  return { ...tally.result(), logBytesMax: await watching };
+}
+
+/** Where each partition's log begins and ends. */
+export async function logStates(queue: RunningQueue): Promise<readonly LogState[]> {
+  const service = await connect({
+    servers: queue.server.url,
+    user: queue.server.user,
+    pass: queue.server.password,
+    inboxPrefix: '_INBOX_TRIVET',
+  });
+  try {
+    const manager = await jetstreamManager(service);
+    const infos = await Promise.all(
+      Array.from({ length: partitions }, (_, partition) => manager.streams.info(`TRIVET_LOG_${partition}`)),
+    );
+    return infos.map(({ state }) => ({
+      firstSequence: state.first_seq,
+      lastSequence: state.last_seq,
+      bytes: state.bytes,
+    }));
+  } finally {
+    await service.close();
+  }
+}
+
+async function watchLogs(queue: RunningQueue, signal: AbortSignal): Promise<readonly number[]> {
+  const largest = Array.from({ length: partitions }, () => 0);
+  while (!signal.aborted) {
+    const states = await logStates(queue).catch(() => []);
+    for (const [partition, { bytes }] of states.entries())
+      largest[partition] = Math.max(largest[partition] ?? 0, bytes);
+    await delay(500);
+  }
+  return largest;
+}
+
+/** Counts completions by number, and tells apart two items of one number. */
+class Tally {
+  readonly #items: number;
+  readonly #completedBy = new Map<number, string>();
+  readonly #doubled: number[] = [];
+  #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
+
+  constructor(items: number) {
+    this.#items = items;
+  }
+
+  get isComplete(): boolean {
+    return this.#completedBy.size >= this.#items;
+  }
+
+  add(number: number, id: string): void {
+    const known = this.#completedBy.get(number);
+    if (known !== undefined && known !== id) this.#doubled.push(number);
+    this.#completedBy.set(number, id);
+    this.#waiting = this.#waiting.filter(({ count, resolve }) => {
+      if (this.#completedBy.size >= count) resolve();
+      return this.#completedBy.size < count;
+    });
+  }
+
+  reached(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ count, resolve });
+    });
+  }
+
+  result() {
+    const all = Array.from({ length: this.#items }, (_, number) => number);
+    return { lost: all.filter((number) => !this.#completedBy.has(number)), doubled: this.#doubled };
+  }
+}
+
+/** Every queue gets its share of the numbers, in batches, each until it is acknowledged. */
+async function produce(client: NatsConnection, queue: string, index: number, items: number): Promise<void> {
+  const numbers = Array.from({ length: items }, (_, number) => number).filter(
+    (number) => number % queues.length === index,
+  );
+  for (let at = 0; at < numbers.length; at += batchItems) {
+    const batch = numbers.slice(at, at + batchItems);
+    const body = { items: batch.map((n) => ({ payload: { n, padding }, key: String(n) })) };
+    const { items: answers } = await ask<{ items: { error?: { code: string } }[] }>(
+      client,
+      queue,
+      'enqueue-many',
+      body,
+    );
+    const refused = answers.find(({ error }) => error !== undefined);
+    if (refused !== undefined) throw new Error(`an item was refused: ${JSON.stringify(refused)}`);
+  }
+}
+
+async function work(client: NatsConnection, worker: number, tally: Tally): Promise<void> {
+  for (let round = 0; !tally.isComplete; round += 1) {
+    const queue = queues[(worker + round) % queues.length] ?? queues[0];
+    const claim = { 'Nats-Msg-Id': `${worker}-${round}` };
+    const body = { max: batchItems, wait: '50ms', lease: '20s' };
+    const items = leased({ ...noReply, body: await ask(client, queue, 'dequeue', body, claim) });
+    if (items.length === 0) continue;
+    const { items: answers } = await ask<{ items: { state?: string }[] }>(client, queue, 'complete', {
+      items: items.map(({ id, token }) => ({ id, token })),
+    });
+    for (const [index, item] of items.entries())
+      if (answers[index]?.state === 'done') tally.add(numberOf(item), item.id);
+  }
+}
+
+const noReply = { status: 0, contentType: '' };
+
+const numberOf = ({ payload }: Leased): number => (payload as { n: number }).n;
+
+/** Asks until there is an answer that is none of those that say: again, later. */
+async function ask<T>(
+  client: NatsConnection,
+  queue: string,
+  operation: string,
+  body: object,
+  values: Readonly<Record<string, string>> = {},
+): Promise<T> {
+  const subject = `trivet.queue.${queue}.${operation}`;
+  for (;;) {
+    const options = { headers: headersOf(values), timeout: answerMsMax };
+    const answer = await client
+      .request(subject, JSON.stringify(body), options)
+      .then(replyOf, () => undefined);
+    if (answer?.status === 0) return answer.body as T;
+    const code = (answer?.body as { error?: { code?: string } } | undefined)?.error?.code;
+    if (code !== undefined && !['unavailable', 'timeout', 'queue_full'].includes(code))
+      throw new Error(`${subject} was refused: ${JSON.stringify(answer?.body)}`);
+    await delay(50);
+  }
+}
