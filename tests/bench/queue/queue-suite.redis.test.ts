@@ -4,7 +4,14 @@ import { measure } from '#tests/bench/measure.ts';
 import { tinySizes } from './tiny-sizes.ts';
 import { queueSuite } from './queue-suite.ts';
 
-const compared = ['enqueue-single-200', 'enqueue-batch-500', 'process-200', 'pickup-latency', 'workers-1-4'];
+const compared = [
+  'enqueue-single-200',
+  'enqueue-batch-500',
+  'process-200',
+  'process-200-removed',
+  'pickup-latency',
+  'workers-1-4',
+];
 
 // The peer gets a Redis of its own with its own durability; one that only TRIVET_TEST_REDIS_URL names will not do.
 const redisHere = await isOnPath('redis-server', process.env);
