@@ -3,12 +3,13 @@ import { pageItemsMax } from '#shared/protocol/limits.ts';
 import { type Replay, priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { decideCancel, decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
+import { decideCancelFamily } from './core/flow-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { listItems } from './item-list.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
 import * as works from './queue-works.ts';
 
-const checkGet = validator(queueRequests.get);
+const checkCancel = validator(queueRequests.cancel);
 const checkEmpty = validator(queueRequests.pause);
 const checkReplay = validator(queueRequests.replay);
 const checkReprioritize = validator(queueRequests.reprioritize);
@@ -19,7 +20,9 @@ const replayedDefault = 100;
 /** What whoever looks after a queue asks for. */
 export const adminOperations = {
   cancel: (request: QueueRequest, body: unknown) =>
-    submitPlain(request, checkGet(body), (turn, { id }) => decideCancel(turn, request.queue, id)),
+    submitPlain(request, checkCancel(body), (turn, { id, children }) =>
+      children === true ? decideCancelFamily(turn, request.queue, id) : decideCancel(turn, request.queue, id),
+    ),
   replay: (request: QueueRequest, body: unknown) =>
     submitPlain(request, checkReplay(body), (turn, query) => replay(turn, request, query)),
   reprioritize: (request: QueueRequest, body: unknown) =>

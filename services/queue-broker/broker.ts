@@ -13,6 +13,8 @@ import { itemId } from './core/item.ts';
 import { defaultSettings } from './core/queue-settings.ts';
 import type { StateEvent } from './core/state-event.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
+import { FlowCourier } from './flow-courier.ts';
+import { FlowOutbox } from './flow-outbox.ts';
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { LmdbStore } from './lmdb-store.ts';
@@ -50,6 +52,7 @@ interface Ownership {
   readonly readers: readonly IngestReader[];
   readonly subscriptions: readonly Subscription[];
   readonly logs: LogKeeping;
+  readonly flows: FlowOutbox;
 }
 
 /** The queue group of the brokers: a request goes to one of them. */
@@ -99,6 +102,7 @@ export class Broker {
     const owned = this.#owned;
     this.#owned = undefined;
     for (const subscription of owned?.subscriptions ?? []) subscription.unsubscribe();
+    owned?.flows.stop();
     await Promise.all((owned?.readers ?? []).map((reader) => reader.stop()));
     await owned?.logs.stop();
     await Promise.all((owned?.partitions ?? []).map((partition) => partition.drain()));
@@ -140,11 +144,14 @@ export class Broker {
       log,
     };
     const identity = await ensureIngestStream(ingest);
-    const partitions = await this.#takeEach();
+    const flows = new FlowOutbox({ clock, log });
+    const partitions = await this.#takeEach(flows);
+    const courier = new FlowCourier(partitions);
     const service = new QueueService({
       subjects,
       partitions,
       callers: this.#callers,
+      courier,
       clock,
       observer: this.#options.observer,
       statistics: this.#statistics,
@@ -154,6 +161,7 @@ export class Broker {
       (partition, number) => new IngestReader(ingest, partition, number, identity),
     );
     for (const reader of readers) void reader.run();
+    flows.begin(courier);
     const group = { queue: brokerGroup };
     const subscriptions = [
       subscribe(nats, subjects.queueAll, group, (message) => service.receive(message)),
@@ -171,13 +179,13 @@ export class Broker {
       lost: (error) => this.#giveUp(error),
     });
     await nats.connection.flush();
-    return { partitions, readers, subscriptions, logs };
+    return { partitions, readers, subscriptions, logs, flows };
   }
 
   /** All partitions, or none: those that were taken are let go when one cannot be. */
-  async #takeEach(): Promise<readonly Partition[]> {
+  async #takeEach(flows: FlowOutbox): Promise<readonly Partition[]> {
     const numbers = Array.from({ length: this.#options.partitions }, (_, number) => number);
-    const taken = await Promise.allSettled(numbers.map((number) => this.#takePartition(number)));
+    const taken = await Promise.allSettled(numbers.map((number) => this.#takePartition(number, flows)));
     const partitions = taken.filter((one) => one.status === 'fulfilled').map((one) => one.value);
     const failure = taken.find((one) => one.status === 'rejected');
     if (failure === undefined) return partitions;
@@ -185,7 +193,7 @@ export class Broker {
     throw failure.reason;
   }
 
-  async #takePartition(number: number): Promise<Partition> {
+  async #takePartition(number: number, flows: FlowOutbox): Promise<Partition> {
     const { clock, log, name, data, random01 } = this.#options;
     const records = await JetStreamLog.open({
       ...this.#options,
@@ -205,6 +213,7 @@ export class Broker {
       ...recovered,
       random01,
       announce: (partition, events, at) => this.#announce(partition, events, at),
+      outgoing: (partition, outgoing) => flows.note(partition, outgoing),
       appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
       holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),
@@ -246,6 +255,7 @@ export class Broker {
 }
 
 async function letGo(owned: Ownership): Promise<void> {
+  owned.flows.stop();
   await Promise.all(owned.readers.map((reader) => reader.stop()));
   await owned.logs.stop();
   await Promise.all(owned.partitions.map((partition) => partition.abandon()));

@@ -1,7 +1,7 @@
 import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
-import { type Item, itemId } from './core/item.ts';
+import { type Item, type Parent, itemId } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 
 /** An item with its payload, ready to be shown. */
@@ -109,6 +109,7 @@ export function itemView(partition: number, { item, payload }: ItemWithPayload, 
     ...payloadView(item, payload, encoding),
     ...given('contentType', item.contentType),
     ...given('headers', item.headers),
+    ...given('parent', parentView(item.parent)),
     transitions: item.transitions.map(({ at, ...change }) => ({ at: formatTime(at), ...change })),
   };
 }
@@ -118,6 +119,9 @@ const nothing = new Uint8Array();
 /** The same bytes, not a copy. */
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+const parentView = (parent: Parent | undefined) =>
+  parent === undefined ? undefined : { queue: parent.queue, id: parent.id };
 
 export const withPayload = (table: PartitionTable, item: Item): ItemWithPayload => ({
   item,

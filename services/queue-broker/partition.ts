@@ -1,5 +1,6 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
+import type { Outgoing } from './core/flow-table.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { StateEvent } from './core/state-event.ts';
 import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
@@ -30,6 +31,8 @@ export interface PartitionOptions extends Recovered {
   readonly random01: () => number;
   /** Hears of changes of state once they are durable. */
   readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
+  /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
+  readonly outgoing?: (partition: number, outgoing: Outgoing) => void;
   /** Hears how long a record took to become durable, and how many facts it held. */
   readonly appended?: (durationMs: number, facts: number) => void;
   /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
@@ -81,6 +84,7 @@ export class Partition {
     this.#storing = new TableStoring(options);
     this.gauge = new LogGauge(options);
     this.#durableIngest = options.table.applied.ingested;
+    this.#noteOutgoing();
     this.#schedule();
   }
 
@@ -335,7 +339,13 @@ export class Partition {
   #answer({ turn, events, answers }: Group): void {
     const { partition, announce } = this.#options;
     if (turn.facts.length > 0) announce(partition, events, turn.at);
+    this.#noteOutgoing();
     for (const answer of answers) answer();
+  }
+
+  #noteOutgoing(): void {
+    const outgoing = this.#options.table.takeOutgoing();
+    if (outgoing !== undefined) this.#options.outgoing?.(this.#options.partition, outgoing);
   }
 
   async #append(batch: Uint8Array, position: Position, facts: number): Promise<void> {

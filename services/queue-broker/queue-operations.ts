@@ -1,6 +1,7 @@
 import type { QueueOperation } from '#shared/protocol/queue-schemas.ts';
 import { adminOperations } from './admin-operations.ts';
 import { editingOperations } from './editing-operations.ts';
+import { flowOperations } from './flow-operations.ts';
 import { leasedOperations } from './leased-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
@@ -13,6 +14,7 @@ export const queueOperations: Readonly<
 > = {
   ...leasedOperations,
   ...readingOperations,
+  ...flowOperations,
   ...adminOperations,
   ...editingOperations,
   ...resultOperations,

@@ -2,6 +2,7 @@ import type { Refusal, Result } from '#shared/protocol/errors.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import type { RequestEncodings } from '#shared/runtime/replies.ts';
 import type { Turn } from './core/turn.ts';
+import type { FlowCourier } from './flow-courier.ts';
 import type { Partition } from './partition.ts';
 import type { QueueStatistics } from './queue-statistics.ts';
 import * as works from './queue-works.ts';
@@ -19,6 +20,7 @@ export interface QueueRequest {
 /** What operations need beside the request. */
 export interface OperationContext {
   readonly statistics: QueueStatistics;
+  readonly courier: FlowCourier;
 }
 
 /** Takes a request in, with its decoded body (`{}` for none), or says why not. */

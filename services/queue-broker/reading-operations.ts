@@ -1,10 +1,12 @@
 import { encode } from '#shared/protocol/encoding.ts';
-import { type Result, accept } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { type List, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { findItem } from './core/lease-decisions.ts';
 import type { Turn } from './core/turn.ts';
+import { submitWithChildren } from './flow-operations.ts';
+import { childPlaces } from './flow-views.ts';
 import { listCursor, listItems } from './item-list.ts';
 import { itemView, withPayload } from './item-views.ts';
 import { type OperationContext, type QueueRequest, submitPlain } from './queue-request.ts';
@@ -18,8 +20,7 @@ const pageEnvelopeBytes = 256;
 
 /** What changes nothing. */
 export const readingOperations = {
-  get: (request: QueueRequest, body: unknown) =>
-    submitPlain(request, checkGet(body), (turn, { id }) => getItem(turn, request, id), 'nothing'),
+  get: getItem,
   list: (request: QueueRequest, body: unknown) =>
     submitPlain(request, checkList(body), (turn, query) => listPage(turn, request, query), 'nothing'),
   stats: (request: QueueRequest, body: unknown, { statistics }: OperationContext) =>
@@ -31,10 +32,15 @@ export const readingOperations = {
     ),
 };
 
-function getItem(turn: Turn, request: QueueRequest, id: string): Result<unknown> {
-  const found = findItem(turn, request.queue, id);
-  if (!found.ok) return found;
-  return accept(itemView(turn.partition, withPayload(turn.table, found.value), request.encodings.reply));
+function getItem(request: QueueRequest, body: unknown, { courier }: OperationContext): Refusal | undefined {
+  const checked = checkGet(body);
+  if (!checked.ok) return checked.error;
+  submitWithChildren(request, courier, {
+    find: (turn) => findItem(turn, request.queue, checked.value.id),
+    view: (turn, item) => itemView(turn.partition, withPayload(turn.table, item), request.encodings.reply),
+    join: (children, states) => (children.length === 0 ? {} : { children: childPlaces(children, states) }),
+  });
+  return undefined;
 }
 
 function listPage(turn: Turn, request: QueueRequest, query: List): Result<unknown> {

@@ -5,6 +5,7 @@ import { AwaitResult } from './queue-more-schemas.ts';
 import { Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
 import { Configure } from './queue-settings-schemas.ts';
+import { CancelItem, EnqueueFlow } from './queue-more-schemas.ts';
 
 export { Backoff, QueuePriority, UserHeaders, itemOptions, priorities } from './queue-item-options.ts';
 
@@ -118,6 +119,7 @@ export const Empty = Strict({});
  */
 export const queueRequests = {
   'enqueue-many': EnqueueMany,
+  'enqueue-flow': EnqueueFlow,
   dequeue: Dequeue,
   complete: Strict({ ...CompleteItem.properties, ...finishFields }),
   fail: Strict({ ...FailItem.properties, ...finishFields }),
@@ -127,7 +129,8 @@ export const queueRequests = {
   result: AwaitResult,
   list: List,
   stats: Empty,
-  cancel: Get,
+  children: Get,
+  cancel: CancelItem,
   replay: Replay,
   reprioritize: Reprioritize,
   update: Update,
@@ -217,6 +220,10 @@ export const QueueItem = Type.Object({
   payloadBase64: Type.Optional(Type.String()),
   contentType: Type.Optional(Type.String()),
   headers: Type.Optional(UserHeaders),
+  parent: Type.Optional(Type.Object({ queue: Name, id: ItemId })),
+  children: Type.Optional(
+    Type.Array(Type.Object({ queue: Name, id: Type.Optional(ItemId), state: Type.String() })),
+  ),
   transitions: Type.Array(TransitionView),
 });
 export type QueueItem = Static<typeof QueueItem>;

@@ -1,6 +1,7 @@
 import { type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { Unpackr } from 'msgpackr';
+import { type AuditedMember, FlowAuditor } from './flow-auditor.ts';
 import type { RunningNatsServer } from './nats-server.ts';
 
 // Reads the log of the queue without any code of the broker: its own decoding, and its own idea of what may follow
@@ -31,6 +32,9 @@ export interface Audit {
   readonly records: number;
   /** Records that no broker wrote. */
   readonly foreign: number;
+  /** Items of flows, by id; and flows whose items do not all exist or are not all released. */
+  readonly members: ReadonlyMap<string, AuditedMember>;
+  readonly openFlows: number;
   /** Whatever must not be, as sentences. */
   readonly faults: readonly string[];
 }
@@ -64,6 +68,8 @@ const comesFrom: Readonly<Record<string, readonly string[]>> = {
   expired: ['scheduled', 'blocked', 'pending', 'retry'],
   cancelled: ['scheduled', 'blocked', 'pending', 'processing', 'retry'],
   replayed: ['failed'],
+  unblocked: ['blocked'],
+  'child-failed': ['blocked'],
   reprioritized: ['scheduled', 'blocked', 'pending', 'retry'],
   updated: ['scheduled', 'blocked', 'pending', 'retry'],
   replaced: ['scheduled', 'blocked', 'pending', 'retry'],
@@ -132,6 +138,7 @@ class Auditor {
   readonly #keys = new Map<string, string>();
   readonly #fences: AuditedFence[] = [];
   readonly #faults: string[] = [];
+  readonly #flows = new FlowAuditor();
   #records = 0;
   #foreign = 0;
   #partition = 0;
@@ -187,12 +194,15 @@ class Auditor {
       fences: this.#fences,
       records: this.#records,
       foreign: this.#foreign,
-      faults: this.#faults,
+      members: this.#flows.members,
+      openFlows: this.#flows.open,
+      faults: [...this.#faults, ...this.#flows.faults()],
     };
   }
 
   #fold(fact: Fact, sequence: number): void {
     if (aside.has(fact.kind)) return;
+    if (this.#flows.take(this.#idOf(Number(fact['order'])), fact)) return;
     if (fact.kind === 'ingested') return this.#ingest(fact);
     if (fact.kind === 'enqueued') return this.#enqueue(fact);
     const allowed = comesFrom[fact.kind];
@@ -210,8 +220,10 @@ class Auditor {
       item.claims += 1;
       if (sequence <= (item.tokens.at(-1) ?? 0)) this.#fault(`the token of item ${item.id} did not grow`);
       item.tokens.push(sequence);
+      this.#flows.begin(item.id, 'handed out');
     }
-    item.state = nextState(item.state, fact, this.#at);
+    if (fact.kind === 'unblocked') item.state = this.#unblocked(item);
+    else item.state = nextState(item.state, fact, this.#at);
     if (terminal.has(item.state)) item.ends += 1;
     if (fact.kind === 'replayed') item.ends = 0;
     if (fact.kind === 'purged' && this.#keys.get(`${item.queue}\n${item.key}`) === item.id)
@@ -240,8 +252,14 @@ class Auditor {
     if (key !== undefined) this.#keys.set(name, id);
     const refused = fact['refused'] !== undefined;
     const waits = typeof fact['runAt'] === 'number' && fact['runAt'] > this.#at;
-    const state = refused ? 'failed' : waits ? 'scheduled' : 'pending';
+    const begun = fact['blocked'] === true ? 'blocked' : waits ? 'scheduled' : 'pending';
+    const state = refused ? 'failed' : begun;
     this.#items.set(id, { id, queue, key, state, ends: refused ? 1 : 0, claims: 0, tokens: [] });
+  }
+
+  #unblocked({ id }: MutableItem): string {
+    this.#flows.begin(id, 'let go');
+    return (this.#flows.members.get(id)?.runAt ?? 0) > this.#at ? 'scheduled' : 'pending';
   }
 
   #ingest(fact: Fact): void {
@@ -282,6 +300,7 @@ function nextState(state: string, fact: Fact, at: number): string {
       if (state === 'blocked' || typeof fact['runAt'] !== 'number') return state;
       return fact['runAt'] > at ? 'scheduled' : 'pending';
     case 'expired':
+    case 'child-failed':
       return 'failed';
     case 'cancelled':
       return 'cancelled';

@@ -55,6 +55,8 @@ export type EndState = 'done' | 'failed' | 'cancelled' | 'purged';
 export interface FlowBegun {
   readonly kind: 'flow-begun';
   readonly order: number;
+  /** The root's. */
+  readonly queue: string;
   /** By their numbers, from 1. */
   readonly members: readonly FlowMember[];
 }

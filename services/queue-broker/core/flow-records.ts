@@ -7,7 +7,7 @@ import type { Item, Parent } from './item.ts';
 
 /** A flow whose items do not all exist, or are not all released. In the root's partition, until it is closed. */
 export type OpenFlow =
-  | { readonly phase: 'placing'; readonly members: readonly FlowMember[] }
+  | { readonly phase: 'placing'; readonly queue: string; readonly members: readonly FlowMember[] }
   | { readonly phase: 'placed'; readonly members: readonly PlacedMember[] };
 
 /** An item of a flow that exists. */

@@ -84,7 +84,7 @@ export class FlowTable {
     return this.#endings.get(target) ?? [];
   }
 
-  /** What has come up for the outbox since the last call, or undefined. Meant to be asked after every commit. */
+  /** What has come up for the outbox since the last call, or undefined. It may not be durable yet. */
   takeOutgoing(): Outgoing | undefined {
     const { flows, cascades, targets } = this.#outgoing;
     if (flows.size === 0 && cascades.size === 0 && targets.size === 0) return undefined;
@@ -152,9 +152,9 @@ export class FlowTable {
     return kind === 'flow' || kind?.startsWith('flow-') === true;
   }
 
-  #begin(fact: FlowBegun): void {
-    this.#write(records.flowKey(fact.order), { phase: 'placing', members: fact.members });
-    this.#outgoing.flows.add(fact.order);
+  #begin({ order, queue, members }: FlowBegun): void {
+    this.#write(records.flowKey(order), { phase: 'placing', queue, members });
+    this.#outgoing.flows.add(order);
   }
 
   #place({ order, ids }: FlowPlaced): void {

@@ -2,6 +2,8 @@ import type { Applied } from './applied.ts';
 import type { Enqueued } from './facts.ts';
 import type { ClaimWindow } from './claim-window.ts';
 import { EndWatch } from './end-watch.ts';
+import type { ChildFailed, EndState } from './flow-facts.ts';
+import type { FlowTable } from './flow-table.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
 import { type Change, changed, withTransition } from './item-changes.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
@@ -29,6 +31,7 @@ const sweptPerFinish = 2;
  */
 export class ItemTable {
   readonly #overlay: Overlay;
+  readonly #flows: FlowTable;
   readonly #transitions: TransitionTable;
   readonly #defaults: QueueSettings;
   readonly #queues = new Map<string, QueueIndex>();
@@ -50,11 +53,13 @@ export class ItemTable {
 
   constructor(options: {
     readonly overlay: Overlay;
+    readonly flows: FlowTable;
     readonly transitions: TransitionTable;
     readonly defaults: QueueSettings;
     readonly applied: Applied;
   }) {
     this.#overlay = options.overlay;
+    this.#flows = options.flows;
     this.#transitions = options.transitions;
     this.#defaults = options.defaults;
     this.#nextOrder = options.applied.nextOrder;
@@ -196,7 +201,8 @@ export class ItemTable {
     const transition = transitionOf(this.#transitions[before.state]?.[event], change);
     if (transition === undefined)
       throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
-    const after = changed(before, transition, change, this.#takeReadyOrder());
+    const readyOrder = this.#takeReadyOrder();
+    const after = changed(before, transition, change, readyOrder);
     const queue = this.index(before.queue);
     queue.moved(before, after, event === 'RELEASE');
     this.#leave(before, after);
@@ -205,6 +211,7 @@ export class ItemTable {
     this.#events.push(stateEvent(before, after, at));
     if (!isFinal(after.state)) return after;
     if (this.ends.watches(order)) this.ends.ended(after, after.inline ?? this.#overlay.payload(order));
+    if (after.parent !== undefined) this.#flows.end(after, after.parent, after.state as EndState, readyOrder);
     this.sweep(queue, at, sweptPerFinish);
     return after;
   }
@@ -212,6 +219,20 @@ export class ItemTable {
   /** Claims an item that is at hand. @returns the item as it is then */
   claim(item: Item, lease: Lease, at: number, token: number): Item {
     return this.#step(item, 'CLAIM', { at, why: 'claimed', token, lease });
+  }
+
+  /** Lets items go that waited for their flow or their children: at once, or once their own time has come. */
+  unblock(orders: readonly number[], at: number): void {
+    for (const order of orders)
+      this.step(order, 'UNBLOCK', { at, why: 'unblocked', runAt: this.known(order).runAt });
+  }
+
+  /** Fails an item whose child has failed, and says so where the errors of its attempts stand. */
+  failParent({ order, error }: ChildFailed, at: number): void {
+    const before = this.known(order);
+    const attempts = [...before.attempts, { attempt: before.attempt, startedAt: at, endedAt: at, error }];
+    this.edit(before, { ...before, attempts });
+    this.step(order, 'CHILD_FAIL', { at, why: 'child_failed' });
   }
 
   /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */
@@ -232,6 +253,9 @@ export class ItemTable {
     this.#leave(item, undefined);
     if (this.ends.watches(item.order)) this.ends.removed(item.order);
     this.#overlay.remove(item);
+    if (item.parent !== undefined && !isFinal(item.state))
+      this.#flows.end(item, item.parent, 'purged', this.#takeReadyOrder());
+    if (item.family !== undefined) this.#flows.forget(item.order);
   }
 
   /** Says which record of the log the next facts belong to. */

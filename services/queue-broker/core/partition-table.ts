@@ -4,6 +4,7 @@ import type { Claimed, Completed, Fact, Fence } from './facts.ts';
 import type { EndWatch } from './end-watch.ts';
 import type { Item, Lease } from './item.ts';
 import { applyEdit } from './item-edits.ts';
+import { type Outgoing, FlowTable } from './flow-table.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import type { QueueIndex } from './queue-index.ts';
@@ -21,6 +22,8 @@ import type { TransitionTable } from './transition-table.ts';
 export class PartitionTable {
   readonly #overlay: Overlay;
   readonly #items: ItemTable;
+  /** What is known of flows besides their items. */
+  readonly flows: FlowTable;
   /** Settings of a queue that was never configured. */
   readonly defaults: QueueSettings;
   readonly #capacity = new CapacityIndex();
@@ -34,7 +37,8 @@ export class PartitionTable {
     readonly applied: Applied;
   }) {
     this.#overlay = new Overlay(options.rows);
-    this.#items = new ItemTable({ ...options, overlay: this.#overlay });
+    this.flows = new FlowTable(this.#overlay);
+    this.#items = new ItemTable({ ...options, overlay: this.#overlay, flows: this.flows });
     this.defaults = options.defaults;
     this.#applied = options.applied;
   }
@@ -170,6 +174,7 @@ export class PartitionTable {
       case 'enqueued':
         if (fact.key !== undefined && fact.dedupUntil !== undefined)
           this.#overlay.putDedup(fact.queue, fact.key, { order: fact.order, until: fact.dedupUntil });
+        if (fact.member !== undefined) this.flows.admit(fact, fact.member);
         return items.enqueue(fact, at);
       case 'claimed':
         return this.#claim(fact, at, token);
@@ -231,6 +236,20 @@ export class PartitionTable {
         return this.#keepQueue(fact.queue);
       case 'swept':
         return items.sweep(items.index(fact.queue), at);
+      case 'unblocked':
+        return items.unblock(fact.orders, at);
+      case 'child-failed':
+        this.#indexOf(fact.order).countFailure('child_failed');
+        return items.failParent(fact, at);
+      case 'flow-begun':
+      case 'flow-placed':
+      case 'flow-released':
+      case 'flow-closed':
+      case 'child-ended':
+      case 'endings-reported':
+      case 'cascade-begun':
+      case 'cascade-ended':
+        return this.flows.apply(fact, at);
     }
   }
 
@@ -258,6 +277,7 @@ export class PartitionTable {
 
   /** Takes in one stored record at start. Before the items: a queue's settings must be known. */
   loadRecord(key: string, value: object): void {
+    if (this.flows.load(key, value)) return;
     const window = readRateRecord(key, value);
     if (window !== undefined) {
       const { queue, group, number, stored } = window;
@@ -274,6 +294,11 @@ export class PartitionTable {
   /** Puts what was loaded in the order of the stored items into the order in which it counts. */
   loaded(): void {
     this.#items.loaded();
+  }
+
+  /** For whom something has come up since the last call, or undefined. It may not be durable yet. */
+  takeOutgoing(): Outgoing | undefined {
+    return this.flows.takeOutgoing();
   }
 
   // Storing.

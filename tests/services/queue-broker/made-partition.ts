@@ -1,5 +1,6 @@
 import type { QueueSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
+import { FlowCourier } from '#services/queue-broker/flow-courier.ts';
 import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { recoverPartition } from '#services/queue-broker/partition-recovery.ts';
@@ -28,6 +29,7 @@ export class MadePartition {
   readonly stream = new VirtualStream();
   readonly store = new MemoryStore();
   readonly statistics = new QueueStatistics();
+  readonly courier = new FlowCourier([{ submit: (work) => this.partition.submit(work) }]);
   readonly losses: unknown[] = [];
   readonly #defaults: QueueSettings;
   #partition: Partition | undefined;

@@ -245,6 +245,17 @@ export class QueueModel {
         throw new Error('nobody configured anything');
       case 'swept':
         return this.#sweep(fact.queue);
+      case 'unblocked':
+      case 'child-failed':
+      case 'flow-begun':
+      case 'flow-placed':
+      case 'flow-released':
+      case 'flow-closed':
+      case 'child-ended':
+      case 'endings-reported':
+      case 'cascade-begun':
+      case 'cascade-ended':
+        throw new Error('nobody asked for a flow');
       case 'ingested':
         throw new Error('nothing was published, and yet something was ingested');
     }
