@@ -5,6 +5,7 @@ import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
 import { type Recovered, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
 import { Partition } from '#services/queue-broker/partition.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { ProcessClock, VirtualClock } from './virtual-clock.ts';
@@ -77,7 +78,15 @@ export class VirtualWorld {
     const fate = () => ({ beforeMs: 0, afterMs: 0, fails: false });
     const store = openDisk({ rows, process: clock, fate });
     const snapshots = this.objects;
-    return clock.until(recoverPartition({ ...this.recovery('copy'), clock, records, store, snapshots }));
+    // The fence of every copy says the same moment, however long it took to get there: only then can they be equal.
+    const atMs = clock.nowMs();
+    const still: Clock = {
+      nowMs: () => atMs,
+      monotonicMs: () => clock.monotonicMs(),
+      after: (delayMs, action) => clock.after(delayMs, action),
+    };
+    const recovery = { ...this.recovery('copy'), clock: still, records, store, snapshots };
+    return clock.until(recoverPartition(recovery));
   }
 
   recovery(broker: string) {
