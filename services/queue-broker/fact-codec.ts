@@ -1,28 +1,41 @@
 import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Batch, Fact, Fence } from './core/facts.ts';
+import { decodePlainItem, encodePlainItem } from './plain-item-codec.ts';
 
 // The versions of the log's records. A newer broker reads older ones; an older one refuses newer ones. In version 1
-// each completed item was a fact of its own.
+// each completed item was a fact of its own; since version 2 plain items are bytes (`plain-item-codec.ts`).
 const batchVersion = 2;
 const fenceVersion = 1;
 
-export const encodeBatch = (batch: Batch): Uint8Array => packRecord(batch);
+export const encodeBatch = (batch: Batch): Uint8Array =>
+  packRecord({ ...batch, facts: batch.facts.map(written) });
+
+/** A fact as it stands in a record. */
+const written = (fact: Fact): Fact | Uint8Array =>
+  fact.kind === 'enqueued' ? (encodePlainItem(fact) ?? fact) : fact;
 
 export const encodeFence = (fence: Fence): Uint8Array => packRecord(fence);
 
 /** Throws on a record that is damaged or newer than this broker. */
 export function decodeBatch(bytes: Uint8Array, sequence: number): Batch {
-  const batch = unpackRecord(bytes) as Batch | Batch1;
+  const batch = unpackRecord(bytes) as Batch1 | Batch2;
   if (batch.version === 1) return { ...batch, version: batchVersion, facts: batch.facts.map(upgraded) };
   assertVersion(batch.version, batchVersion, sequence);
-  return batch;
+  return {
+    ...batch,
+    facts: batch.facts.map((fact) => (fact instanceof Uint8Array ? decodePlainItem(fact) : fact)),
+  };
 }
 
 export function decodeFence(bytes: Uint8Array, sequence: number): Fence {
   const fence = unpackRecord(bytes) as Fence;
   assertVersion(fence.version, fenceVersion, sequence);
   return fence;
+}
+
+interface Batch2 extends Omit<Batch, 'facts'> {
+  readonly facts: readonly (Fact | Uint8Array)[];
 }
 
 interface Batch1 {

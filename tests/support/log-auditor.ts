@@ -2,6 +2,7 @@ import { type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager }
 import { connect } from '@nats-io/transport-node';
 import { Unpackr } from 'msgpackr';
 import { type AuditedMember, FlowAuditor } from './flow-auditor.ts';
+import { auditedItem } from './audited-item.ts';
 import type { RunningNatsServer } from './nats-server.ts';
 
 // Reads the log of the queue without any code of the broker: its own decoding, and its own idea of what may follow
@@ -43,7 +44,8 @@ type Fact = Readonly<Record<string, unknown>> & { readonly kind: string };
 interface Batch {
   readonly epoch: number;
   readonly at: number;
-  readonly facts: readonly Fact[];
+  /** An item without anything special about it stands there as bytes. */
+  readonly facts: readonly (Fact | Uint8Array)[];
 }
 
 interface MutableItem {
@@ -179,7 +181,8 @@ class Auditor {
       this.#fault(`record ${sequence} carries fence ${record.epoch}, in force is ${this.#epoch}`);
     if (record.at < this.#at) this.#fault(`record ${sequence} is older than the one before it`);
     this.#at = record.at;
-    for (const fact of record.facts) this.#fold(fact, sequence);
+    for (const fact of record.facts)
+      this.#fold(fact instanceof Uint8Array ? auditedItem(fact) : fact, sequence);
   }
 
   /** A log that was truncated begins with any record, and speaks of items that it does not introduce. */
