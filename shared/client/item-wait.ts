@@ -1,10 +1,12 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { waitMsMax } from '#shared/protocol/limits.ts';
 import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { briefPause } from './worker-wire.ts';
+
+/** One question waits this long: a broker that went away with it is noticed soon after. */
+const waitOnceMs = 15_000;
 
 export interface WaitOptions {
   /** Such as "5m". Default: for ever. */
@@ -60,7 +62,7 @@ async function askUntilFinal(
 ): Promise<unknown> {
   while (!waiting.ended) {
     const leftMs = Math.max(0, deadlineMs - systemClock.monotonicMs());
-    const item = await askOnce(channel, id, Math.min(waitMsMax, Math.ceil(leftMs)));
+    const item = await askOnce(channel, id, Math.min(waitOnceMs, Math.ceil(leftMs)));
     if (item?.state === 'done') return item.result;
     if (item?.state === 'failed' || item?.state === 'cancelled') throw new ItemNotDone(item);
     if (systemClock.monotonicMs() >= deadlineMs)
