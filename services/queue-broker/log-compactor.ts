@@ -38,6 +38,9 @@ const stepBytesOfUnlimited = 256 * 1_048_576;
 const fullShare = 0.5;
 const worthwhileShare = 0.1;
 
+/** The last owner's, behind its snapshot, and this one's: no change that is worth a snapshot. */
+const fencesOfATakeover = 2;
+
 interface Care extends CaredFor {
   /** Of the newest snapshot; undefined until it was looked for. */
   known: { readonly bytes: number; readonly takenAtMs: number; readonly appendedBytes: number } | undefined;
@@ -144,16 +147,14 @@ export class LogCompactor {
     const snapshots = this.#stoppable(care.snapshots);
     const [newest] = countingSnapshots(await snapshots.list(), partition.logIdentity);
     const manifest = newest === undefined ? undefined : await manifestOrNone(snapshots, newest.snapshot);
-    if (manifest === undefined) {
-      care.known = { bytes: 0, takenAtMs: clock.monotonicMs(), appendedBytes: appendedBytes - bytes };
-      return;
-    }
     const { firstSequence, lastSequence } = await this.#unlessStopped(partition.records.describe());
-    const share = (lastSequence - manifest.applied.sequence) / Math.max(1, lastSequence - firstSequence + 1);
+    const since = lastSequence - (manifest?.applied.sequence ?? 0);
+    const share = since <= fencesOfATakeover ? 0 : since / Math.max(1, lastSequence - firstSequence + 1);
+    const ageMs = manifest === undefined ? 0 : Math.max(0, clock.nowMs() - manifest.takenAt);
     care.known = {
-      bytes: snapshotBytes(manifest),
-      takenAtMs: clock.monotonicMs() - Math.max(0, clock.nowMs() - manifest.takenAt),
-      appendedBytes: appendedBytes - Math.round(bytes * Math.min(1, Math.max(0, share))),
+      bytes: manifest === undefined ? 0 : snapshotBytes(manifest),
+      takenAtMs: clock.monotonicMs() - ageMs,
+      appendedBytes: appendedBytes - Math.round(bytes * Math.min(1, share)),
     };
   }
 

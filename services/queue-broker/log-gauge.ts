@@ -18,6 +18,7 @@ export class LogGauge {
   readonly bytesMax: number;
   #bytes: number;
   #appendedBytes = 0;
+  #lastBytes = 0;
   #mark: string | undefined;
 
   /** @param options.logBytesMax the log's limit; 0 or less is none */
@@ -45,9 +46,11 @@ export class LogGauge {
     return this.#mark;
   }
 
+  /** A batch is on its way to the log. */
   addBatch(data: Uint8Array): void {
     this.addFence(data);
-    this.#appendedBytes += data.length + recordOverheadBytes;
+    this.#lastBytes = data.length + recordOverheadBytes;
+    this.#appendedBytes += this.#lastBytes;
   }
 
   addFence(data: Uint8Array): void {
@@ -55,9 +58,13 @@ export class LogGauge {
     this.#mark = recordMark(data);
   }
 
-  /** The log was measured, when `appendedBytes` was `appendedBytes`. Rather too much is counted than too little. */
-  measured(bytes: number, appendedBytes: number): void {
-    this.#bytes = bytes + this.#appendedBytes - appendedBytes;
+  /** Begins to measure the log anew. @returns what is to be told its bytes */
+  measure(): (bytes: number) => void {
+    // Rather too much is counted than too little: the last record may be on its way, and more follow.
+    const before = this.#appendedBytes - this.#lastBytes;
+    return (bytes) => {
+      this.#bytes = bytes + this.#appendedBytes - before;
+    };
   }
 
   hasRoom(room: Room): boolean {

@@ -65,7 +65,7 @@ async function checkUntilAnswered(
 ): Promise<void> {
   while (!isStopped()) {
     try {
-      const fault = await checkGrown(partition);
+      const fault = await faultOf(partition);
       if (fault !== undefined && !isStopped()) lost(new Error(fault));
       return;
     } catch (error) {
@@ -73,6 +73,16 @@ async function checkUntilAnswered(
       await sleep(clock, retryMs);
     }
   }
+}
+
+/** A failure to ask is no reason to give the partition up: it is asked again. */
+async function faultOf(partition: Partition): Promise<string | undefined> {
+  let checked: Promise<string | undefined> = Promise.resolve(undefined);
+  await partition.atRest(async () => {
+    checked = checkGrown(partition);
+    await checked.catch(() => undefined);
+  });
+  return checked;
 }
 
 async function answerCompact(message: Msg, compactor: LogCompactor, log: Log): Promise<void> {

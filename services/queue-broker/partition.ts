@@ -133,8 +133,8 @@ export class Partition {
   /** Stores what is not stored yet; resolves once it has reached the disk. Requests are decided all the while. */
   async settle(): Promise<void> {
     await this.#storing.settled();
-    await this.#atRest(() => {
-      const taken = this.#storing.take(this.gauge.mark);
+    await this.atRest(() => {
+      const taken = this.#storing.takePosition(this.gauge.mark);
       if (taken !== undefined) this.#commit(taken);
       return Promise.resolve();
     });
@@ -148,7 +148,7 @@ export class Partition {
    * @returns the new epoch
    */
   async renewFence(): Promise<number> {
-    await this.#atRest(async () => {
+    await this.atRest(async () => {
       const data = await renewFence(this.#options);
       this.gauge.addFence(data);
     });
@@ -158,9 +158,8 @@ export class Partition {
   /** Purges the log and takes note of its new size. Requests are decided all the while. */
   async purgeLog(sequence: number): Promise<void> {
     await this.#options.records.purge(sequence);
-    const { appendedBytes } = this.gauge;
-    const { bytes } = await this.#options.records.describe();
-    this.gauge.measured(bytes, appendedBytes);
+    const measured = this.gauge.measure();
+    measured((await this.#options.records.describe()).bytes);
   }
 
   /** Decides what was taken in, stores everything, and ends. */
@@ -197,7 +196,7 @@ export class Partition {
   }
 
   /** Does something while no record is under way and nothing is decided. A failure of it ends the ownership. */
-  #atRest(action: () => Promise<void>): Promise<void> {
+  atRest(action: () => Promise<void>): Promise<void> {
     const taken = this.#rests.add(action);
     if (this.#ended) this.#rests.end();
     else this.#wake();

@@ -66,7 +66,10 @@ export async function differs(
   return record !== undefined && markOf(record) !== mark;
 }
 
-/** The sentence that says why the log is not the one that this owner has appended to, or undefined. */
+/**
+ * The sentence that says why the log is not the one that this owner has appended to, or undefined.
+ * No record may be under way.
+ */
 export async function checkGrown(partition: Partition): Promise<string | undefined> {
   const { table, gauge, logIdentity, records } = partition;
   const { applied } = table;

@@ -61,7 +61,12 @@ export class TableStoring {
 
   /** Takes the changes, if there are any and none are on their way already. */
   take(mark: string | undefined): TakenChanges | undefined {
-    if (this.#taken || this.#table.changeCount === 0) return undefined;
+    return this.#table.changeCount === 0 ? undefined : this.takePosition(mark);
+  }
+
+  /** Takes the changes, or the position alone when there are none, unless some are on their way already. */
+  takePosition(mark: string | undefined): TakenChanges | undefined {
+    if (this.#taken) return undefined;
     this.#taken = true;
     const { changes, applied } = this.#table.takeChanges();
     const { logIdentity } = this.#options;
