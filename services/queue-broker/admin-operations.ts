@@ -2,14 +2,12 @@ import { type Refusal, type Result, accept, refuseField } from '#shared/protocol
 import { pageItemsMax } from '#shared/protocol/limits.ts';
 import { type Replay, priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
-import { decideCancel, decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
-import { decideCancelFamily } from './core/flow-decisions.ts';
+import { decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { listItems } from './item-list.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
 import * as works from './queue-works.ts';
 
-const checkCancel = validator(queueRequests.cancel);
 const checkEmpty = validator(queueRequests.pause);
 const checkReplay = validator(queueRequests.replay);
 const checkReprioritize = validator(queueRequests.reprioritize);
@@ -19,10 +17,6 @@ const replayedDefault = 100;
 
 /** What whoever looks after a queue asks for. */
 export const adminOperations = {
-  cancel: (request: QueueRequest, body: unknown) =>
-    submitPlain(request, checkCancel(body), (turn, { id, children }) =>
-      children === true ? decideCancelFamily(turn, request.queue, id) : decideCancel(turn, request.queue, id),
-    ),
   replay: (request: QueueRequest, body: unknown) =>
     submitPlain(request, checkReplay(body), (turn, query) => replay(turn, request, query)),
   reprioritize: (request: QueueRequest, body: unknown) =>

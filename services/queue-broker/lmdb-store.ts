@@ -132,6 +132,8 @@ export class LmdbStore implements ItemStore {
 
   #putDedup(queue: string, key: string, entry: DedupEntry | null): void {
     if (entry === null) {
+      const known = this.dedup(queue, key);
+      if (known !== undefined) void this.#dedupByTime.remove([known.until, queue, key]);
       void this.#dedup.remove([queue, key]);
       return;
     }

@@ -5,6 +5,7 @@ import { flowOperations } from './flow-operations.ts';
 import { leasedOperations } from './leased-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
+import { removingOperations } from './removing-operations.ts';
 import { resultOperations } from './result-operations.ts';
 import { settingsOperations } from './settings-operations.ts';
 
@@ -18,5 +19,6 @@ export const queueOperations: Readonly<
   ...adminOperations,
   ...editingOperations,
   ...resultOperations,
+  ...removingOperations,
   ...settingsOperations,
 };

@@ -39,6 +39,11 @@ export class QueueStatistics {
     };
   }
 
+  /** The queue is no more. */
+  forget(queue: string): void {
+    this.#figures.delete(queue);
+  }
+
   #of(queue: string): QueueFigures {
     let figures = this.#figures.get(queue);
     if (figures === undefined) {

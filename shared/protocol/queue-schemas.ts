@@ -1,11 +1,10 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Duration, ItemId, Key, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
-import { AwaitResult } from './queue-more-schemas.ts';
-import { Update } from './queue-more-schemas.ts';
+import { AwaitResult, Cancel, Purge, Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
 import { Configure } from './queue-settings-schemas.ts';
-import { CancelItem, EnqueueFlow } from './queue-more-schemas.ts';
+import { EnqueueFlow } from './queue-more-schemas.ts';
 
 export { Backoff, QueuePriority, UserHeaders, itemOptions, priorities } from './queue-item-options.ts';
 
@@ -130,7 +129,8 @@ export const queueRequests = {
   list: List,
   stats: Empty,
   children: Get,
-  cancel: CancelItem,
+  cancel: Cancel,
+  purge: Purge,
   replay: Replay,
   reprioritize: Reprioritize,
   update: Update,

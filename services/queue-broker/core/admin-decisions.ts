@@ -25,6 +25,17 @@ export function decideCancel(turn: Turn, queue: string, id: string): Result<Stat
   return accept({ id, state: 'cancelled' });
 }
 
+/** Cancels items of one state, the oldest first. @returns how many */
+export function decideCancelState(turn: Turn, queue: string, state: QueueStatus, limit: number): number {
+  const orders: number[] = [];
+  for (const order of turn.table.queue(queue)?.ordersOf(state, 0) ?? []) {
+    orders.push(order);
+    if (orders.length === limit) break;
+  }
+  for (const order of orders) turn.emit({ kind: 'cancelled', order });
+  return orders.length;
+}
+
 /** Gives a failed item all its attempts again. */
 export function decideReplay(turn: Turn, queue: string, id: string): Result<StateAnswer> {
   const found = findItem(turn, queue, id);

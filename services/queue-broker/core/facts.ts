@@ -27,6 +27,8 @@ export type Fact =
   | QueuePaused
   | Configured
   | Swept
+  | Purged
+  | QueueForgotten
   | FlowFact;
 
 export interface Enqueued {
@@ -192,6 +194,18 @@ export interface Configured {
 /** Finished items past their retention are gone. Written for idle queues; busy ones are swept as they finish items. */
 export interface Swept {
   readonly kind: 'swept';
+  readonly queue: string;
+}
+
+/** Items were removed for good, in whatever state they were. */
+export interface Purged {
+  readonly kind: 'purged';
+  readonly orders: readonly number[];
+}
+
+/** A queue of which no item is left is no more: its settings and whatever else is known of it are gone. */
+export interface QueueForgotten {
+  readonly kind: 'queue-forgotten';
   readonly queue: string;
 }
 

@@ -5,6 +5,7 @@ import type { EndWatch } from './end-watch.ts';
 import type { Item, Lease } from './item.ts';
 import { applyEdit } from './item-edits.ts';
 import { type Outgoing, FlowTable } from './flow-table.ts';
+import { ForgottenQueues } from './forgotten-queues.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import type { QueueIndex } from './queue-index.ts';
@@ -28,6 +29,7 @@ export class PartitionTable {
   readonly defaults: QueueSettings;
   readonly #capacity = new CapacityIndex();
   readonly #lookup = (order: number): Item | undefined => this.#items.item(order);
+  readonly #forgotten: ForgottenQueues;
   #applied: Applied;
 
   constructor(options: {
@@ -37,6 +39,7 @@ export class PartitionTable {
     readonly applied: Applied;
   }) {
     this.#overlay = new Overlay(options.rows);
+    this.#forgotten = new ForgottenQueues(this.#overlay);
     this.flows = new FlowTable(this.#overlay);
     this.#items = new ItemTable({ ...options, overlay: this.#overlay, flows: this.flows });
     this.defaults = options.defaults;
@@ -84,7 +87,8 @@ export class PartitionTable {
   /** The item that a key stands for at `nowMs`, or undefined. */
   duplicateOf(queue: string, key: string, nowMs: number): number | undefined {
     const entry = this.#overlay.dedup(queue, key);
-    return entry !== undefined && entry.until > nowMs ? entry.order : undefined;
+    if (entry === undefined || entry.until <= nowMs) return undefined;
+    return this.#forgotten.isOld(queue, entry.order) ? undefined : entry.order;
   }
 
   queue(name: string): QueueIndex | undefined {
@@ -236,6 +240,11 @@ export class PartitionTable {
         return this.#keepQueue(fact.queue);
       case 'swept':
         return items.sweep(items.index(fact.queue), at);
+      case 'purged':
+        for (const order of fact.orders) this.#purge(items.known(order));
+        return undefined;
+      case 'queue-forgotten':
+        return this.#forgetQueue(fact.queue, at);
       case 'unblocked':
         return items.unblock(fact.orders, at);
       case 'child-failed':
@@ -278,6 +287,7 @@ export class PartitionTable {
   /** Takes in one stored record at start. Before the items: a queue's settings must be known. */
   loadRecord(key: string, value: object): void {
     if (this.flows.load(key, value)) return;
+    if (this.#forgotten.load(key, value)) return;
     const window = readRateRecord(key, value);
     if (window !== undefined) {
       const { queue, group, number, stored } = window;
@@ -343,6 +353,24 @@ export class PartitionTable {
     const { paused, stored } = this.#items.index(name);
     const isDefault = !paused && Object.keys(stored).length === 0;
     this.#overlay.putRecord(queueRecordKey(name), isDefault ? null : { paused, settings: stored });
+  }
+
+  /** Removes an item with the key that stands for it. */
+  #purge(item: Item): void {
+    const { queue, key, order } = item;
+    if (key !== undefined && this.#overlay.dedup(queue, key)?.order === order)
+      this.#overlay.putDedup(queue, key, null);
+    this.#items.remove(item);
+  }
+
+  #forgetQueue(name: string, at: number): void {
+    const index = this.#items.index(name);
+    this.#forgotten.forget(name, this.nextOrder, at, index.settings.dedupWindowMs);
+    // First back to the defaults: then nothing is left of its limits.
+    index.paused = false;
+    this.#items.configure(name, {}, at);
+    this.#keepQueue(name);
+    this.#items.forget(name);
   }
 
   #indexOf(order: number): QueueIndex {

@@ -38,7 +38,7 @@ export interface ModelItem {
   readonly endings: Map<number, Ending>;
 }
 
-type Ending = 'done' | 'failed' | 'retry' | 'pending' | 'scheduled' | 'cancelled' | 'expired';
+type Ending = 'done' | 'failed' | 'retry' | 'pending' | 'scheduled' | 'cancelled' | 'expired' | 'purged';
 
 export interface ModelRetention {
   readonly done: { readonly ageMs: number; readonly count: number };
@@ -245,6 +245,11 @@ export class QueueModel {
         throw new Error('nobody configured anything');
       case 'swept':
         return this.#sweep(fact.queue);
+      case 'purged':
+        for (const order of fact.orders) this.#purge(order);
+        return;
+      case 'queue-forgotten':
+        return this.#forget(fact.queue);
       case 'unblocked':
       case 'child-failed':
       case 'flow-begun':
@@ -401,6 +406,28 @@ export class QueueModel {
     item.attempt = 0;
     item.expiresAt = Number.POSITIVE_INFINITY;
     this.#makeReady(item);
+  }
+
+  #purge(order: number): void {
+    const item = this.#known(order);
+    const { queue, key, state } = item;
+    const all = this.#submitted.has('purge-all', queue);
+    must(state !== 'processing' || all, `item ${order} was purged from under its worker`);
+    must(all || this.#submitted.has('purge', order), `nobody purged item ${order}`);
+    if (state === 'processing') this.#endLease(item, 'purged');
+    this.items.delete(order);
+    this.#finished = this.#finished.filter((one) => one !== item);
+    if (key !== undefined && this.#keys.get(`${queue} ${key}`)?.order === order)
+      this.#keys.delete(`${queue} ${key}`);
+  }
+
+  #forget(queue: string): void {
+    must(this.#submitted.has('purge-all', queue), `nobody purged ${queue}`);
+    const left = [...this.items.values()].find((item) => item.queue === queue);
+    must(left === undefined, `${queue} was forgotten while it held item ${left?.order}`);
+    for (const name of this.#keys.keys()) if (name.startsWith(`${queue} `)) this.#keys.delete(name);
+    this.paused.delete(queue);
+    this.pauseChanged.set(queue, this.sequence);
   }
 
   #makeReady(item: ModelItem): void {

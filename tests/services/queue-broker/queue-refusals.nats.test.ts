@@ -38,6 +38,7 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   list: { state: 'pending', priority: 'low', group: 'g', q: 'q', limit: 1 },
   stats: {},
   cancel: { id, children: true },
+  purge: { id },
   replay: { id },
   reprioritize: { id, priority: 'low' },
   update: {
@@ -225,6 +226,15 @@ test('durations and cursors beyond their range are named', async () => {
   expect(await queue.ask('range', 'list', { cursor: '-1' })).toMatchObject(refusal('cursor'));
   expect(await queue.ask('range', 'list', { cursor: 'NOT' })).toMatchObject(refusal('cursor'));
   expect(await queue.ask('range', 'replay', {})).toMatchObject(refusal('id'));
+  for (const operation of ['cancel', 'purge'] as const) {
+    expect(await queue.ask('range', operation, {})).toMatchObject(refusal('id'));
+    expect(await queue.ask('range', operation, { id, state: 'pending' })).toMatchObject(refusal('state'));
+    expect(await queue.ask('range', operation, { id, limit: 1 })).toMatchObject(refusal('limit'));
+    expect(await queue.ask('range', operation, { state: 'processing' })).toMatchObject(refusal('state'));
+  }
+  expect(await queue.ask('range', 'purge', { state: 'done', all: true })).toMatchObject(refusal('all'));
+  const family = { state: 'pending', children: true };
+  expect(await queue.ask('range', 'cancel', family)).toMatchObject(refusal('children'));
   expect(await queue.ask('range', 'replay', { id, state: 'failed' })).toMatchObject(refusal('state'));
   const claim = { 'Nats-Msg-Id': 'c'.repeat(257) };
   expect(await queue.ask('range', 'dequeue', {}, claim)).toMatchObject(refusal('Nats-Msg-Id'));

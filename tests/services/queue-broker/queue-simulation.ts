@@ -184,11 +184,18 @@ class Run {
     if (dice < 0.84) return this.#useLease();
     const item = this.#someItem();
     if (item === undefined) return undefined;
-    if (dice < 0.87) return this.#clients.cancel(item.queue, item.order);
+    if (dice < 0.86) return this.#clients.cancel(item.queue, item.order);
+    if (dice < 0.87) return this.#purge(item);
     if (dice < 0.9) return this.#clients.replay(item.queue, item.order);
     if (dice < 0.93) return this.#clients.reprioritize(item.queue, item.order, random.integer(0, 3));
     if (dice < 0.97) return this.#update(item);
     return this.#clients.pause(queue, random.chance(0.4));
+  }
+
+  #purge({ queue, order }: ModelItem): void {
+    const { random } = this.#world;
+    if (random.chance(0.8)) this.#clients.purge(queue, order);
+    else this.#clients.purgeAll(queue, random.integer(1, 12));
   }
 
   #update({ queue, order }: ModelItem): void {

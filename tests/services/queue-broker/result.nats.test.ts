@@ -58,6 +58,16 @@ test('whoever waits for an item that fails or is cancelled hears that', async ()
   expect((await cancelled).body).toMatchObject({ id, state: 'cancelled' });
 });
 
+test('the result of an item that is not kept reaches whoever waits for it', async () => {
+  await queue.ask('unkept', 'configure', { retention: { done: { count: 0 } } });
+  const id = await enqueued('unkept');
+  const [item] = leased(await queue.ask('unkept', 'dequeue'));
+  const waiting = queue.ask('unkept', 'result', { id, wait: '9s' });
+  await queue.ask('unkept', 'complete', { id, token: item?.token, result: 'short-lived' });
+  expect((await waiting).body).toMatchObject({ id, state: 'done', result: 'short-lived', payload: { n: 1 } });
+  expect(await queue.ask('unkept', 'result', { id })).toMatchObject({ status: 404 });
+});
+
 test('when the wait is over the answer is the item as it is', async () => {
   const id = await enqueued('slow');
   const startedMs = performance.now();

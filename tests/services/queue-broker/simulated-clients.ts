@@ -12,6 +12,7 @@ import {
   decideFail,
   decideRelease,
 } from '#services/queue-broker/core/lease-decisions.ts';
+import { decidePurge, decidePurgeAll } from '#services/queue-broker/core/purge-decisions.ts';
 import type { Turn } from '#services/queue-broker/core/turn.ts';
 import type { ItemWithPayload } from '#services/queue-broker/item-views.ts';
 import { leasedReaders, readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
@@ -203,6 +204,18 @@ export class SimulatedClients {
         must(state === 'cancelled', `item ${order} was cancelled and is ${state}`);
       },
     });
+  }
+
+  purge(queue: string, order: number): void {
+    this.#submitted.note('purge', order);
+    this.#plain((turn) => decidePurge(turn, queue, itemId(0, order)), {
+      value: () => must(!this.#model.items.has(order), `item ${order} was purged and is still there`),
+    });
+  }
+
+  purgeAll(queue: string, limit: number): void {
+    this.#submitted.note('purge-all', queue);
+    this.#plain((turn) => ({ ok: true, value: decidePurgeAll(turn, queue, limit) }), {});
   }
 
   replay(queue: string, order: number): void {
