@@ -87,21 +87,22 @@ export class LeaseKeeper {
       if (report.kind === 'ready') this.#ready.resolve();
       else this.#workers.get(report.worker)?.onNews(report.news);
     });
-    thread.on('error', (error) => this.#report(error));
-    thread.on('exit', () => void this.#restart());
+    thread.on('error', (error) => this.#report(error.message));
+    thread.on('exit', (code) => void this.#restart(code));
     this.#thread = thread;
     for (const { open } of this.#workers.values()) this.#tell(open);
   }
 
-  async #restart(): Promise<void> {
+  async #restart(code: number): Promise<void> {
     if (this.#ended) return;
+    this.#report(`it ended with code ${code}`);
     this.#thread = undefined;
     await sleep(systemClock, restartMs);
     if (!this.#ended && this.#thread === undefined) this.#start();
   }
 
-  #report(error: Error): void {
-    const fault = refuse('internal', `the thread that renews leases has failed: ${error.message}`).error;
+  #report(reason: string): void {
+    const fault = refuse('internal', `the thread that renews leases has failed: ${reason}`).error;
     for (const { onNews } of this.#workers.values()) onNews({ kind: 'fault', refusal: fault });
   }
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import type { Worker as Thread } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Trivet } from '#shared/client/client.ts';
 import { type RunningClient, startClient } from './running-client.ts';
@@ -139,6 +140,33 @@ test('a lost lease aborts the handler and is reported, and its outcome changes n
   await worker.stop();
   expect(await queue.get(id)).toMatchObject({ result: 'second' });
   expect(errors).toContainEqual(expect.objectContaining({ code: 'lease_lost' }));
+});
+
+test('a thread that dies is begun anew, and keeps the leases that the first one kept', async () => {
+  const threads: Thread[] = [];
+  process.on('worker', (thread: Thread) => threads.push(thread));
+  // A client of its own, whose thread begins with its first worker.
+  const alone = await client.another();
+  const errors: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  const worker = alone.worker('orphaned', () => gate.promise, {
+    lease: '3s',
+    onError: (error) => errors.push(error.message),
+  });
+  const queue = alone.queue('orphaned');
+  const { id } = await queue.add('x');
+  await expect.poll(async () => (await queue.get(id)).state, { timeout: 10_000 }).toBe('processing');
+  expect(threads).toHaveLength(1);
+  await threads[0]?.terminate();
+  await expect.poll(() => threads.length, { timeout: 5_000 }).toBe(2);
+  // Two leases later nobody else has had it.
+  const deadline = Date.now() + 6_000;
+  await expect.poll(() => Date.now() > deadline, { timeout: 10_000 }).toBe(true);
+  expect(await queue.get(id)).toMatchObject({ state: 'processing', attempt: 1 });
+  gate.resolve();
+  await worker.stop();
+  expect(await queue.get(id)).toMatchObject({ state: 'done', attempt: 1 });
+  expect(errors).toContainEqual(expect.stringContaining('the thread that renews leases has failed'));
 });
 
 test('progress notes are coalesced, and the last one is kept when the handler ends at once', async () => {

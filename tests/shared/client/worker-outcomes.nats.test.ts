@@ -52,7 +52,7 @@ test('RetryAfter can rest the whole worker, which then goes on by itself', async
     'rests',
     (payload) => {
       began.push(payload);
-      if (began.length === 1) throw new RetryAfter('400ms', { pauseWorker: true });
+      if (began.length === 1) throw new RetryAfter('1500ms', { pauseWorker: true });
     },
     { concurrency: 1 },
   );
