@@ -79,6 +79,8 @@ export class LeaseKeeper {
   #start(): void {
     const thread = new Thread(new URL('lease-keeper-thread.ts', import.meta.url), {
       name: 'trivet leases',
+      // What the program was started with (a script on the command line, a debugger's port) is not meant for this thread.
+      execArgv: [],
       workerData: this.#nats,
     });
     // The client's connection keeps the process alive, and this thread for as long as there is that.

@@ -47,3 +47,61 @@ test('an item that waits is edited, rescheduled, and replaced or put off by its 
   await worker.stop();
   await expect(queue.update(id, { priority: 'low' })).rejects.toMatchObject({ code: 'wrong_state' });
 });
+
+test('what waits is cancelled by state, what failed is replayed, and all is purged, however much', async () => {
+  const queue = trivet.queue<number>('swept');
+  await queue.addMany(numbers(1_200));
+  expect(await queue.cancelAll('pending')).toBe(1_000);
+  expect(await queue.cancelAll('pending')).toBe(200);
+  expect(await queue.purge({ state: 'cancelled', limit: 500 })).toBe(500);
+  expect(await queue.purge({ state: 'cancelled' })).toBe(700);
+  const { id } = await queue.add(1, { maxAttempts: 1 });
+  let broken = true;
+  const worker = trivet.worker('swept', () => {
+    if (broken) throw new Error('broken');
+  });
+  await expect.poll(stateOf('swept', id), { timeout: 10_000 }).toBe('failed');
+  broken = false;
+  expect(await queue.replayAll()).toBe(1);
+  await expect.poll(stateOf('swept', id), { timeout: 10_000 }).toBe('done');
+  await worker.stop();
+  expect(await queue.purge({ id })).toBe(1);
+  await expect(queue.get(id)).rejects.toMatchObject({ code: 'not_found' });
+});
+
+test('settings are changed, described, and taken back to their defaults', async () => {
+  const queue = trivet.queue('configured');
+  await queue.configure({ maxAttempts: 2, concurrency: { total: 3 } });
+  expect((await queue.describe()).settings).toMatchObject({
+    maxAttempts: 2,
+    concurrency: { total: 3 },
+    lease: 30_000,
+  });
+  const { settings } = await queue.configure({ maxAttempts: null, concurrency: null });
+  expect(settings).toMatchObject({ maxAttempts: 5, concurrency: {} });
+  await expect(queue.configure({ maxAttempts: 0 })).rejects.toMatchObject({
+    code: 'invalid_request',
+    details: { field: 'maxAttempts' },
+  });
+});
+
+test('a flow runs from its leaves to its root, which reads what its children left', async () => {
+  const workers = [
+    trivet.worker<number, number>('leaves', (n) => n * 10),
+    trivet.worker('roots', async (_, job) =>
+      (await job.childResults()).map((child) => child.result as number),
+    ),
+  ];
+  const queue = trivet.queue<string, number[]>('roots');
+  const flow = await queue.flow({
+    payload: 'sum',
+    children: [
+      { queue: 'leaves', payload: 1 },
+      { queue: 'leaves', payload: 2, priority: 'high' },
+    ],
+  });
+  expect(flow).toMatchObject({ state: 'blocked', children: 2 });
+  expect((await flow.result({ timeout: '20s' })).toSorted((a, b) => a - b)).toEqual([10, 20]);
+  expect((await queue.children(flow.id)).map((child) => child.state)).toEqual(['done', 'done']);
+  await Promise.all(workers.map((worker) => worker.stop()));
+});
