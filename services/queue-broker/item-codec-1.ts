@@ -88,6 +88,7 @@ export function decodeItem1(bytes: Uint8Array): Item {
     fields: undefined,
     parent: undefined,
     family: undefined,
+    logged: undefined,
   };
 }
 

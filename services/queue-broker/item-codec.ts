@@ -1,7 +1,7 @@
 import { childFailures } from '#shared/protocol/queue-more-schemas.ts';
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
-import type { Attempt, Family, Item, Lease, Parent, Settled, StateChange } from './core/item.ts';
+import type { Attempt, Family, Item, Lease, Logged, Parent, Settled, StateChange } from './core/item.ts';
 import type { Backoff } from './core/retry-policy.ts';
 import { decodeItem1 } from './item-codec-1.ts';
 import { RowReader, RowWriter } from './row-bytes.ts';
@@ -55,6 +55,7 @@ const has = {
   parent: 32_768,
   payloadIsJson: 65_536,
   family: 131_072,
+  logged: 262_144,
 } as const;
 
 export function encodeItem(item: Item): Buffer {
@@ -101,6 +102,7 @@ function flagsOf(item: Item): number {
   if (item.fields !== undefined) flags |= has.fields;
   if (item.parent !== undefined) flags |= has.parent;
   if (item.family !== undefined) flags |= has.family;
+  if (item.logged !== undefined) flags |= has.logged;
   return flags;
 }
 
@@ -122,6 +124,7 @@ function writeOptional(item: Item): void {
   if (item.fields !== undefined) writeTexts(item.fields);
   if (item.parent !== undefined) writeParent(item.parent);
   if (item.family !== undefined) writeFamily(item.family);
+  if (item.logged !== undefined) writeLogged(item.logged);
 }
 
 /** Throws on a row that this broker cannot read. */
@@ -161,6 +164,7 @@ export function decodeItem(bytes: Uint8Array): Item {
   const fields = flags & has.fields ? readTexts(row) : undefined;
   const parent = flags & has.parent ? readParent(row) : undefined;
   const family = flags & has.family ? readFamily(row) : undefined;
+  const logged = flags & has.logged ? { count: row.uint(), bytes: row.uint() } : undefined;
   return {
     order,
     queue,
@@ -194,6 +198,7 @@ export function decodeItem(bytes: Uint8Array): Item {
     fields,
     parent,
     family,
+    logged,
   };
 }
 
@@ -216,6 +221,11 @@ const readFamily = (row: RowReader): Family => ({
   below: row.uint(),
   onChildFailure: childFailures[row.uint()] ?? 'fail',
 });
+
+function writeLogged({ count, bytes }: Logged): void {
+  writer.uint(count);
+  writer.uint(bytes);
+}
 
 function writeBackoff(backoff: Backoff): void {
   if (backoff.kind === 'fixed') {

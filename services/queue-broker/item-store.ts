@@ -47,7 +47,7 @@ export interface ItemStore extends RowReader {
   position(): StoredPosition | undefined;
   /** Every stored item, by `order`. */
   items(): Iterable<Item>;
-  /** Every stored record, by its key. */
+  /** Every stored record, by its key; those that are read on demand (`queue-records.ts`) may be left out. */
   records(): Iterable<readonly [key: string, value: object]>;
   /** Stores changes and position in one transaction. Resolves once it is committed. */
   commit(changes: Changes, position: StoredPosition): Promise<void>;

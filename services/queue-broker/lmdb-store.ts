@@ -2,7 +2,7 @@ import { type Environment, type Table, openEnvironment } from '#shared/runtime/l
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
-import { queueRecordKey } from './core/queue-records.ts';
+import { queueRecordKey, recordsOnDemand } from './core/queue-records.ts';
 import { decodeItem, encodeItem } from './item-codec.ts';
 import type { ItemStore, StoreView, StoredPosition } from './item-store.ts';
 import { openView } from './lmdb-view.ts';
@@ -70,7 +70,8 @@ export class LmdbStore implements ItemStore {
       if (this.#records.get(queueRecordKey(queue)) === undefined)
         yield [queueRecordKey(queue), { paused: true, settings: {} }];
     }
-    for (const { key, value } of this.#records.getRange()) yield [key, unpackRecord(value) as object];
+    for (const range of [{ end: recordsOnDemand.from }, { start: recordsOnDemand.to }])
+      for (const { key, value } of this.#records.getRange(range)) yield [key, unpackRecord(value) as object];
   }
 
   async commit(changes: Changes, position: StoredPosition): Promise<void> {

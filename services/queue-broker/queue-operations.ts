@@ -3,6 +3,7 @@ import { adminOperations } from './admin-operations.ts';
 import { editingOperations } from './editing-operations.ts';
 import { flowOperations } from './flow-operations.ts';
 import { leasedOperations } from './leased-operations.ts';
+import { logOperations } from './log-operations.ts';
 import type { Operation } from './queue-request.ts';
 import { readingOperations } from './reading-operations.ts';
 import { removingOperations } from './removing-operations.ts';
@@ -21,4 +22,5 @@ export const queueOperations: Readonly<
   ...resultOperations,
   ...removingOperations,
   ...settingsOperations,
+  ...logOperations,
 };

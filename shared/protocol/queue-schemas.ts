@@ -1,7 +1,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Duration, ItemId, Key, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
-import { AwaitResult, Cancel, Purge, Update } from './queue-more-schemas.ts';
+import { AwaitResult, Cancel, Log, Logs, Purge, Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
 import { Configure } from './queue-settings-schemas.ts';
 import { EnqueueFlow } from './queue-more-schemas.ts';
@@ -131,6 +131,8 @@ export const queueRequests = {
   children: Get,
   cancel: Cancel,
   purge: Purge,
+  log: Log,
+  logs: Logs,
   replay: Replay,
   reprioritize: Reprioritize,
   update: Update,

@@ -64,6 +64,7 @@ const comesFrom: Readonly<Record<string, readonly string[]>> = {
   completed: ['processing'],
   failed: ['processing'],
   extended: ['processing'],
+  logged: ['processing'],
   released: ['processing'],
   'lease-expired': ['processing'],
   due: ['scheduled', 'retry'],

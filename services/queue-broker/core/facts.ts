@@ -14,6 +14,7 @@ export type Fact =
   | Completed
   | Failed
   | Extended
+  | LoggedLines
   | Released
   | LeaseExpired
   | Due
@@ -89,6 +90,13 @@ export interface Extended {
   readonly order: number;
   readonly leaseMs: number;
   readonly progress?: Uint8Array;
+}
+
+/** The holder of an item wrote lines down for it. */
+export interface LoggedLines {
+  readonly kind: 'logged';
+  readonly order: number;
+  readonly lines: readonly string[];
 }
 
 export interface Released {

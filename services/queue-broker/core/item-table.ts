@@ -6,6 +6,7 @@ import type { ChildFailed, EndState } from './flow-facts.ts';
 import type { FlowTable } from './flow-table.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
 import { type Change, changed, withTransition } from './item-changes.ts';
+import { appendLines, removeLines } from './item-logs.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
 import type { Overlay } from './overlay.ts';
@@ -241,6 +242,15 @@ export class ItemTable {
     this.#put(after, before);
   }
 
+  /** Notes lines that the holder of an item wrote down. */
+  log(order: number, lines: readonly string[], at: number): void {
+    const before = this.known(order);
+    const after = { ...before, logged: appendLines(this.#overlay, before, lines, at) };
+    this.index(before.queue).moved(before, after);
+    this.#overlay.putItem(after);
+    this.#leased.set(order, after);
+  }
+
   /** Moves an item to another band, at its end. */
   reprioritize(order: number, band: number): void {
     const before = this.known(order);
@@ -253,6 +263,7 @@ export class ItemTable {
     this.#leave(item, undefined);
     if (this.ends.watches(item.order)) this.ends.removed(item.order);
     this.#overlay.remove(item);
+    if (item.logged !== undefined) removeLines(this.#overlay, item.order, item.logged);
     if (item.parent !== undefined && !isFinal(item.state))
       this.#flows.end(item, item.parent, 'purged', this.#takeReadyOrder());
     if (item.family !== undefined) this.#flows.forget(item.order);

@@ -56,6 +56,16 @@ export interface Item {
   readonly parent?: Parent | undefined;
   /** It has children, and waits for them. */
   readonly family?: Family | undefined;
+  /** What workers logged for it (`item-logs.ts`). */
+  readonly logged?: Logged | undefined;
+}
+
+/** How much was logged for an item; the lines stand elsewhere. */
+export interface Logged {
+  /** Lines that were written; not all of them are kept. */
+  readonly count: number;
+  /** Bytes of those that are stored. */
+  readonly bytes: number;
 }
 
 /** Where in a flow an item belongs: its parent, and its place among the parent's children. */

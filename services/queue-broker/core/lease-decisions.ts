@@ -108,6 +108,16 @@ export function findItem(turn: Turn, queue: string, id: string): Result<Item> {
   return accept(item);
 }
 
+/** The item of this id while the token holds it. */
+export function findHeld(turn: Turn, queue: string, { id, token }: LeaseRequest): Result<Item> {
+  const found = findItem(turn, queue, id);
+  if (!found.ok) return found;
+  const { state } = found.value;
+  if (found.value.token !== token) return leaseLost(id);
+  if (state === 'cancelled') return cancelled(id);
+  return state === 'processing' ? found : leaseLost(id);
+}
+
 type Held = { readonly item: Item } | { readonly answer: SettledAnswer };
 
 /** The item, while `token` holds it; the first answer, when this is a repetition; a refusal otherwise. */
@@ -121,10 +131,13 @@ function heldItem(turn: Turn, queue: string, request: LeaseRequest, by: Settled[
     return accept({ answer: firstAnswer(request.id, settled) });
   if (item.state === 'processing' && item.token === request.token) return accept({ item });
   if (item.state === 'cancelled' && item.token === request.token) {
-    return refuse('wrong_state', `item ${request.id} was cancelled`, { id: request.id, state: item.state });
+    return cancelled(request.id);
   }
   return leaseLost(request.id);
 }
+
+const cancelled = (id: string) =>
+  refuse('wrong_state', `item ${id} was cancelled`, { id, state: 'cancelled' });
 
 const leaseLost = (id: string) => refuse('lease_lost', `the token no longer holds item ${id}`, { id });
 

@@ -40,6 +40,7 @@ export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
     fields: fact.fields,
     parent: fact.parent,
     family: fact.family,
+    logged: undefined,
   };
 }
 

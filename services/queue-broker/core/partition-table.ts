@@ -6,6 +6,7 @@ import type { Item, Lease } from './item.ts';
 import { applyEdit } from './item-edits.ts';
 import { type Outgoing, FlowTable } from './flow-table.ts';
 import { ForgottenQueues } from './forgotten-queues.ts';
+import { type NumberedLine, readLines } from './item-logs.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
 import type { QueueIndex } from './queue-index.ts';
@@ -164,6 +165,11 @@ export class PartitionTable {
     return this.#items.takeWoken(nowMs, max);
   }
 
+  /** The lines logged for an item whose numbers are above `after`, ascending. */
+  logLines(item: Item, after: number): Iterable<NumberedLine> {
+    return readLines(this.#overlay, item, after);
+  }
+
   // Writing.
 
   /**
@@ -197,6 +203,8 @@ export class PartitionTable {
         return undefined;
       case 'extended':
         return this.#extend(fact.order, fact.leaseMs, fact.progress, at);
+      case 'logged':
+        return items.log(fact.order, fact.lines, at);
       case 'released':
         items.step(fact.order, 'RELEASE', { at, why: 'released', settledBy: 'release', runAt: fact.runAt });
         return undefined;

@@ -17,6 +17,8 @@ export class QueueIndex {
   readonly name: string;
   paused = false;
   payloadBytes = 0;
+  /** Bytes of the lines that were logged for its items. */
+  logBytes = 0;
   /** Payload bytes of items that are not final. */
   waitingBytes = 0;
   readonly #ready = new ReadyBands();
@@ -73,6 +75,8 @@ export class QueueIndex {
   /** Takes note of an item that came in (`before` is undefined), changed, or went (`after` is undefined). */
   moved(before: Item | undefined, after: Item | undefined, returned = false): void {
     this.#emptySince = undefined;
+    if (before?.logged !== undefined) this.logBytes -= before.logged.bytes;
+    if (after?.logged !== undefined) this.logBytes += after.logged.bytes;
     if (before !== undefined) this.#leave(before, after);
     if (after !== undefined) this.#enter(after, before, returned);
   }

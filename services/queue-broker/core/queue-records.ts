@@ -7,6 +7,14 @@ const prefix = 'queue/';
 
 export const queueRecordKey = (queue: string): string => `${prefix}${queue}`;
 
+const logPrefix = 'log/';
+
+/** Where lines that were logged for an item stand. */
+export const logChunkKey = (order: number, chunk: number): string => `${logPrefix}${order}/${chunk}`;
+
+/** Records of the others, which are not read at start: there may be many of them, and each is asked for by its key. */
+export const recordsOnDemand = { from: logPrefix, to: 'log0' } as const;
+
 /** What is kept of a queue that was paused or configured; undefined for a record of another kind. */
 export function readQueueRecord(key: string, value: object) {
   if (!key.startsWith(prefix)) return undefined;

@@ -100,6 +100,7 @@ export const anyItem: fc.Arbitrary<Item> = fc.record(
       below: fc.nat(),
       onChildFailure: fc.constantFrom(...childFailures),
     }),
+    logged: fc.record({ count, bytes: count }),
     headers: fc.dictionary(headerName, text, {
       maxKeys: 8,
       noNullPrototype: true,

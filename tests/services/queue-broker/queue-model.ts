@@ -243,6 +243,8 @@ export class QueueModel {
         return;
       case 'configured':
         throw new Error('nobody configured anything');
+      case 'logged':
+        throw new Error('nobody logged anything');
       case 'swept':
         return this.#sweep(fact.queue);
       case 'purged':

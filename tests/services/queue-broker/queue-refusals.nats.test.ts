@@ -39,6 +39,8 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   stats: {},
   cancel: { id, children: true },
   purge: { id },
+  log: { ...item, lines: ['line'] },
+  logs: { id, after: 1, limit: 1 },
   replay: { id },
   reprioritize: { id, priority: 'low' },
   update: {
