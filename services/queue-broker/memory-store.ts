@@ -1,24 +1,37 @@
-import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
+import { unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
-import { decodeItem, encodeItem } from './item-codec.ts';
+import { decodeItem } from './item-codec.ts';
 import type { ItemStore, StoreView, StoredPosition, StoredRow } from './item-store.ts';
-
-interface KeyRow {
-  readonly queue: string;
-  readonly key: string;
-  readonly entry: DedupEntry;
-}
+import { type RowChanges, encodeChanges, keyName, readKeyName } from './stored-rows.ts';
+import { type MapView, ViewedMap } from './viewed-map.ts';
 
 const chunkRows = 256;
 
-/** Rows in memory: for the simulator and for `QueueType` `memory`. Rows are encoded all the same, as LMDB's are. */
+/** How many rows there are of each kind. */
+export interface RowSizes {
+  readonly items: number;
+  readonly payloads: number;
+  readonly keys: number;
+  readonly records: number;
+}
+
+/** Rows in memory: the simulator's, and what a store that is slow to read keeps before it. Encoded, as LMDB's are. */
 export class MemoryStore implements ItemStore {
-  readonly #items = new Map<number, Uint8Array>();
-  readonly #payloads = new Map<number, Uint8Array>();
-  readonly #dedup = new Map<string, KeyRow>();
-  readonly #records = new Map<string, Uint8Array>();
+  readonly #items = new ViewedMap<number, Uint8Array>();
+  readonly #payloads = new ViewedMap<number, Uint8Array>();
+  readonly #keys = new ViewedMap<string, DedupEntry>();
+  readonly #records = new ViewedMap<string, Uint8Array>();
   #position: StoredPosition | undefined;
+
+  get sizes(): RowSizes {
+    return {
+      items: this.#items.size,
+      payloads: this.#payloads.size,
+      keys: this.#keys.size,
+      records: this.#records.size,
+    };
+  }
 
   position(): StoredPosition | undefined {
     return this.#position;
@@ -34,7 +47,7 @@ export class MemoryStore implements ItemStore {
   }
 
   dedup(queue: string, key: string): DedupEntry | undefined {
-    return this.#dedup.get(`${queue}/${key}`)?.entry;
+    return this.#keys.get(keyName(queue, key));
   }
 
   *items(): Iterable<Item> {
@@ -51,28 +64,21 @@ export class MemoryStore implements ItemStore {
   }
 
   commit(changes: Changes, position: StoredPosition): Promise<void> {
-    for (const [order, item] of changes.items) {
-      if (item === null) this.#items.delete(order);
-      else this.#items.set(order, encodeItem(item));
-    }
-    for (const [order, payload] of changes.payloads) {
-      if (payload === null) this.#payloads.delete(order);
-      else this.#payloads.set(order, payload);
-    }
-    for (const { queue, key, entry } of changes.dedup.values()) {
-      if (entry === null) this.#dedup.delete(`${queue}/${key}`);
-      else this.#dedup.set(`${queue}/${key}`, { queue, key, entry });
-    }
-    for (const [key, value] of changes.records) {
-      if (value === null) this.#records.delete(key);
-      else this.#records.set(key, packRecord(value));
-    }
-    this.#position = position;
+    this.apply(encodeChanges(changes), position);
     return Promise.resolve();
   }
 
+  /** The same with rows that are encoded already, at once. */
+  apply({ items, payloads, keys, records }: RowChanges, position: StoredPosition | undefined): void {
+    for (const [order, bytes] of items) this.#items.put(order, bytes);
+    for (const [order, bytes] of payloads) this.#payloads.put(order, bytes);
+    for (const [name, entry] of keys) this.#keys.put(name, entry);
+    for (const [key, bytes] of records) this.#records.put(key, bytes);
+    this.#position = position;
+  }
+
   clear(position: StoredPosition): Promise<void> {
-    for (const rows of [this.#items, this.#payloads, this.#dedup, this.#records]) rows.clear();
+    for (const rows of [this.#items, this.#payloads, this.#keys, this.#records]) rows.clear();
     this.#position = position;
     return Promise.resolve();
   }
@@ -82,15 +88,22 @@ export class MemoryStore implements ItemStore {
   }
 
   view(): StoreView {
-    const rows: StoredRow[] = [];
-    for (const [order, bytes] of this.#items) rows.push({ kind: 'item', order, bytes });
-    for (const [order, bytes] of this.#payloads) rows.push({ kind: 'payload', order, bytes });
-    for (const { queue, key, entry } of this.#dedup.values()) rows.push({ kind: 'key', queue, key, entry });
-    for (const [key, bytes] of this.#records) rows.push({ kind: 'record', key, bytes });
+    const items = this.#items.view();
+    const payloads = this.#payloads.view();
+    const keys = this.#keys.view();
+    const records = this.#records.view();
+    function* rows(): Iterable<StoredRow> {
+      for (const [order, bytes] of entries(items)) yield { kind: 'item', order, bytes };
+      for (const [order, bytes] of entries(payloads)) yield { kind: 'payload', order, bytes };
+      for (const [name, entry] of entries(keys)) yield { kind: 'key', ...readKeyName(name), entry };
+      for (const [key, bytes] of entries(records)) yield { kind: 'record', key, bytes };
+    }
     return {
       position: this.#position,
-      rows: () => inChunks(rows),
-      close: () => undefined,
+      rows: () => inChunks(rows()),
+      close: () => {
+        for (const view of [items, payloads, keys, records]) view.close();
+      },
     };
   }
 
@@ -105,8 +118,22 @@ export class MemoryStore implements ItemStore {
   }
 }
 
+function* entries<K, V>(view: MapView<K, V>): Iterable<readonly [K, V]> {
+  for (const key of view.keys) {
+    const value = view.get(key);
+    if (value !== undefined) yield [key, value];
+  }
+}
+
 // Asynchronous as every store's: whoever reads a view must bear that it takes its time.
 // oxlint-disable-next-line require-await
-async function* inChunks(rows: readonly StoredRow[]): AsyncIterable<readonly StoredRow[]> {
-  for (let at = 0; at < rows.length; at += chunkRows) yield rows.slice(at, at + chunkRows);
+async function* inChunks(rows: Iterable<StoredRow>): AsyncIterable<readonly StoredRow[]> {
+  let chunk: StoredRow[] = [];
+  for (const row of rows) {
+    chunk.push(row);
+    if (chunk.length < chunkRows) continue;
+    yield chunk;
+    chunk = [];
+  }
+  if (chunk.length > 0) yield chunk;
 }
