@@ -14,6 +14,7 @@ import type {
 } from './flow-messages.ts';
 import { type Family, type Item, itemId, parseItemId } from './item.ts';
 import { findItem } from './lease-decisions.ts';
+import { type Addition, fullQueue } from './queue-room.ts';
 import type { Turn } from './turn.ts';
 
 /** A flow as it was asked for. */
@@ -44,12 +45,21 @@ export function decideFlow(turn: Turn, { root, family, members }: FlowRequest): 
     const state = item?.state ?? 'done';
     return accept({ id: itemId(turn.partition, known), queue, state, duplicate: true, children });
   }
+  const full = fullQueue(turn.table, queue, additionOf(root, members));
+  if (full !== undefined) return { ok: false, error: full };
   const order = turn.table.nextOrder;
   const id = itemId(turn.partition, order);
   const member = { root: id, number: 0, childQueues: childQueues(members, 0) };
   turn.emit({ ...enqueuedFact(turn, root, undefined), blocked: true, family, member });
-  turn.emit({ kind: 'flow-begun', order, queue, members: members.map((one) => timed(one, turn.at)) });
+  turn.emit({ kind: 'flow-begun', order, queue, members: members.map((one) => timed(one, turn.nowMs)) });
   return accept({ id, queue, state: 'blocked', duplicate: false, children: family.below });
+}
+
+/** What a flow brings to the queue that it is asked of. Its other queues' limits do not hold: it is durable first. */
+function additionOf(root: EnqueueRequest, members: readonly FlowMember[]): Addition {
+  const here = members.filter(({ queue }) => queue === root.queue);
+  const bytes = here.reduce((sum, { payload }) => sum + payload.length, root.payload.length);
+  return { items: here.length + 1, bytes };
 }
 
 /** The queues of the children of the member `number`. */
