@@ -15,6 +15,7 @@ import {
 } from '#shared/runtime/nats.ts';
 import {
   FencedError,
+  LogGapError,
   type LogDescription,
   type LogRecord,
   type PartitionLog,
@@ -157,7 +158,7 @@ export class JetStreamLog implements PartitionLog {
     let expected = from;
     for await (const message of messages) {
       if (message.seq !== expected)
-        throw new Error(`${this.#stream} lacks record ${expected}: the next one is ${message.seq}`);
+        throw new LogGapError(`${this.#stream} lacks record ${expected}: the next one is ${message.seq}`);
       onRecord(this.#recordOf(message));
       if (message.seq >= to) break;
       expected = message.seq + 1;

@@ -39,12 +39,20 @@ export interface PartitionLog {
    * @returns its sequence. Throws `FencedError` when the partition has a newer owner or the log another end
    */
   append(batch: Uint8Array, position: Position): Promise<number>;
-  /** Hands every record in [from, to] to `onRecord`, in order. Throws when one is missing. */
+  /** Hands every record in [from, to] to `onRecord`, in order. Throws `LogGapError` when one is missing. */
   read(from: number, to: number, onRecord: (record: LogRecord) => void): Promise<void>;
   /** The record at a sequence, undefined when the log does not hold it (any more). */
   at(sequence: number): Promise<LogRecord | undefined>;
   /** Removes every record before `sequence`. The newest fence must not be among them: appends refer to it. */
   purge(sequence: number): Promise<void>;
+}
+
+/** A record that should be there is not. */
+export class LogGapError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'LogGapError';
+  }
 }
 
 /** This process does not own the partition any more. It rebuilds from rows and log should it get it back. */

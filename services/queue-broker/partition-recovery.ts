@@ -7,7 +7,13 @@ import type { QueueSettings } from './core/queue-settings.ts';
 import type { TransitionTable } from './core/transition-table.ts';
 import { decodeBatch, decodeFence, encodeFence } from './fact-codec.ts';
 import type { ItemStore, StoredPosition } from './item-store.ts';
-import type { LogRecord, PartitionLog } from './partition-log.ts';
+import {
+  FencedError,
+  type LogDescription,
+  LogGapError,
+  type LogRecord,
+  type PartitionLog,
+} from './partition-log.ts';
 import { markOf } from './record-mark.ts';
 import type { SnapshotStore } from './snapshot-store.ts';
 import { bringWithinReach, checkTable } from './table-check.ts';
@@ -43,18 +49,16 @@ const replayedChangesMax = 20_000;
  * Throws when rows and log do not belong together: it would rather not serve than skip something silently.
  */
 export async function recoverPartition(options: RecoveryOptions): Promise<Recovered> {
-  const { records, store, clock, broker } = options;
+  const { records, clock, broker } = options;
   const before = await records.describe();
   await checkTable(options, before);
   const fence: Fence = { version: 1, broker, at: clock.nowMs() };
   const epoch = await records.raiseFence(encodeFence(fence), before.lastFence);
-  // Only now: before the fence its owner might have purged the log further.
+  // Described again: before the fence its owner might have purged the log further.
   const log = await records.describe();
-  await bringWithinReach(options, log);
-  const stored = store.position();
-  const table = loadTable(options, stored);
-  const replay: Replay = { ...options, table, logIdentity: before.identity, mark: stored?.mark };
-  await replayLog(replay, epoch);
+  const { table, mark } = await rebuild(options, log, epoch);
+  if (table.applied.epoch > epoch)
+    throw new FencedError(`fence ${table.applied.epoch} was raised while this broker took the partition`);
   if (table.applied.epoch !== epoch) {
     throw new Error(
       `partition ${options.partition}: the log's last fence is ${table.applied.epoch}, not ours (${epoch})`,
@@ -65,8 +69,31 @@ export async function recoverPartition(options: RecoveryOptions): Promise<Recove
     logIdentity: before.identity,
     logBytes: log.bytes,
     logBytesMax: log.bytesMax,
-    mark: replay.mark,
+    mark,
   };
+}
+
+/** The table as it is at the fence. A purge that a former owner had under way may fall into this: then once more. */
+async function rebuild(
+  options: RecoveryOptions,
+  log: LogDescription,
+  epoch: number,
+): Promise<{ table: PartitionTable; mark: string | undefined }> {
+  try {
+    await bringWithinReach(options, log);
+    const stored = options.store.position();
+    const table = loadTable(options, stored);
+    const replay: Replay = { ...options, table, logIdentity: log.identity, mark: stored?.mark };
+    await replayLog(replay, epoch);
+    return { table, mark: replay.mark };
+  } catch (error) {
+    const now = await options.records.describe();
+    // What is missing may have been removed by the next owner, rightly.
+    if (now.lastFence > epoch)
+      throw new FencedError(`fence ${now.lastFence} was raised meanwhile`, { cause: error });
+    if (!(error instanceof LogGapError) || now.firstSequence <= log.firstSequence) throw error;
+    return rebuild(options, now, epoch);
+  }
 }
 
 function loadTable(options: RecoveryOptions, stored: StoredPosition | undefined): PartitionTable {

@@ -96,23 +96,27 @@ export async function bringWithinReach(options: CheckOptions, log: LogDescriptio
     if (!isWhole) await store.clear({ applied: nothingApplied, logIdentity: log.identity });
     return;
   }
-  const faults: string[] = [];
-  for (const { snapshot } of countingSnapshots(await options.snapshots.list(), log.identity)) {
+  const faults = new Map<string, string>();
+  for (;;) {
+    // Listed anew each time: whoever owns the partition may have replaced them meanwhile.
+    const known = countingSnapshots(await options.snapshots.list(), log.identity);
+    const name = known.find(({ snapshot }) => !faults.has(snapshot))?.snapshot;
+    if (name === undefined) break;
     try {
-      const manifest = await loadOne(options, snapshot, log);
-      const { counts, applied: position } = manifest;
+      const { counts, applied: position } = await loadOne(options, name, log);
       options.log.warn(
-        { partition, snapshot, counts, sequence: position.sequence, tableEndedAt: applied },
+        { partition, snapshot: name, counts, sequence: position.sequence, tableEndedAt: applied },
         'the log begins behind the end of the table: the snapshot was loaded, the log follows it',
       );
       return;
     } catch (error) {
       if (!(error instanceof SnapshotFault)) throw error;
-      options.log.error({ err: error, partition, snapshot }, 'a snapshot cannot be used');
-      faults.push(`${snapshot}: ${error.message}`);
+      options.log.error({ err: error, partition, snapshot: name }, 'a snapshot cannot be used');
+      faults.set(name, error.message);
     }
   }
-  const why = faults.length === 0 ? 'there is no snapshot of this log' : faults.join('; ');
+  const said = [...faults].map(([name, fault]) => `${name}: ${fault}`);
+  const why = said.length === 0 ? 'there is no snapshot of this log' : said.join('; ');
   throw new Error(
     `partition ${partition}: the log begins at ${log.firstSequence}, the table ends at ${applied}: what lies between ` +
       `is gone, and no snapshot closes the gap (${why}). Restore the table's folder, the snapshots or the stream ` +

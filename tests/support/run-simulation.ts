@@ -20,13 +20,14 @@ const isWhole = (text: string): boolean => /^[0-9]{1,9}$/.test(text);
 
 async function run(seeds: readonly number[]): Promise<boolean> {
   const started = performance.now();
-  const sum = { items: 0, records: 0, takeovers: 0 };
+  const sum = { items: 0, records: 0, takeovers: 0, purged: 0 };
   for (const seed of seeds) {
     try {
-      const { items, records, takeovers } = await simulateQueue(seed);
+      const { items, records, takeovers, purged } = await simulateQueue(seed);
       sum.items += items;
       sum.records += records;
       sum.takeovers += takeovers;
+      sum.purged += purged;
     } catch (error) {
       console.error(error);
       console.error(`seed ${seed} fails; replay it with: SEED=${seed} npm run sim`);
@@ -35,7 +36,8 @@ async function run(seeds: readonly number[]): Promise<boolean> {
   }
   const seconds = ((performance.now() - started) / 1_000).toFixed(1);
   console.log(
-    `${seeds.length} seeds hold: ${sum.items} items, ${sum.records} records, ${sum.takeovers} takeovers in ${seconds} s`,
+    `${seeds.length} seeds hold: ${sum.items} items, ${sum.records} records (${sum.purged} truncated), ` +
+      `${sum.takeovers} takeovers in ${seconds} s`,
   );
   return true;
 }

@@ -1,5 +1,6 @@
 import {
   FencedError,
+  LogGapError,
   type LogDescription,
   type LogRecord,
   type PartitionLog,
@@ -191,7 +192,7 @@ export class VirtualLog implements PartitionLog {
     await sleep(this.#options.process, 1);
     for (let sequence = from; sequence <= to; sequence += 1) {
       const record = this.#options.stream.at(sequence);
-      if (record === undefined) throw new Error(`the log lacks record ${sequence}`);
+      if (record === undefined) throw new LogGapError(`the log lacks record ${sequence}`);
       onRecord(record);
     }
   }

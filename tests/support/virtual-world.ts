@@ -1,16 +1,23 @@
 import { type TransitionTable, compileTable } from '#services/queue-broker/core/transition-table.ts';
 import { type Retention, defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
+import { LogCompactor } from '#services/queue-broker/log-compactor.ts';
 import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
 import { type Recovered, recoverPartition } from '#services/queue-broker/partition-recovery.ts';
 import { Partition } from '#services/queue-broker/partition.ts';
+import { readName } from '#services/queue-broker/snapshot-format.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { ProcessClock, VirtualClock } from './virtual-clock.ts';
 import { type CommitFate, DiskError, openDisk } from './virtual-disk.ts';
 import { type Fate, NoAnswerError, VirtualLog, VirtualStream, calmNetwork } from './virtual-log.ts';
+import { openSnapshots, withFlippedBit } from './virtual-snapshots.ts';
+
+/** Small enough that a run truncates its log several times, large enough that nothing is refused for it. */
+const logBytesMax = 60_000;
+const snapshotIntervalMs = 60_000;
 
 const silent = createLog('simulation', 'silent');
 export const transitions: TransitionTable = compileTable();
@@ -29,6 +36,8 @@ export class VirtualWorld {
   readonly retention: Retention;
   readonly stream: VirtualStream;
   readonly objects = new MemorySnapshots();
+  /** The snapshot that rots, while it is there: the others must make up for it. */
+  #rotten: string | undefined;
   readonly brokers: readonly VirtualBroker[];
   /** What broke without a fault of the world having caused it: always a bug. */
   readonly failures: Error[] = [];
@@ -43,7 +52,7 @@ export class VirtualWorld {
       } catch (error) {
         this.fail(error);
       }
-    });
+    }, logBytesMax);
     this.brokers = ['a', 'b'].map((name) => new VirtualBroker(this, name));
   }
 
@@ -68,6 +77,17 @@ export class VirtualWorld {
     if (!this.faulty) return { beforeMs: 1, afterMs: 1, fails: false };
     const slow = random.chance(0.1) ? 3_000 : 20;
     return { beforeMs: random.integer(0, slow), afterMs: random.integer(0, 20), fails: random.chance(0.02) };
+  }
+
+  /** Damages one object of a snapshot that counts. One at a time: of two there is always a whole one. */
+  async rot(): Promise<void> {
+    const names = await this.objects.list();
+    const counting = names.filter((name) => readName(name)?.isManifest === true);
+    if (counting.length < 2 || names.some((name) => readName(name)?.snapshot === this.#rotten)) return;
+    const name = this.random.pick(names);
+    this.#rotten = readName(name)?.snapshot;
+    const bytes = await this.objects.get(name);
+    if (bytes !== undefined) await this.objects.put(name, withFlippedBit(bytes, this.random));
   }
 
   /** Takes the partition from a copy of the log and these rows, in a time of its own: nobody else notices. */
@@ -102,6 +122,7 @@ export class VirtualBroker {
   rows = new MemoryStore();
   #process: ProcessClock | undefined;
   #partition: Partition | undefined;
+  #compactor: LogCompactor | undefined;
   #paused = false;
 
   constructor(world: VirtualWorld, name: string) {
@@ -147,7 +168,14 @@ export class VirtualBroker {
     this.#process?.end();
     this.#process = undefined;
     this.#partition = undefined;
+    this.#compactor = undefined;
     this.#paused = false;
+  }
+
+  /** Takes two snapshots and truncates the log, if nothing comes between. */
+  compact(): void {
+    // What comes between is a fault of the world, or shows elsewhere.
+    this.#compactor?.compact().catch(() => undefined);
   }
 
   pause(): void {
@@ -169,6 +197,7 @@ export class VirtualBroker {
 
   /** Ends in an orderly way; time must pass until it has. */
   async drain(): Promise<void> {
+    await this.#compactor?.stop();
     await this.#partition?.drain();
     this.crash();
   }
@@ -179,15 +208,25 @@ export class VirtualBroker {
     const records = new VirtualLog({ stream: world.stream, world: world.clock, process, network });
     const store = openDisk({ rows: this.rows, process, fate: () => world.commitFate() });
     const shared = { ...world.recovery(this.name), clock: process, records, store };
-    const recovered = await recoverPartition({ ...shared, snapshots: world.objects });
+    const { objects, random } = world;
+    const snapshots = openSnapshots({ objects, process, random, isFaulty: () => world.faulty });
+    const recovered = await recoverPartition({ ...shared, snapshots });
     if (process.hasEnded) return;
-    this.#partition = new Partition({
+    const partition = new Partition({
       ...shared,
       ...recovered,
       random01: () => world.random.next01(),
       announce: () => undefined,
       lost: (error) => this.#lose(process, error),
     });
+    this.#partition = partition;
+    this.#compactor = new LogCompactor({
+      partitions: [{ number: 0, partition, snapshots }],
+      clock: process,
+      log: silent,
+      intervalMs: snapshotIntervalMs,
+    });
+    this.#compactor.start();
   }
 
   #lose(process: ProcessClock, error: unknown): void {

@@ -1,3 +1,4 @@
+import { decodeFence } from '#services/queue-broker/fact-codec.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { VirtualWorld } from '#tests/support/virtual-world.ts';
 import { type ModelItem, QueueModel, must } from './queue-model.ts';
@@ -10,6 +11,8 @@ export interface SimulationFigures {
   readonly items: number;
   readonly records: number;
   readonly takeovers: number;
+  /** Records that were truncated. */
+  readonly purged: number;
 }
 
 /** Small enough that a short run sees items go. */
@@ -50,7 +53,8 @@ class Run {
       seed,
       retention,
       onRecord: (record) => {
-        if (record.kind === 'fence') this.#takeovers += 1;
+        if (record.kind === 'fence' && decodeFence(record.data, record.sequence).renewed !== true)
+          this.#takeovers += 1;
         this.#model.take(record);
       },
     });
@@ -58,7 +62,9 @@ class Run {
   }
 
   figures(): SimulationFigures {
-    return { items: this.#model.all.size, records: this.#model.sequence, takeovers: this.#takeovers };
+    const purged = this.#world.stream.describe().firstSequence - 1;
+    const items = this.#model.all.size;
+    return { items, records: this.#model.sequence, takeovers: this.#takeovers, purged };
   }
 
   async chaos(): Promise<void> {
@@ -68,6 +74,7 @@ class Run {
     for (let step = 0; step < stepsOfChaos; step += 1) {
       this.#act();
       if (random.chance(0.05)) this.#disturb();
+      if (random.chance(0.03)) random.pick(this.#world.brokers).compact();
       // Mostly somebody takes over soon; a world without an owner decides nothing.
       if (random.chance(0.3) && !this.#world.brokers.some(({ partition }) => partition !== undefined))
         random.pick(this.#world.brokers).start();
@@ -166,7 +173,8 @@ class Run {
     if (dice < 0.4) broker.crash();
     else if (dice < 0.8) broker.pause();
     else if (dice < 0.85) broker.loseDisk();
-    else if (dice < 0.92) void broker.drain();
+    else if (dice < 0.88) void this.#world.rot();
+    else if (dice < 0.93) void broker.drain();
     else this.#world.stream.intrude();
   }
 
