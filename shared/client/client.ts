@@ -1,7 +1,8 @@
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
-import { type Nats, type NatsOptions, connectNats } from '#shared/runtime/nats.ts';
+import { type Clock, systemClock } from '#shared/runtime/clock.ts';
+import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { CacheNamespace, type CacheNamespaceOptions } from './cache.ts';
-import { LeaseKeeper } from './lease-keeper.ts';
+import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
 import { Queue, type QueueOptions } from './queue.ts';
 import { QueueChannel } from './queue-channel.ts';
 import { Telemetry } from './telemetry.ts';
@@ -35,21 +36,31 @@ export interface ConnectOptions {
   readonly name?: string;
 }
 
+/** What a client lives on: NATS and the time, or what stands for them in a test. */
+export interface TrivetParts {
+  readonly nats: Nats;
+  readonly clock: Clock;
+  /** Keeps the leases of the workers. */
+  readonly keeper: LeaseKeeping;
+  readonly prefix: string;
+  /** The `source` of its telemetry. */
+  readonly name: string;
+}
+
 /** A connection to Trivet: queues, workers, caches and telemetry over one NATS connection. */
 export class Trivet {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly telemetry: Telemetry;
-  readonly #keeper: LeaseKeeper;
+  readonly #parts: TrivetParts & { readonly subjects: Subjects };
   readonly #channels = new Map<string, QueueChannel>();
   readonly #workers: { stop(options?: StopOptions): Promise<void> }[] = [];
 
-  /** @param options how `nats` was connected: the thread that keeps leases connects in the same way */
-  constructor(nats: Nats, options: NatsOptions, prefix: string) {
-    this.nats = nats;
-    this.subjects = subjectsFor(prefix);
-    this.telemetry = new Telemetry(nats, this.subjects, { source: options.name });
-    this.#keeper = new LeaseKeeper(options);
+  constructor(parts: TrivetParts) {
+    this.nats = parts.nats;
+    this.subjects = subjectsFor(parts.prefix);
+    this.telemetry = new Telemetry(parts.nats, this.subjects, { source: parts.name });
+    this.#parts = { ...parts, subjects: this.subjects };
   }
 
   /**
@@ -60,7 +71,7 @@ export class Trivet {
     name: string,
     options: QueueOptions<Payload> = {},
   ): Queue<Payload, Result> {
-    const channel = this.#channels.get(name) ?? new QueueChannel(this.nats, this.subjects, name);
+    const channel = this.#channels.get(name) ?? new QueueChannel(this.#parts, name);
     this.#channels.set(name, channel);
     return new Queue(channel, options);
   }
@@ -71,8 +82,7 @@ export class Trivet {
     handler: Handler<Payload, Result>,
     options: WorkerOptions<Payload, Result> = {},
   ): Worker<Payload, Result> {
-    const parts = { nats: this.nats, subjects: this.subjects, keeper: this.#keeper };
-    const worker = new Worker(parts, queue, handler, options);
+    const worker = new Worker(this.#parts, queue, handler, options);
     this.#workers.push(worker);
     return worker;
   }
@@ -88,7 +98,7 @@ export class Trivet {
   /** Stops all workers (see `Worker.stop`), then closes the connection. */
   async close(options: StopOptions = {}): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.stop(options)));
-    await this.#keeper.end();
+    await this.#parts.keeper.end();
     await this.nats.connection.drain();
   }
 }
@@ -103,6 +113,12 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
     token,
     name: name ?? 'trivet-client',
   };
-  const nats = await connectNats(natsOptions);
-  return new Trivet(nats, natsOptions, prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet');
+  return new Trivet({
+    nats: await connectNats(natsOptions),
+    clock: systemClock,
+    // It connects in the same way, on a thread of its own.
+    keeper: new LeaseKeeper(natsOptions),
+    prefix: prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet',
+    name: natsOptions.name,
+  });
 }

@@ -1,7 +1,7 @@
 import type { Refusal } from '#shared/protocol/errors.ts';
 import { dequeueItemsMax } from '#shared/protocol/limits.ts';
 import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
-import { sleep, systemClock } from '#shared/runtime/clock.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { HeldJobs } from './held-jobs.ts';
 import type { RunningJob } from './job.ts';
 import type { LoopWatch } from './loop-watch.ts';
@@ -12,6 +12,7 @@ export interface IntakeOptions {
   readonly wire: WorkerWire;
   readonly jobs: HeldJobs;
   readonly watch: LoopWatch;
+  readonly clock: Clock;
   readonly concurrency: number;
   readonly prefetch: number;
   /** Whether anything is taken now. */
@@ -60,7 +61,8 @@ export class Intake {
     if (reply.ok) await this.#take(reply.value);
     else {
       this.#options.onFault(reply.error);
-      await (isTransient(reply.error) ? briefPause() : sleep(systemClock, refusedMs));
+      const { clock } = this.#options;
+      await (isTransient(reply.error) ? briefPause(clock) : sleep(clock, refusedMs));
     }
     void this.fetch();
   }
@@ -83,13 +85,13 @@ export class Intake {
     // A handler that ends at once comes back here while the loop below still runs.
     if (this.#beginning) return;
     this.#beginning = true;
-    const { running, concurrency, begin } = this.#options;
-    const fromMs = systemClock.monotonicMs();
+    const { running, concurrency, begin, clock } = this.#options;
+    const fromMs = clock.monotonicMs();
     while (running() < concurrency) {
       const job = this.#prefetch.take();
       if (job === undefined) break;
       begin(job);
-      if (systemClock.monotonicMs() - fromMs < turnMsMax) continue;
+      if (clock.monotonicMs() - fromMs < turnMsMax) continue;
       setImmediate(() => this.begin());
       break;
     }
@@ -124,8 +126,8 @@ export class Intake {
 
   /** Room that nobody has asked to fill. One round of handlers at most: two questions under way beat one twice as large. */
   #room(): number {
-    const { concurrency, running } = this.#options;
-    const target = this.#prefetch.target(systemClock.monotonicMs());
+    const { concurrency, running, clock } = this.#options;
+    const target = this.#prefetch.target(clock.monotonicMs());
     const held = running() + this.#prefetch.size + this.#asked;
     return Math.min(dequeueItemsMax, concurrency, concurrency + target - held);
   }
@@ -160,7 +162,7 @@ export class Intake {
     if (this.#stallTimed || this.#prefetch.size === 0) return;
     this.#stallTimed = true;
     const { begun } = this.#prefetch;
-    systemClock.after(stalledMs, () => {
+    this.#options.clock.after(stalledMs, () => {
       this.#stallTimed = false;
       if (this.#prefetch.begun === begun) this.#options.handBack(this.#prefetch.stall());
       this.#watchStall();

@@ -1,7 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
-import { systemClock } from '#shared/runtime/clock.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { briefPause } from './worker-wire.ts';
 
@@ -42,7 +42,7 @@ export function waitForResult(
   const { signal } = options;
   signal?.throwIfAborted();
   const waiting = { ended: false };
-  const result = askUntilFinal(channel, id, waiting, deadlineOf(options.timeout));
+  const result = askUntilFinal(channel, id, waiting, deadlineOf(channel.clock, options.timeout));
   if (signal === undefined) return result;
   return new Promise((resolve, reject) => {
     const abort = () => {
@@ -60,14 +60,15 @@ async function askUntilFinal(
   waiting: { readonly ended: boolean },
   deadlineMs: number,
 ): Promise<unknown> {
+  const { clock } = channel;
   while (!waiting.ended) {
-    const leftMs = Math.max(0, deadlineMs - systemClock.monotonicMs());
+    const leftMs = Math.max(0, deadlineMs - clock.monotonicMs());
     const item = await askOnce(channel, id, Math.min(waitOnceMs, Math.ceil(leftMs)));
     if (item?.state === 'done') return item.result;
     if (item?.state === 'failed' || item?.state === 'cancelled') throw new ItemNotDone(item);
-    if (systemClock.monotonicMs() >= deadlineMs)
+    if (clock.monotonicMs() >= deadlineMs)
       throw new TrivetError(refuse('timeout', `item ${id} was not final in time`).error);
-    if (item === undefined) await briefPause();
+    if (item === undefined) await briefPause(clock);
   }
   return undefined;
 }
@@ -83,9 +84,9 @@ async function askOnce(channel: QueueChannel, id: string, waitMs: number): Promi
   }
 }
 
-function deadlineOf(timeout: string | number | undefined): number {
+function deadlineOf(clock: Clock, timeout: string | number | undefined): number {
   if (timeout === undefined) return Number.POSITIVE_INFINITY;
   const ms = durationMs(timeout);
   if (ms === undefined) throw new TrivetError(refuseField('timeout', 'is not a duration such as "5m"').error);
-  return systemClock.monotonicMs() + ms;
+  return clock.monotonicMs() + ms;
 }

@@ -1,10 +1,11 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { logLineLengthMax, logLinesPerRequestMax, progressBytesMax } from '#shared/protocol/limits.ts';
-import { systemClock } from '#shared/runtime/clock.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { RunningJob } from './job.ts';
 
 export interface JobNotesOptions {
+  readonly clock: Clock;
   /** Hands a note to the thread that renews leases. */
   readonly note: (job: RunningJob, note: string) => void;
   /** Sends lines, and a note, on the worker's own connection: before what is sent after them. */
@@ -39,7 +40,7 @@ export class JobNotes {
     const notes = this.#of(job);
     notes.note = noteText(note);
     notes.handed = false;
-    const nowMs = systemClock.monotonicMs();
+    const nowMs = this.#options.clock.monotonicMs();
     if (notes.notedAtMs === undefined || nowMs - notes.notedAtMs >= gatherMs) this.#hand(job, notes, nowMs);
     else this.#gather();
   }
@@ -59,7 +60,7 @@ export class JobNotes {
     if (notes === undefined) return;
     this.#jobs.delete(job);
     const { lines, note, notedAtMs = 0, handed } = notes;
-    const sent = handed && systemClock.monotonicMs() - notedAtMs >= sentAfterMs;
+    const sent = handed && this.#options.clock.monotonicMs() - notedAtMs >= sentAfterMs;
     void this.#options.send(job, { lines, ...(note === undefined || sent ? {} : { note }) });
   }
 
@@ -74,9 +75,10 @@ export class JobNotes {
   #gather(): void {
     if (this.#timed) return;
     this.#timed = true;
-    systemClock.after(gatherMs, () => {
+    const { clock } = this.#options;
+    clock.after(gatherMs, () => {
       this.#timed = false;
-      const nowMs = systemClock.monotonicMs();
+      const nowMs = clock.monotonicMs();
       for (const [job, notes] of this.#jobs) {
         this.#sendLines(job, notes);
         if (!notes.handed) this.#hand(job, notes, nowMs);

@@ -2,8 +2,9 @@ import { Worker as Thread } from 'node:worker_threads';
 import { refuse } from '#shared/protocol/errors.ts';
 import type { NatsOptions } from '#shared/runtime/nats.ts';
 import { sleep, systemClock } from '#shared/runtime/clock.ts';
-import type { KeeperCommand, KeeperReport } from './lease-keeper-thread.ts';
+import type { KeeperReport } from './lease-keeper-thread.ts';
 import type { LeaseNews } from './lease-renewal.ts';
+import type { KeeperCommand } from './lease-rounds.ts';
 import { LeaseTable } from './lease-table.ts';
 
 export interface LeasesOptions {
@@ -15,12 +16,21 @@ export interface LeasesOptions {
   readonly onNews: (news: LeaseNews) => void;
 }
 
-/** One worker's leases, kept by the thread until `close`. */
+/** One worker's leases, kept until `close`. */
 export interface Leases {
   readonly table: LeaseTable;
   /** Sends a note with the next renewal, within 100 ms. `note` is JSON text. */
   note(slot: number, generation: number, note: string): void;
   close(): void;
+}
+
+/** Keeps the leases of all workers of one client. */
+export interface LeaseKeeping {
+  /** Resolves as soon as leases are renewed: what is leased before may run out. */
+  readonly ready: Promise<void>;
+  open(options: LeasesOptions): Leases;
+  /** Renews nothing any more. */
+  end(): Promise<void>;
 }
 
 type Open = Extract<KeeperCommand, { kind: 'open' }>;
@@ -32,7 +42,7 @@ const restartMs = 1_000;
  * Keeps the leases of all workers of one client on a thread of its own, which begins with the first of them. A thread
  * that fails is reported to every worker and begun anew: what it has to know is in the tables that it shares.
  */
-export class LeaseKeeper {
+export class LeaseKeeper implements LeaseKeeping {
   readonly #nats: NatsOptions;
   readonly #workers = new Map<number, { readonly open: Open; readonly onNews: LeasesOptions['onNews'] }>();
   #thread: Thread | undefined;
@@ -45,7 +55,6 @@ export class LeaseKeeper {
     this.#nats = { ...nats, name: `${nats.name} (leases)` };
   }
 
-  /** Resolves as soon as leases are renewed: what is leased before may run out. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }

@@ -1,6 +1,7 @@
 import { type Refusal, type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
 import { batchItemsMax } from '#shared/protocol/limits.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
 import { MicroBatch } from './micro-batch.ts';
@@ -10,17 +11,26 @@ import { requestReply } from './request.ts';
 const batchLengthMax = 1_048_576;
 const enqueueTimeoutMs = 30_000;
 
+/** What a channel shares with the client that it belongs to. */
+export interface ChannelParts {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+}
+
 /** One queue's requests. All who add to it through one client share its batches. */
 export class QueueChannel {
   readonly queue: string;
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly clock: Clock;
   readonly #batch: MicroBatch<string, Added>;
 
-  constructor(nats: Nats, subjects: Subjects, queue: string) {
+  constructor({ nats, subjects, clock }: ChannelParts, queue: string) {
     this.queue = queue;
     this.nats = nats;
     this.subjects = subjects;
+    this.clock = clock;
     this.#batch = new MicroBatch<string, Added>({
       itemsMax: batchItemsMax,
       bytesMax: batchLengthMax,

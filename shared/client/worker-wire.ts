@@ -3,7 +3,7 @@ import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import type { ChildView } from '#shared/protocol/queue-more-schemas.ts';
 import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { sleep, systemClock } from '#shared/runtime/clock.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { RunningJob } from './job.ts';
 import { requestReply } from './request.ts';
@@ -12,6 +12,7 @@ import type { SettlingOperation } from './settlement.ts';
 export interface WorkerWireOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly clock: Clock;
   readonly queue: string;
   readonly leaseMs: number;
   readonly name: string | undefined;
@@ -63,16 +64,16 @@ export class WorkerWire {
       onFault,
     }: { texts: readonly string[]; fetch: number; onFault: (refusal: Refusal) => void },
   ): Promise<Result<Settled>> {
-    const { leaseMs } = this.#options;
+    const { leaseMs, clock } = this.#options;
     const fetched = fetch > 0 ? `,"fetch":{"max":${fetch},"lease":${leaseMs}}` : '';
     const body = Buffer.from(`{"items":[${texts.join(',')}]${fetched}}`);
-    const deadline = systemClock.monotonicMs() + leaseMs;
+    const deadline = clock.monotonicMs() + leaseMs;
     for (;;) {
       const reply = await this.#request(operation, body);
       if (reply.ok) return accept(reply.value as Settled);
-      if (!isTransient(reply.error) || systemClock.monotonicMs() >= deadline) return reply;
+      if (!isTransient(reply.error) || clock.monotonicMs() >= deadline) return reply;
       onFault(reply.error);
-      await briefPause();
+      await briefPause(clock);
     }
   }
 
@@ -121,7 +122,7 @@ export const isTransient = (refusal: Refusal): boolean =>
   refusal.code === 'timeout' || refusal.code === 'unavailable';
 
 /** Not all workers at the same moment, when a broker comes back. */
-export const briefPause = (): Promise<void> => sleep(systemClock, 200 + Math.random() * 300);
+export const briefPause = (clock: Clock): Promise<void> => sleep(clock, 200 + Math.random() * 300);
 
 const itemsOf = (reply: Result<unknown>): Result<readonly LeasedItem[]> =>
   reply.ok ? accept((reply.value as { readonly items: readonly LeasedItem[] }).items) : reply;

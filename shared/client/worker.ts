@@ -1,7 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { systemClock } from '#shared/runtime/clock.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { RetryAfter } from './handler-errors.ts';
 import { HeldJobs } from './held-jobs.ts';
@@ -9,7 +9,7 @@ import { Intake } from './intake.ts';
 import type { JobHost, RunningJob } from './job.ts';
 import { JobNotes } from './job-notes.ts';
 import { handlerWork } from './job-work.ts';
-import type { LeaseKeeper, Leases } from './lease-keeper.ts';
+import type { LeaseKeeping, Leases } from './lease-keeper.ts';
 import { type LeaseNews, isLost } from './lease-renewal.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { QueueSignals } from './queue-signals.ts';
@@ -22,7 +22,8 @@ import { WorkerWire } from './worker-wire.ts';
 export interface WorkerParts {
   readonly nats: Nats;
   readonly subjects: Subjects;
-  readonly keeper: LeaseKeeper;
+  readonly keeper: LeaseKeeping;
+  readonly clock: Clock;
 }
 
 export interface StopOptions {
@@ -40,6 +41,7 @@ const graceMs = 1_000;
  */
 export class Worker<Payload = unknown, Result = unknown> {
   readonly queue: string;
+  readonly #clock: Clock;
   readonly #settings: WorkerSettings;
   readonly #wire: WorkerWire;
   readonly #leases: Leases;
@@ -63,13 +65,14 @@ export class Worker<Payload = unknown, Result = unknown> {
     handler: Handler<Payload, Result>,
     options: WorkerOptions<Payload, Result> = {},
   ) {
-    const { nats, subjects, keeper } = parts;
+    const { nats, subjects, keeper, clock } = parts;
+    this.#clock = clock;
     this.queue = queue;
     this.#settings = settingsOf(queue, options);
     const { concurrency, prefetch, leaseMs, name } = this.#settings;
     this.#work = handlerWork(handler, options);
-    this.#wire = new WorkerWire({ nats, subjects, queue, leaseMs, name });
-    this.#watch = new LoopWatch(leaseMs / 4);
+    this.#wire = new WorkerWire({ nats, subjects, clock, queue, leaseMs, name });
+    this.#watch = new LoopWatch(clock, leaseMs / 4);
     this.#leases = keeper.open({
       subject: subjects.queue(queue, 'extend'),
       leaseMs,
@@ -189,14 +192,14 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   /** Takes nothing for a while. */
   #rest(delayMs: number): void {
-    this.#restsUntilMs = Math.max(this.#restsUntilMs, systemClock.monotonicMs() + delayMs);
+    this.#restsUntilMs = Math.max(this.#restsUntilMs, this.#clock.monotonicMs() + delayMs);
     this.#intake.handBack();
-    systemClock.after(delayMs + 1, () => void this.#intake.fetch());
+    this.#clock.after(delayMs + 1, () => void this.#intake.fetch());
   }
 
   get #takes(): boolean {
     if (this.#stopped !== undefined || this.#paused) return false;
-    return this.#restsUntilMs === 0 || this.#restsUntilMs <= systemClock.monotonicMs();
+    return this.#restsUntilMs === 0 || this.#restsUntilMs <= this.#clock.monotonicMs();
   }
 
   #hear(news: LeaseNews): void {
@@ -228,6 +231,7 @@ export class Worker<Payload = unknown, Result = unknown> {
       wire: this.#wire,
       jobs: this.#jobs,
       watch: this.#watch,
+      clock: this.#clock,
       concurrency,
       prefetch,
       takes: () => this.#takes,
@@ -273,6 +277,7 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   #notesOfJobs(): JobNotes {
     return new JobNotes({
+      clock: this.#clock,
       note: (job, note) => this.#leases.note(job.slot, job.generation, note),
       send: async (job, notes) => {
         for (const reply of await this.#wire.sendNotes(job, notes)) if (!reply.ok) this.#report(reply.error);
@@ -290,7 +295,7 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   async #quietWithin(limitMs: number): Promise<boolean> {
     const timeUp = Promise.withResolvers<false>();
-    const cancel = systemClock.after(limitMs, () => timeUp.resolve(false));
+    const cancel = this.#clock.after(limitMs, () => timeUp.resolve(false));
     const quiet = await Promise.race([this.#quiet().then(() => true), timeUp.promise]);
     cancel();
     return quiet;
