@@ -26,6 +26,7 @@ import { FencedError } from './partition-log.ts';
 import { Partition } from './partition.ts';
 import { QueueService } from './queue-service.ts';
 import { QueueStatistics } from './queue-statistics.ts';
+import { WorkerRegistry } from './worker-registry.ts';
 
 export interface BrokerOptions {
   readonly nats: Nats;
@@ -63,6 +64,7 @@ export class Broker {
   readonly #options: BrokerOptions;
   readonly #lease: OwnerLease;
   readonly #statistics = new QueueStatistics();
+  readonly #workers = new WorkerRegistry();
   readonly #transitions: TransitionTable;
   readonly #callers: Callers;
   #service: QueueService | undefined;
@@ -155,6 +157,7 @@ export class Broker {
       clock,
       observer: this.#options.observer,
       statistics: this.#statistics,
+      workers: this.#workers,
     });
     this.#service = service;
     const readers = partitions.map(
@@ -239,6 +242,7 @@ export class Broker {
   /** Live events: one message per queue, state and commit; never a payload, result or error. */
   #announce(partition: number, events: readonly StateEvent[], at: number): void {
     this.#statistics.add(events, at);
+    this.#workers.add(events, at);
     this.#options.observer.changed(events);
     const { nats, subjects } = this.#options;
     const when = formatTime(at);

@@ -7,6 +7,7 @@ import type { Partition } from './partition.ts';
 import type { QueueStatistics } from './queue-statistics.ts';
 import * as works from './queue-works.ts';
 import type { Room } from './work.ts';
+import type { WorkerRegistry } from './worker-registry.ts';
 
 /** One request on its way: what came, how to answer, and to whom it belongs. */
 export interface QueueRequest {
@@ -20,6 +21,7 @@ export interface QueueRequest {
 /** What operations need beside the request. */
 export interface OperationContext {
   readonly statistics: QueueStatistics;
+  readonly workers: WorkerRegistry;
   readonly courier: FlowCourier;
 }
 

@@ -108,6 +108,7 @@ export class QueueService {
     if (operation === 'dequeue') {
       const read = readDequeue(queue, orEmpty(body.value), message.headers?.get('Nats-Msg-Id'));
       if (!read.ok) return read.error;
+      this.#options.workers.seen(queue, read.value.worker ?? '', this.#options.clock.nowMs());
       partition.submit(works.dequeueWork(partition, read.value, caller));
       return undefined;
     }

@@ -11,6 +11,7 @@ import {
   decideEnqueueMany,
 } from './core/enqueue-decisions.ts';
 import type { ExtendAnswer, SettledAnswer } from './core/lease-decisions.ts';
+import { parseItemId } from './core/item.ts';
 import type { Turn } from './core/turn.ts';
 import { type NotedRequest, dequeueBytes, enqueueBytes, itemBytes, notedBytes } from './log-bytes.ts';
 import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './item-views.ts';
@@ -85,8 +86,8 @@ export function dequeueWork(partition: Partition, request: DequeueCall, caller: 
       if (answer !== undefined) return answer;
       if (request.waitMs === 0) return nothing;
       // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
-      const { queue, waitMs } = request;
-      const waiter = { queue, decide: attempt, expire: nothing, refuse: caller.refuse };
+      const { queue, worker, waitMs } = request;
+      const waiter = { queue, worker, decide: attempt, expire: nothing, refuse: caller.refuse };
       waits = partition.wait(waiter, waitMs);
       return waits ? () => undefined : () => caller.refuse(tooManyWait);
     },
@@ -113,17 +114,28 @@ export function leasedWork<R extends NotedRequest, A>(options: {
       Math.max(options.bytes, noted) + itemBytes * call.items.length + dequeueBytes(call.fetch?.max ?? 0),
     room: 'always',
     decide: (turn) => {
+      const worker = call.fetch === undefined ? {} : workerOf(turn, call);
       const decided = call.items.map((one) => (one.ok ? decide(turn, queue, one.value) : one));
       const [first] = decided;
       if (call.single && first?.ok === false) return () => caller.refuse(first.error);
       const answer =
         call.single && first?.ok === true ? oneWritten(first.value, view) : listWritten(decided, view);
       if (call.fetch === undefined) return () => caller.written(answer);
-      const next = decideDequeue(turn, { queue, ...call.fetch }).map((item) => withPayload(turn.table, item));
+      const next = decideDequeue(turn, { queue, ...call.fetch, ...worker }).map((item) =>
+        withPayload(turn.table, item),
+      );
       return () => caller.writtenWithNext(turn.partition, answer, next);
     },
     refuse: caller.refuse,
   };
+}
+
+/** Whoever held what is finished here: what is fetched with it is for the same worker. */
+function workerOf(turn: Turn, { items }: LeasedCall<NotedRequest>): { readonly worker?: string } {
+  const [first] = items;
+  if (first?.ok !== true) return {};
+  const { worker } = turn.table.leased.get(parseItemId(first.value.id).order)?.lease ?? {};
+  return worker === undefined ? {} : { worker };
 }
 
 /** Lets a queue hand out again; whoever waits at it is served in the same record. */

@@ -10,6 +10,7 @@ import { childPlaces } from './flow-views.ts';
 import { listCursor, listItems } from './item-list.ts';
 import { itemView, withPayload } from './item-views.ts';
 import { type OperationContext, type QueueRequest, submitPlain } from './queue-request.ts';
+import { listWorkers } from './worker-list.ts';
 
 const checkGet = validator(queueRequests.get);
 const checkList = validator(queueRequests.list);
@@ -23,6 +24,14 @@ export const readingOperations = {
   get: getItem,
   list: (request: QueueRequest, body: unknown) =>
     submitPlain(request, checkList(body), (turn, query) => listPage(turn, request, query), 'nothing'),
+  workers: (request: QueueRequest, body: unknown, { workers }: OperationContext) =>
+    submitPlain(
+      request,
+      checkEmpty(body),
+      (turn) =>
+        accept(listWorkers(turn, request.queue, { registry: workers, line: request.partition.waiting })),
+      'nothing',
+    ),
   stats: (request: QueueRequest, body: unknown, { statistics }: OperationContext) =>
     submitPlain(
       request,

@@ -26,6 +26,11 @@ export class WaitingLine {
     return this.#places.has(queue);
   }
 
+  /** The names of those who wait at a queue, once for each dequeue. */
+  *workersAt(queue: string): Iterable<string> {
+    for (const { waiter } of this.#places.get(queue) ?? []) yield waiter.worker ?? '';
+  }
+
   /** False when too many wait already: then the waiter has not joined. */
   join(waiter: Waiter, waitMs: number): boolean {
     if (this.#length >= waitersMax) return false;

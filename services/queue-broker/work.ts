@@ -20,6 +20,7 @@ export interface Work {
 /** A dequeue that found nothing and waits. */
 export interface Waiter {
   readonly queue: string;
+  readonly worker?: string | undefined;
   /** Tries again; undefined when there is still nothing. */
   decide(turn: Turn): AfterCommit | undefined;
   /** Answers that none came in time. */

@@ -128,6 +128,7 @@ export const queueRequests = {
   result: AwaitResult,
   list: List,
   stats: Empty,
+  workers: Empty,
   children: Get,
   cancel: Cancel,
   purge: Purge,

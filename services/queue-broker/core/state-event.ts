@@ -16,6 +16,8 @@ export interface StateEvent {
   readonly ranMs: number | undefined;
   /** Milliseconds after its time that a delayed item became ready. */
   readonly lateMs: number | undefined;
+  /** Who has claimed the item or ended its attempt; undefined where nobody did, or nobody who said a name. */
+  readonly worker: string | undefined;
 }
 
 /** The event of an item that came in (`before` is undefined) or changed its state. */
@@ -32,5 +34,10 @@ export function stateEvent(before: Item | undefined, after: Item, at: number): S
     waitedMs: after.state === 'processing' ? at - (before?.readyAt ?? at) : undefined,
     ranMs: ended ? at - (before.startedAt ?? at) : undefined,
     lateMs: due && before.runAt !== undefined ? Math.max(0, at - before.runAt) : undefined,
+    worker: ended ? whoEnded(before, after) : after.lease?.worker,
   };
 }
+
+/** A lease that ran out, or an item that was cancelled, is no sign of its worker. */
+const whoEnded = (before: Item, after: Item): string | undefined =>
+  after.settled?.token === before.token ? before.lease?.worker : undefined;

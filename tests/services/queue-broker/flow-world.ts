@@ -11,6 +11,7 @@ import { Partition } from '#services/queue-broker/partition.ts';
 import { queueOperations } from '#services/queue-broker/queue-operations.ts';
 import { readDequeue } from '#services/queue-broker/queue-requests.ts';
 import { QueueStatistics } from '#services/queue-broker/queue-statistics.ts';
+import { WorkerRegistry } from '#services/queue-broker/worker-registry.ts';
 import { type Caller, dequeueWork } from '#services/queue-broker/queue-works.ts';
 import { json } from '#shared/protocol/encoding.ts';
 import { partitionOf } from '#shared/protocol/partition.ts';
@@ -155,7 +156,11 @@ export class FlowWorld {
     }
     const encodings = { request: json, reply: json };
     const request = { message: { data: new Uint8Array() } as Msg, queue, encodings, caller, partition };
-    const context = { statistics: new QueueStatistics(), courier: new FlowCourier(this.#partitions) };
+    const context = {
+      statistics: new QueueStatistics(),
+      workers: new WorkerRegistry(),
+      courier: new FlowCourier(this.#partitions),
+    };
     const refused = queueOperations[operation](request, body, context);
     if (refused !== undefined) caller.refuse(refused);
     return heard;

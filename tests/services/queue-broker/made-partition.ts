@@ -9,6 +9,7 @@ import { queueOperations } from '#services/queue-broker/queue-operations.ts';
 import { readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
 import { QueueStatistics } from '#services/queue-broker/queue-statistics.ts';
 import { type Caller, dequeueWork, enqueueManyWork } from '#services/queue-broker/queue-works.ts';
+import { WorkerRegistry } from '#services/queue-broker/worker-registry.ts';
 import { json } from '#shared/protocol/encoding.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
@@ -29,6 +30,7 @@ export class MadePartition {
   readonly stream = new VirtualStream();
   readonly store = new MemoryStore();
   readonly statistics = new QueueStatistics();
+  readonly workers = new WorkerRegistry();
   readonly courier = new FlowCourier([{ submit: (work) => this.partition.submit(work) }]);
   readonly losses: unknown[] = [];
   readonly #defaults: QueueSettings;
@@ -66,7 +68,10 @@ export class MadePartition {
       ...shared,
       ...recovered,
       random01: () => 0.5,
-      announce: (_, events, at) => this.statistics.add(events, at),
+      announce: (_, events, at) => {
+        this.statistics.add(events, at);
+        this.workers.add(events, at);
+      },
       lost: (error) => this.losses.push(error),
     });
   }

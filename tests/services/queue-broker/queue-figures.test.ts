@@ -21,6 +21,7 @@ const done: StateEvent = {
   waitedMs: undefined,
   ranMs: undefined,
   lateMs: undefined,
+  worker: undefined,
 };
 
 test('the counts of the last minutes are those of what happened in them', () => {

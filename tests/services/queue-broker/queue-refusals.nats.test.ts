@@ -37,6 +37,7 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   result: { id, wait: '0s' },
   list: { state: 'pending', priority: 'low', group: 'g', q: 'q', limit: 1 },
   stats: {},
+  workers: {},
   cancel: { id, children: true },
   purge: { id },
   log: { ...item, lines: ['line'] },
