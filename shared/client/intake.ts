@@ -24,6 +24,8 @@ export interface IntakeOptions {
   readonly handBack: (jobs: readonly RunningJob[]) => void;
   /** Hands back what has not become a job. */
   readonly handBackItems: (items: readonly LeasedItem[]) => Promise<void>;
+  /** Something is leased that could not be begun at once. */
+  readonly onHolding: () => void;
   readonly onFault: (refusal: Refusal) => void;
 }
 
@@ -147,7 +149,10 @@ export class Intake {
       else this.#prefetch.add(job);
     }
     this.begin();
-    this.#watchStall();
+    if (this.#prefetch.size > 0) {
+      this.#options.onHolding();
+      this.#watchStall();
+    }
     if (homeless.length > 0) await handBackItems(homeless);
   }
 

@@ -1,6 +1,6 @@
-import type { QueuePriority } from '#shared/protocol/queue-schemas.ts';
+import { decode, msgpack } from '#shared/protocol/encoding.ts';
 import type { ChildView } from '#shared/protocol/queue-more-schemas.ts';
-import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
+import type { LeasedItem, QueuePriority } from '#shared/protocol/queue-schemas.ts';
 
 /** What a handler gets beside the payload. */
 export interface Job<Payload = unknown> {
@@ -14,6 +14,8 @@ export interface Job<Payload = unknown> {
   /** Fencing token: pass it to what you write to, so that a stale worker can be refused there too. */
   readonly token: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** As the producer gave it, where the payload is not JSON. */
+  readonly contentType: string | undefined;
   /** RFC 3339. */
   readonly enqueuedAt: string;
   /** Aborted when the item was cancelled, its lease was lost, or the worker is told to end at once. */
@@ -43,6 +45,14 @@ export interface JobHost {
 
 const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
 
+/** JSON as a value, MessagePack too, anything else as bytes. */
+function payloadOf(item: LeasedItem): unknown {
+  if (item.payloadBase64 === undefined) return item.payload;
+  const bytes = Buffer.from(item.payloadBase64, 'base64');
+  const decoded = item.contentType === msgpack ? decode(bytes, msgpack) : undefined;
+  return decoded?.ok === true ? decoded.value : bytes;
+}
+
 /** An item that this worker has leased. */
 export class RunningJob implements IncomingJob {
   readonly #host: JobHost;
@@ -69,8 +79,7 @@ export class RunningJob implements IncomingJob {
     this.#item = item;
     this.slot = place.slot;
     this.generation = place.generation;
-    this.payload =
-      item.payloadBase64 === undefined ? item.payload : Buffer.from(item.payloadBase64, 'base64');
+    this.payload = payloadOf(item);
   }
 
   get id(): string {
@@ -93,6 +102,9 @@ export class RunningJob implements IncomingJob {
   }
   get enqueuedAt(): string {
     return this.#item.enqueuedAt;
+  }
+  get contentType(): string | undefined {
+    return this.#item.contentType;
   }
   get headers(): Readonly<Record<string, string>> {
     return this.#item.headers ?? noHeaders;

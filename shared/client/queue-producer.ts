@@ -18,6 +18,18 @@ export interface ProducerOptions<Payload> {
   readonly middleware?: readonly Middleware<NewItem, Added>[] | undefined;
 }
 
+interface FlowItem {
+  readonly payload: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly children?: readonly FlowItem[];
+}
+
+const withSpan = (span: Span, item: FlowItem): FlowItem => ({
+  ...item,
+  headers: headersWithSpan(span, item.headers),
+  ...(item.children === undefined ? {} : { children: item.children.map((child) => withSpan(span, child)) }),
+});
+
 /** How an item leaves, from the outside in: span, schema, middleware, message. */
 export class QueueProducer<Payload> {
   readonly #channel: QueueChannel;
@@ -63,6 +75,23 @@ export class QueueProducer<Payload> {
     if (refused !== undefined) failSpan(batch, refused.reason);
     batch.end();
     return added;
+  }
+
+  /** A tree of items, whose every item carries the span that adds it. */
+  async flow<Reply>(tree: FlowItem): Promise<Reply> {
+    await this.check(tree.payload);
+    const { queue } = this.#channel;
+    const tracer = messagingTracer();
+    if (tracer === undefined) return this.#channel.ask('enqueue-flow', tree);
+    const span = startSend(tracer, queue, 'send');
+    try {
+      return await this.#channel.ask('enqueue-flow', withSpan(span, tree));
+    } catch (error) {
+      failSpan(span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
   }
 
   /** Rejects with `invalid_request` when the payload does not fit the queue's schema. */

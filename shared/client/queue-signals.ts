@@ -7,31 +7,42 @@ export interface QueueSignalsOptions {
   readonly queue: string;
   /** Ids of items that were cancelled. */
   readonly onCancelled: (ids: readonly string[]) => void;
-  /** The body of a `pending` event; left out: not listened to. */
-  readonly onPending?: ((events: Uint8Array) => void) | undefined;
+  /** The body of a `pending` event. */
+  readonly onPending: (events: Uint8Array) => void;
   /** A subscription was refused: the worker does without, only slower. */
   readonly onRefused: (error: Error) => void;
 }
 
 /** Live events that a worker acts upon at once. They may be missed: the renewal of leases tells the same, later. */
 export class QueueSignals {
-  readonly #subscriptions: readonly Subscription[];
+  readonly #options: QueueSignalsOptions;
+  readonly #subscriptions: Subscription[];
+  #pending = false;
 
   constructor(options: QueueSignalsOptions) {
-    const { nats, subjects, queue, onCancelled, onPending, onRefused } = options;
-    const listen = (state: string, read: (body: Uint8Array) => void) =>
-      nats.connection.subscribe(subjects.queueEvents(queue, state), {
-        callback: (error, message) => {
-          if (error === null) read(message.data);
-          else onRefused(error);
-        },
-      });
-    const cancelled = listen('cancelled', (body) => onCancelled(idsOf(body)));
-    this.#subscriptions = onPending === undefined ? [cancelled] : [cancelled, listen('pending', onPending)];
+    this.#options = options;
+    this.#subscriptions = [this.#listen('cancelled', (body) => options.onCancelled(idsOf(body)))];
+  }
+
+  /** From the first time that items are held on: a worker that never holds any need not hear of every item. */
+  listenToPending(): void {
+    if (this.#pending) return;
+    this.#pending = true;
+    this.#subscriptions.push(this.#listen('pending', this.#options.onPending));
   }
 
   end(): void {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+
+  #listen(state: string, read: (body: Uint8Array) => void): Subscription {
+    const { nats, subjects, queue, onRefused } = this.#options;
+    return nats.connection.subscribe(subjects.queueEvents(queue, state), {
+      callback: (error, message) => {
+        if (error === null) read(message.data);
+        else onRefused(error);
+      },
+    });
   }
 }
 

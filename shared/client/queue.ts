@@ -86,10 +86,12 @@ export class Queue<Payload = unknown, Result = unknown> {
     return this.#producer.addMany(items) as Promise<readonly PromiseSettledResult<Added<Result>>[]>;
   }
 
-  /** Adds a tree of items, all or none. The answer is the root's, which waits for its children. */
+  /**
+   * Adds a tree of items, all or none. The answer is the root's, which waits for its children. The schema holds for the
+   * root's payload alone, and middleware stands around `add` only.
+   */
   async flow(tree: Flow<Payload>): Promise<Added<Result> & { readonly children: number }> {
-    await this.#producer.check(tree.payload);
-    const accepted = await this.#ask<Accepted & { readonly children: number }>('enqueue-flow', tree);
+    const accepted = await this.#producer.flow<Accepted & { readonly children: number }>(tree);
     const added = new AddedItem(this.#channel, accepted) as unknown as Added<Result>;
     return Object.assign(added, { children: accepted.children });
   }

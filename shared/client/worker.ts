@@ -55,6 +55,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   #running = 0;
   #paused = false;
   #restsUntilMs = 0;
+  #cancelRest: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
   #onQuiet: (() => void) | undefined;
 
@@ -89,7 +90,7 @@ export class Worker<Payload = unknown, Result = unknown> {
       subjects,
       queue,
       onCancelled: (ids) => this.#cancelled(ids),
-      onPending: prefetch === 0 ? undefined : (events) => void this.#intake.makeRoom(events),
+      onPending: (events) => void this.#intake.makeRoom(events),
       onRefused: (error) => this.#settings.onError(error),
     });
     void keeper.ready.then(() => this.#intake.fetch());
@@ -129,6 +130,7 @@ export class Worker<Payload = unknown, Result = unknown> {
       if (!(await this.#quietWithin(graceMs))) this.#failRunning();
     }
     await this.#quiet();
+    this.#cancelRest?.();
     this.#signals.end();
     this.#watch.end();
     this.#leases.close();
@@ -194,7 +196,9 @@ export class Worker<Payload = unknown, Result = unknown> {
   #rest(delayMs: number): void {
     this.#restsUntilMs = Math.max(this.#restsUntilMs, this.#clock.monotonicMs() + delayMs);
     this.#intake.handBack();
-    this.#clock.after(delayMs + 1, () => void this.#intake.fetch());
+    this.#cancelRest?.();
+    const leftMs = this.#restsUntilMs - this.#clock.monotonicMs();
+    this.#cancelRest = this.#clock.after(leftMs + 1, () => void this.#intake.fetch());
   }
 
   get #takes(): boolean {
@@ -245,7 +249,11 @@ export class Worker<Payload = unknown, Result = unknown> {
         }
       },
       handBackItems: (items) => this.#settler.handBack(items),
-      onFault: (refusal) => this.#report(refusal),
+      onHolding: () => this.#signals.listenToPending(),
+      onFault: (refusal) => {
+        // A question that the end of the connection cuts off is no fault: what it would have brought is handed back.
+        if (this.#stopped === undefined) this.#report(refusal);
+      },
     });
   }
 
@@ -306,8 +314,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   }
 
   #report(refusal: Refusal): void {
-    // What the end of the connection cuts off is no fault: what it would have brought is handed back.
-    if (this.#stopped === undefined) this.#settings.onError(new TrivetError(refusal));
+    this.#settings.onError(new TrivetError(refusal));
   }
 }
 

@@ -14,6 +14,30 @@ afterAll(() => client.stop());
 const stateOf = (queue: string, id: string) => async () => (await trivet.queue(queue).get(id)).state;
 const numbers = (length: number) => Array.from({ length }, (_, payload) => ({ payload }));
 
+test('what is logged stands with the item when it is done, in order, long texts as several lines', async () => {
+  const queue = trivet.queue('logs');
+  const worker = trivet.worker('logs', (_, job) => {
+    for (let line = 0; line < 150; line += 1) job.log(`line ${line}`);
+    job.log(`two\n${'x'.repeat(1_500)}`);
+  });
+  const { id } = await queue.add('x');
+  await expect.poll(stateOf('logs', id), { timeout: 10_000 }).toBe('done');
+  await worker.stop();
+  const { lines, count } = await queue.logs(id, { limit: 1_000 });
+  expect(count).toBe(153);
+  expect(lines.map((one) => one.line)).toEqual([
+    ...Array.from({ length: 150 }, (_, line) => `line ${line}`),
+    'two',
+    'x'.repeat(1_024),
+    'x'.repeat(476),
+  ]);
+  expect((await queue.logs(id, { after: 150, limit: 1 })).lines[0]).toMatchObject({
+    number: 151,
+    line: 'two',
+    attempt: 1,
+  });
+});
+
 test('every item is listed once, over as many pages as it takes', async () => {
   const queue = trivet.queue<number>('pages');
   await queue.addMany(numbers(25));

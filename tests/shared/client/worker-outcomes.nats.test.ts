@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RetryAfter, RetryIn, type Trivet } from '#shared/client/client.ts';
+import { requestReply } from '#shared/client/request.ts';
+import { msgpack } from '#shared/protocol/encoding.ts';
 import { type RunningClient, startClient } from './running-client.ts';
 
 let client: RunningClient;
@@ -84,6 +86,24 @@ test('bytes go and come as they are, with their options', async () => {
   await expect.poll(stateOf('bytes', id), { timeout: 10_000 }).toBe('done');
   await worker.stop();
   expect(await queue.get(id)).toMatchObject({ result: 'high' });
+});
+
+test('what a producer in another language sent as MessagePack comes as a value, and as bytes what only says so', async () => {
+  const got: unknown[] = [];
+  const types: unknown[] = [];
+  const worker = trivet.worker('msgpack', (payload, job) => {
+    got.push(payload);
+    types.push(job.contentType);
+  });
+  const subject = trivet.subjects.queue('msgpack', 'enqueue');
+  const sent = { when: new Date(0), bytes: Buffer.from([1, 2]) };
+  const reply = await requestReply(trivet.nats, subject, sent, { encoding: msgpack });
+  expect(reply).toMatchObject({ ok: true });
+  await trivet.queue('msgpack').add(Buffer.from([0xc1]));
+  await expect.poll(() => got.length, { timeout: 10_000 }).toBe(2);
+  await worker.stop();
+  expect(got).toEqual([sent, Buffer.from([0xc1])]);
+  expect(types).toEqual(['application/msgpack', 'application/octet-stream']);
 });
 
 test('a payload that cannot be sent is refused before it is, by its field', async () => {
