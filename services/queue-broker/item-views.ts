@@ -71,7 +71,11 @@ const leasedHead = (partition: number, item: Item) => ({
 });
 
 /** `payload` where the encoding can carry it, `payloadBase64` where it cannot. */
-function payloadView(item: Item, payload: Uint8Array | undefined, encoding: Encoding) {
+export function payloadView(
+  item: Pick<Item, 'payloadIsJson' | 'contentType'>,
+  payload: Uint8Array | undefined,
+  encoding: Encoding,
+) {
   const bytes = payload ?? new Uint8Array();
   if (item.payloadIsJson) return { payload: valueOf(bytes, json) };
   if (encoding === msgpack)

@@ -37,14 +37,16 @@ export class PartitionInbox {
 
   /**
    * Takes out what still goes into a group: as much as fits, at least one when the group is empty.
-   * @param count requests that the group has already, and their `bytes`
+   * @param count requests that the group has already
+   * @param bytes of them, and of what time has brought
    */
   take(count: number, bytes: number): readonly Work[] {
     let taken = 0;
     let sum = bytes;
     for (const work of this.#work) {
       const before = count + taken;
-      if (before > 0 && (sum + work.bytes > groupBytesMax || before >= groupWorkMax)) break;
+      const isEmpty = before === 0 && bytes === 0;
+      if (!isEmpty && (sum + work.bytes > groupBytesMax || before >= groupWorkMax)) break;
       taken += 1;
       sum += work.bytes;
       this.#bytes -= work.bytes;

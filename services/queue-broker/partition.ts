@@ -1,10 +1,14 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
+import { Attendance } from './attendance.ts';
 import type { Outgoing } from './core/flow-table.ts';
 import type { PartitionTable } from './core/partition-table.ts';
+import type { Slots } from './core/schedule.ts';
+import { decideSlots } from './core/schedule-decisions.ts';
 import type { StateEvent } from './core/state-event.ts';
 import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
 import { Turn } from './core/turn.ts';
+import { cronSlots } from './cron-slots.ts';
 import { encodeBatch } from './fact-codec.ts';
 import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
@@ -29,6 +33,8 @@ export interface PartitionOptions extends Recovered {
   readonly records: PartitionLog;
   readonly store: ItemStore;
   readonly random01: () => number;
+  /** When the slots of schedules are. Default: as cron says. */
+  readonly slots?: Slots;
   /** Hears of changes of state once they are durable. */
   readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
   /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
@@ -62,6 +68,7 @@ export class Partition {
   readonly #storing: TableStoring;
   readonly #rests = new Rests();
   readonly #inbox = new PartitionInbox();
+  readonly #attendance: Attendance;
   /** How long the log is. */
   readonly gauge: LogGauge;
   /** Decided, and waiting until its record can be sent. */
@@ -80,6 +87,7 @@ export class Partition {
   constructor(options: PartitionOptions) {
     this.#options = options;
     this.#line = new WaitingLine(options.clock);
+    this.#attendance = new Attendance(options.clock);
     this.results = new ResultLine(options.clock, options.table.ends);
     this.#storing = new TableStoring(options);
     this.gauge = new LogGauge(options);
@@ -256,8 +264,14 @@ export class Partition {
     // True when time has more to change already.
     this.#timeIsUp = decideTime(turn);
     this.#timeIsUp = this.#sweepWhenDue(turn) || this.#timeIsUp;
+    const slots = decideSlots(turn, {
+      slots: this.#options.slots ?? cronSlots,
+      attendedSince: this.#attendance.since(),
+      hasRoom: this.gauge.hasRoom('new-items'),
+    });
+    this.#timeIsUp = slots.more || this.#timeIsUp;
     const openedMs = clock.monotonicMs();
-    return { turn, openedMs, work: [], answers: [], events: [], served: [], bytes: 0 };
+    return { turn, openedMs, work: [], answers: [], events: [], served: [], bytes: slots.bytes };
   }
 
   #decide(group: Group, work: readonly Work[]): void {

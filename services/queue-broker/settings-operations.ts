@@ -1,14 +1,18 @@
-import { formatDuration } from '#shared/protocol/durations.ts';
-import { type Refusal, accept, refuseField } from '#shared/protocol/errors.ts';
+import type { Encoding } from '#shared/protocol/encoding.ts';
+import { type Refusal, accept } from '#shared/protocol/errors.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
 import type { QueueDescription, SettingsView } from '#shared/protocol/queue-settings-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
+import { backoffText } from './backoff-text.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { Keep, QueueSettings, RateLimit } from './core/queue-settings.ts';
-import type { Backoff } from './core/retry-policy.ts';
+import { checkSchedules, decideSchedules } from './core/schedule-decisions.ts';
 import { changedSettings } from './core/settings-changes.ts';
 import { decideConfigure } from './core/settings-decisions.ts';
+import { cronSlots } from './cron-slots.ts';
+import { itemBytes } from './log-bytes.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
+import { readSchedules, schedulesView } from './schedule-requests.ts';
 
 const checkConfigure = validator(queueRequests.configure);
 const checkEmpty = validator(queueRequests.describe);
@@ -20,7 +24,7 @@ export const settingsOperations = {
     submitPlain(
       request,
       checkEmpty(body),
-      (turn) => accept(describedQueue(turn.table, request.queue)),
+      (turn) => accept(describedQueue(turn.table, request.queue, request.encodings.reply)),
       'nothing',
     ),
 };
@@ -28,24 +32,36 @@ export const settingsOperations = {
 function configure(request: QueueRequest, body: unknown): Refusal | undefined {
   const checked = checkConfigure(body);
   if (!checked.ok) return checked.error;
-  const { schedules, ...asked } = checked.value;
-  if (schedules !== undefined) return refuseField('schedules', 'is not a field of this version').error;
-  const { queue } = request;
-  return submitPlain(request, accept(asked), (turn) => {
-    const settings = changedSettings(turn.table.queue(queue)?.stored ?? {}, asked);
-    if (!settings.ok) return settings;
-    decideConfigure(turn, queue, settings.value);
-    return accept(describedQueue(turn.table, queue));
+  const { schedules: given, ...asked } = checked.value;
+  const schedules = readSchedules(given, request.encodings.request);
+  if (!schedules.ok) return schedules.error;
+  const { queue, partition, caller, encodings } = request;
+  partition.submit({
+    // Schedules carry payloads, and stand in the log as they came.
+    bytes: itemBytes + request.message.data.length,
+    room: given === undefined || given === null ? 'always' : 'new-items',
+    decide: (turn) => {
+      const settings = changedSettings(turn.table.queue(queue)?.stored ?? {}, asked);
+      const checkedSlots = checkSchedules(turn, cronSlots, queue, schedules.value);
+      const fault = settings.ok ? checkedSlots : settings;
+      if (!settings.ok || !fault.ok) return () => fault.ok || caller.refuse(fault.error);
+      decideConfigure(turn, queue, settings.value);
+      decideSchedules(turn, cronSlots, queue, schedules.value);
+      const described = describedQueue(turn.table, queue, encodings.reply);
+      return () => caller.value(described);
+    },
+    refuse: caller.refuse,
   });
+  return undefined;
 }
 
 /** The answer of `configure` and `describe`; an unknown queue has the defaults. */
-export function describedQueue(table: PartitionTable, queue: string): QueueDescription {
+export function describedQueue(table: PartitionTable, queue: string, encoding: Encoding): QueueDescription {
   return {
     queue,
     paused: table.queue(queue)?.paused ?? false,
     settings: settingsView(table.settingsOf(queue)),
-    schedules: {},
+    schedules: schedulesView(table, queue, encoding),
   };
 }
 
@@ -78,8 +94,3 @@ const keepView = ({ ageMs, count, bytes }: Keep) => ({
   ...(count === undefined ? {} : { count }),
   ...(bytes === undefined ? {} : { bytes }),
 });
-
-const backoffText = (backoff: Backoff): string =>
-  backoff.kind === 'fixed'
-    ? `fixed:${formatDuration(backoff.delayMs)}`
-    : `exponential:${formatDuration(backoff.firstMs)}:${formatDuration(backoff.capMs)}`;

@@ -124,6 +124,9 @@ export const schedulesMax = 100;
 export const cronLengthMax = 256;
 export const missedSlotsMax = 1_000;
 
+/** Payloads and options of all schedules of one queue, in bytes: `describe` shows them in one reply. */
+export const scheduleBytesMax = 1_048_576;
+
 /** A flow: items in its tree, levels, and the largest result of a child that is kept with its parent, in bytes. */
 export const flowItemsMax = 1_000;
 export const flowLevelsMax = 10;

@@ -105,6 +105,8 @@ export const ScheduleView = Type.Object({
   missed: Word(missedSlots),
   nextAt: Type.Optional(Type.String()),
   lastAt: Type.Optional(Type.String()),
+  payloadBase64: Type.Optional(Type.String()),
+  slotsSkipped: Type.Optional(Type.Integer()),
 });
 export type ScheduleView = Static<typeof ScheduleView>;
 

@@ -84,7 +84,14 @@ const writtenBy = 'Trivet-Broker';
 
 const terminal = new Set(['done', 'failed', 'cancelled']);
 /** Facts that are not about items. */
-const aside = new Set(['queue-paused', 'queue-forgotten', 'configured', 'swept']);
+const aside = new Set([
+  'queue-paused',
+  'queue-forgotten',
+  'configured',
+  'schedule-set',
+  'schedule-removed',
+  'swept',
+]);
 
 const unpackr = new Unpackr({ useRecords: true, mapsAsObjects: true, int64AsType: 'number' });
 
@@ -152,12 +159,14 @@ class Auditor {
   #isTruncated = false;
   #at = 0;
   readonly #ingested = new Map<string, number>();
+  readonly #slots = new Map<string, number>();
 
   beginPartition(partition: number): void {
     this.#partition = partition;
     this.#sequence = undefined;
     this.#at = 0;
     this.#ingested.clear();
+    this.#slots.clear();
   }
 
   take(sequence: number, kind: 'fence' | 'batch' | 'foreign', data: Uint8Array): void {
@@ -207,6 +216,7 @@ class Auditor {
   #fold(fact: Fact, sequence: number): void {
     if (aside.has(fact.kind)) return;
     if (this.#flows.take(this.#idOf(Number(fact['order'])), fact)) return;
+    if (fact.kind === 'slot-passed') return this.#passSlot(fact);
     if (fact.kind === 'ingested') return this.#ingest(fact);
     if (fact.kind === 'enqueued') return this.#enqueue(fact);
     const allowed = comesFrom[fact.kind];
@@ -264,6 +274,18 @@ class Auditor {
   #unblocked({ id }: MutableItem): string {
     this.#flows.begin(id, 'let go');
     return (this.#flows.members.get(id)?.runAt ?? 0) > this.#at ? 'scheduled' : 'pending';
+  }
+
+  /** Slots only go forward, and what one made carries its time. */
+  #passSlot(fact: Fact): void {
+    const { slot, order } = fact;
+    if (typeof slot !== 'number') return;
+    const name = `${String(fact['queue'])} ${String(fact['name'])}`;
+    if (slot <= (this.#slots.get(name) ?? 0)) this.#fault(`slot ${slot} of ${name} came twice, or too late`);
+    if (slot > this.#at) this.#fault(`slot ${slot} of ${name} came before its time`);
+    this.#slots.set(name, slot);
+    const made = typeof order === 'number' ? this.#items.get(this.#idOf(order)) : undefined;
+    if (typeof order === 'number' && made === undefined) this.#fault(`slot ${slot} of ${name} made no item`);
   }
 
   #ingest(fact: Fact): void {

@@ -9,6 +9,7 @@ import { Partition } from '#services/queue-broker/partition.ts';
 import { readName } from '#services/queue-broker/snapshot-format.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { createLog } from '#shared/runtime/log.ts';
+import { madeSlots } from './made-slots.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { ProcessClock, VirtualClock } from './virtual-clock.ts';
 import { type CommitFate, DiskError, openDisk } from './virtual-disk.ts';
@@ -216,6 +217,7 @@ export class VirtualBroker {
       ...shared,
       ...recovered,
       random01: () => world.random.next01(),
+      slots: madeSlots(),
       announce: () => undefined,
       lost: (error) => this.#lose(process, error),
     });

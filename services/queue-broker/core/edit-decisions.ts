@@ -56,15 +56,15 @@ export function decideReplace(turn: Turn, item: Item, request: EnqueueRequest): 
     attemptsMax,
     backoff: options.backoff ?? settings.backoff,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.at + options.expiresMs }),
+    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.nowMs + options.expiresMs }),
     ...(options.headers === undefined ? {} : { headers: options.headers }),
-    ...(options.onDuplicate === 'debounce' ? { runAt: turn.at + (options.delayMs ?? 0) } : {}),
+    ...(options.onDuplicate === 'debounce' ? { runAt: laterBy(turn, options.delayMs ?? 0) } : {}),
   });
   return undefined;
 }
 
 function updatedFact(turn: Turn, item: Item, { content, options }: UpdateRequest): Updated {
-  const runAt = options.delayMs === undefined ? options.runAt : turn.at + options.delayMs;
+  const runAt = options.delayMs === undefined ? options.runAt : laterBy(turn, options.delayMs);
   // What is pending runs as soon as it can: to ask for that must not cost it its place.
   const reschedules = runAt !== undefined && (runAt > turn.at || item.state !== 'pending');
   return {
@@ -75,10 +75,13 @@ function updatedFact(turn: Turn, item: Item, { content, options }: UpdateRequest
     ...(options.attemptsMax === undefined ? {} : { attemptsMax: options.attemptsMax }),
     ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.at + options.expiresMs }),
+    ...(options.expiresMs === undefined ? {} : { expiresAt: turn.nowMs + options.expiresMs }),
     ...(reschedules ? { runAt } : {}),
   };
 }
+
+/** No delay is no wait, not even for the moment by which the turn is older than the request. */
+const laterBy = (turn: Turn, delayMs: number): number => (delayMs === 0 ? turn.at : turn.nowMs + delayMs);
 
 const contentOf = ({ payload, payloadIsJson, contentType }: EnqueueRequest): Content => ({
   payload,

@@ -1,6 +1,7 @@
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
 import type { FlowFact, FlowPlace } from './flow-facts.ts';
 import type { Family, Parent } from './item.ts';
+import type { Schedule } from './schedule.ts';
 import type { StoredSettings } from './queue-settings.ts';
 import type { Backoff } from './retry-policy.ts';
 
@@ -27,6 +28,9 @@ export type Fact =
   | Ingested
   | QueuePaused
   | Configured
+  | ScheduleSet
+  | ScheduleRemoved
+  | SlotPassed
   | Swept
   | Purged
   | QueueForgotten
@@ -197,6 +201,39 @@ export interface Configured {
   readonly kind: 'configured';
   readonly queue: string;
   readonly settings: StoredSettings;
+}
+
+/** A queue has this schedule from here on. */
+export interface ScheduleSet {
+  readonly kind: 'schedule-set';
+  readonly queue: string;
+  readonly name: string;
+  readonly schedule: Schedule;
+  /** It is new, or its slots are others now: it begins with this one. */
+  readonly begins?: { readonly nextAt?: number };
+}
+
+export interface ScheduleRemoved {
+  readonly kind: 'schedule-removed';
+  readonly queue: string;
+  readonly name: string;
+}
+
+/** A schedule has come beyond a slot. The item that the slot made stands in the same record, before this. */
+export interface SlotPassed {
+  readonly kind: 'slot-passed';
+  readonly queue: string;
+  readonly name: string;
+  /** The slot that fired; without it slots that were missed went by. */
+  readonly slot?: number;
+  /** The item that it made. */
+  readonly order?: number;
+  /** It made none, because the queue was full. */
+  readonly full?: true;
+  /** The slot that is awaited now. */
+  readonly nextAt?: number;
+  /** Slots up to here were missed, and fire all the same. */
+  readonly makesUpTo?: number;
 }
 
 /** Finished items past their retention are gone. Written for idle queues; busy ones are swept as they finish items. */

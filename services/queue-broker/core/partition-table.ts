@@ -13,6 +13,7 @@ import type { QueueIndex } from './queue-index.ts';
 import { queueRecordKey, readQueueRecord } from './queue-records.ts';
 import { keepWindows, readRateRecord } from './rate-records.ts';
 import type { QueueSettings } from './queue-settings.ts';
+import { ScheduleTable } from './schedule-table.ts';
 import type { StateEvent } from './state-event.ts';
 import type { TransitionTable } from './transition-table.ts';
 
@@ -28,6 +29,7 @@ export class PartitionTable {
   readonly flows: FlowTable;
   /** Settings of a queue that was never configured. */
   readonly defaults: QueueSettings;
+  readonly schedules: ScheduleTable;
   readonly #capacity = new CapacityIndex();
   readonly #lookup = (order: number): Item | undefined => this.#items.item(order);
   readonly #forgotten: ForgottenQueues;
@@ -42,6 +44,7 @@ export class PartitionTable {
     this.#overlay = new Overlay(options.rows);
     this.#forgotten = new ForgottenQueues(this.#overlay);
     this.flows = new FlowTable(this.#overlay);
+    this.schedules = new ScheduleTable(this.#overlay);
     this.#items = new ItemTable({ ...options, overlay: this.#overlay, flows: this.flows });
     this.defaults = options.defaults;
     this.#applied = options.applied;
@@ -131,7 +134,8 @@ export class PartitionTable {
 
   /** When time will change something next, or undefined. May be early, never late. */
   get nextWakeAt(): number | undefined {
-    return earliest(this.#items.nextWakeAt, this.#capacity.nextAt);
+    const itemsAt = earliest(this.#items.nextWakeAt, this.#capacity.nextAt);
+    return earliest(itemsAt, this.schedules.nextAt);
   }
 
   /** A dequeue was turned away by a limit: the moment at which it need not be any more is worth waking for. */
@@ -246,6 +250,12 @@ export class PartitionTable {
       case 'configured':
         items.configure(fact.queue, fact.settings, at);
         return this.#keepQueue(fact.queue);
+      case 'schedule-set':
+        return this.schedules.set(fact);
+      case 'schedule-removed':
+        return this.schedules.remove(fact);
+      case 'slot-passed':
+        return this.schedules.pass(fact);
       case 'swept':
         return items.sweep(items.index(fact.queue), at);
       case 'purged':
@@ -296,6 +306,7 @@ export class PartitionTable {
   loadRecord(key: string, value: object): void {
     if (this.flows.load(key, value)) return;
     if (this.#forgotten.load(key, value)) return;
+    if (this.schedules.load(key, value)) return;
     const window = readRateRecord(key, value);
     if (window !== undefined) {
       const { queue, group, number, stored } = window;
@@ -378,6 +389,7 @@ export class PartitionTable {
     index.paused = false;
     this.#items.configure(name, {}, at);
     this.#keepQueue(name);
+    this.schedules.removeAll(name);
     this.#items.forget(name);
   }
 

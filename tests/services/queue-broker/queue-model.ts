@@ -8,6 +8,8 @@ import type {
 } from '#services/queue-broker/core/facts.ts';
 import { decodeBatch, decodeFence } from '#services/queue-broker/fact-codec.ts';
 import type { LogRecord } from '#services/queue-broker/partition-log.ts';
+import { must } from './must.ts';
+import { ScheduleModel } from './schedule-model.ts';
 import type { Submitted } from './submitted.ts';
 
 /** An item, as simply as it can be said. */
@@ -65,6 +67,9 @@ export class QueueModel {
   readonly paused = new Set<string>();
   /** Record at which a queue was last paused or resumed. */
   readonly pauseChanged = new Map<string, number>();
+  readonly schedules: ScheduleModel;
+  /** The item that was enqueued last. */
+  #newest = 0;
   readonly #keys = new Map<string, { readonly order: number; readonly until: number }>();
   /** Finished items, in the order in which they finished. */
   #finished: ModelItem[] = [];
@@ -75,6 +80,7 @@ export class QueueModel {
 
   constructor(submitted: Submitted, retention: ModelRetention) {
     this.#submitted = submitted;
+    this.schedules = new ScheduleModel(submitted);
     this.#retention = retention;
   }
 
@@ -232,6 +238,10 @@ export class QueueModel {
       case 'updated':
       case 'replaced':
         return this.#edit(fact);
+      case 'schedule-set':
+      case 'schedule-removed':
+      case 'slot-passed':
+        return this.schedules.take(fact, this.at, this.#newest);
       case 'queue-paused':
         must(
           this.#submitted.has(fact.paused ? 'pause' : 'resume', fact.queue),
@@ -305,6 +315,7 @@ export class QueueModel {
       finishedAt: 0,
       endings: new Map(),
     };
+    this.#newest = fact.order;
     this.items.set(fact.order, item);
     this.all.set(fact.order, item);
   }
@@ -377,12 +388,15 @@ export class QueueModel {
     const { content, band, runAt } = fact;
     must(item.state !== 'processing', `item ${fact.order} is edited while somebody works on it`);
     const payload = content === undefined ? undefined : new TextDecoder().decode(content.payload);
-    const delayMs = runAt === undefined ? 'none' : runAt - this.at;
-    const asked =
+    const wish =
       fact.kind === 'updated'
-        ? this.#submitted.has('update', fact.order, payload ?? 'none', delayMs)
-        : this.#submitted.has('replace', `${item.queue} ${item.key}`, payload ?? '', delayMs);
-    must(asked, `nobody asked for item ${fact.order} to be ${fact.kind} with ${payload} in ${delayMs} ms`);
+        ? ['update', fact.order, payload ?? 'none']
+        : ['replace', `${item.queue} ${item.key}`, payload ?? ''];
+    const asked =
+      runAt === undefined
+        ? this.#submitted.has(wish.join(' '), 'none')
+        : this.#submitted.hasDelay(wish, runAt - this.at, groupAgeMsMax);
+    must(asked, `nobody asked for item ${fact.order} to be ${fact.kind} with ${payload} at ${runAt}`);
     if (payload !== undefined) item.payload = payload;
     item.payloads.add(item.payload);
     const goes = fact.kind === 'replaced';
@@ -424,6 +438,7 @@ export class QueueModel {
   }
 
   #forget(queue: string): void {
+    this.schedules.forget(queue);
     must(this.#submitted.has('purge-all', queue), `nobody purged ${queue}`);
     const left = [...this.items.values()].find((item) => item.queue === queue);
     must(left === undefined, `${queue} was forgotten while it held item ${left?.order}`);
@@ -488,8 +503,4 @@ export class QueueModel {
     must(item.state === 'processing', `item ${order} is spoken of as leased, it is ${item.state}`);
     return item;
   }
-}
-
-export function must(holds: boolean, sentence: string): asserts holds {
-  if (!holds) throw new Error(sentence);
 }

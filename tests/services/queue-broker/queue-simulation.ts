@@ -1,7 +1,8 @@
 import { decodeFence } from '#services/queue-broker/fact-codec.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { VirtualWorld } from '#tests/support/virtual-world.ts';
-import { type ModelItem, QueueModel, must } from './queue-model.ts';
+import { must } from './must.ts';
+import { type ModelItem, QueueModel } from './queue-model.ts';
 import { SimulatedClients } from './simulated-clients.ts';
 import { Submitted } from './submitted.ts';
 import { contents, mustBeEqual, mustFollow } from './table-checks.ts';
@@ -106,6 +107,10 @@ class Run {
     }
     must(owner.partition !== undefined, 'no broker gets the partition though nothing is in its way');
     this.#clients.forgetUnanswered();
+    await this.#pass(1_000);
+    const dueAt = this.#world.clock.nowMs() - lateMsMax;
+    for (const [name, nextAt] of this.#model.schedules.nextSlots)
+      must(nextAt > dueAt, `the slot ${nextAt} of ${name} has come and nobody looks at it`);
     const stopped = this.#world.random.chance(0.3) ? this.#world.random.pick(queues) : undefined;
     for (const queue of queues) this.#clients.pause(queue, queue === stopped);
     await this.#pass(50);
@@ -137,6 +142,10 @@ class Run {
       // A pause of the time before may arrive late, as any request.
       if (this.#model.paused.has(queue)) this.#clients.pause(queue, false);
       this.#clients.dequeue(queue, { max: 5, wait: '1s', lease: '10s' });
+    }
+    for (const name of this.#model.schedules.nextSlots.keys()) {
+      const [queue = '', schedule = ''] = name.split(' ', 2);
+      this.#clients.unschedule(queue, schedule);
     }
     await this.#pass(1_200);
     // Not all: some leases must run out by themselves.
@@ -190,6 +199,7 @@ class Run {
     }
     if (dice < 0.52) return this.#dequeue(queue);
     if (dice < 0.84) return this.#useLease();
+    if (dice > 0.985) return this.#schedule(queue);
     const item = this.#someItem();
     if (item === undefined) return undefined;
     if (dice < 0.86) return this.#clients.cancel(item.queue, item.order);
@@ -204,6 +214,18 @@ class Run {
     const { random } = this.#world;
     if (random.chance(0.8)) this.#clients.purge(queue, order);
     else this.#clients.purgeAll(queue, random.integer(1, 12));
+  }
+
+  #schedule(queue: string): void {
+    const { random } = this.#world;
+    const name = random.pick(['tick', 'tock']);
+    if (random.chance(0.2)) return this.#clients.unschedule(queue, name);
+    return this.#clients.schedule(
+      queue,
+      name,
+      random.pick([7_000, 30_000, 45_000]),
+      random.pick(['once', 'skip', 'all']),
+    );
   }
 
   #update({ queue, order }: ModelItem): void {

@@ -13,6 +13,11 @@ import {
   decideRelease,
 } from '#services/queue-broker/core/lease-decisions.ts';
 import { decidePurge, decidePurgeAll } from '#services/queue-broker/core/purge-decisions.ts';
+import {
+  type ScheduleChanges,
+  checkSchedules,
+  decideSchedules,
+} from '#services/queue-broker/core/schedule-decisions.ts';
 import type { Turn } from '#services/queue-broker/core/turn.ts';
 import type { ItemWithPayload } from '#services/queue-broker/item-views.ts';
 import { leasedReaders, readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
@@ -21,9 +26,12 @@ import type { Partition } from '#services/queue-broker/partition.ts';
 import type { Work } from '#services/queue-broker/work.ts';
 import { durationMs } from '#shared/protocol/durations.ts';
 import { json } from '#shared/protocol/encoding.ts';
+import type { MissedSlots } from '#shared/protocol/queue-settings-schemas.ts';
+import { madeSchedule, madeSlots } from '#tests/support/made-slots.ts';
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
 import type { VirtualBroker, VirtualWorld } from '#tests/support/virtual-world.ts';
-import { type QueueModel, must } from './queue-model.ts';
+import { must } from './must.ts';
+import type { QueueModel } from './queue-model.ts';
 import type { Submitted } from './submitted.ts';
 
 /** A lease that some worker was given, live or long gone. */
@@ -249,6 +257,28 @@ export class SimulatedClients {
     };
     const request = { id: itemId(0, order), options, ...content };
     this.#plain((turn) => decideUpdate(turn, queue, request), {});
+  }
+
+  /** Sets a schedule of the slots that `madeSlots` knows. */
+  schedule(queue: string, name: string, periodMs: number, missed: MissedSlots): void {
+    const cron = String(periodMs);
+    const text = JSON.stringify(name);
+    this.#submitted.note('schedule', `${queue} ${name}`, cron, missed);
+    this.#submitted.note('enqueue', queue, text);
+    const schedule = madeSchedule({ cron, missed }, text);
+    this.#plain((turn) => this.#configure(turn, queue, new Map([[name, schedule]])), {});
+  }
+
+  unschedule(queue: string, name: string): void {
+    this.#submitted.note('unschedule', `${queue} ${name}`);
+    this.#plain((turn) => this.#configure(turn, queue, new Map([[name, null]])), {});
+  }
+
+  #configure(turn: Turn, queue: string, changes: ScheduleChanges): Result<unknown> {
+    const slots = madeSlots();
+    const checked = checkSchedules(turn, slots, queue, changes);
+    if (checked.ok) decideSchedules(turn, slots, queue, changes);
+    return checked;
   }
 
   pause(queue: string, paused: boolean): void {

@@ -2,13 +2,15 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Item } from '#services/queue-broker/core/item.ts';
 import type { PartitionTable } from '#services/queue-broker/core/partition-table.ts';
 import { priorities, states } from '#shared/protocol/queue-schemas.ts';
-import { type ModelItem, type QueueModel, must } from './queue-model.ts';
+import { must } from './must.ts';
+import type { ModelItem, QueueModel } from './queue-model.ts';
 
 /** Everything that a table says, in the order of its items. */
 export function contents(table: PartitionTable, keys: readonly string[]) {
   const items = itemsOf(table);
   return {
     applied: table.applied,
+    schedules: schedulesOf(table),
     items,
     payloads: items.map(({ order }) => table.payload(order)).map((bytes) => new TextDecoder().decode(bytes)),
     queues: [...table.queues.values()]
@@ -34,6 +36,7 @@ export function mustBeEqual(
   other: ReturnType<typeof contents>,
 ): void {
   mustEqual(what, one.applied, other.applied);
+  mustEqual(`${what}: schedules`, one.schedules, other.schedules);
   const orders = new Set([...one.items, ...other.items].map(({ order }) => order));
   for (const order of orders) {
     const [first, second] = [one, other].map(({ items }) => items.find((item) => item.order === order));
@@ -80,6 +83,17 @@ export function mustFollow(model: QueueModel, table: PartitionTable, leases: boo
     must(queue.paused === model.paused.has(queue.name), `${queue.name} does not know whether it is paused`);
   }
 }
+
+/** Every schedule with the slot that it awaits. */
+const schedulesOf = (table: PartitionTable): [string, number][] =>
+  [...table.schedules.queues]
+    .flatMap((queue) =>
+      [...table.schedules.of(queue)].map(([name, { progress }]): [string, number] => [
+        `${queue} ${name}`,
+        progress.nextAt ?? 0,
+      ]),
+    )
+    .toSorted(([one], [other]) => (one < other ? -1 : 1));
 
 const finals: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']);
 
