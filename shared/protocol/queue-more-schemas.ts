@@ -75,10 +75,6 @@ export const Cancel = Strict({
 });
 export type Cancel = Static<typeof Cancel>;
 
-/** `children`: and everything below it. */
-export const CancelItem = Strict({ id: ItemId, children: Type.Optional(Type.Boolean()) });
-export type CancelItem = Static<typeof CancelItem>;
-
 export const WorkerView = Type.Object({
   worker: Type.String(),
   since: Type.String(),
