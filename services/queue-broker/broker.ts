@@ -217,6 +217,7 @@ export class Broker {
       random01,
       announce: (partition, events, at) => this.#announce(partition, events, at),
       outgoing: (partition, outgoing) => flows.note(partition, outgoing),
+      forgot: (queues) => queues.forEach((queue) => this.#statistics.forget(queue)),
       appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
       holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),

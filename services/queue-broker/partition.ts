@@ -39,6 +39,8 @@ export interface PartitionOptions extends Recovered {
   readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
   /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
   readonly outgoing?: (partition: number, outgoing: Outgoing) => void;
+  /** Hears of queues that were forgotten since nothing of them was left. */
+  readonly forgot?: (queues: readonly string[]) => void;
   /** Hears how long a record took to become durable, and how many facts it held. */
   readonly appended?: (durationMs: number, facts: number) => void;
   /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
@@ -293,7 +295,7 @@ export class Partition {
   /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
   #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
     const { table } = this.#options;
-    const roomy = table.takeRoomy(turn.at);
+    const roomy = table.capacity.take(turn.at);
     if (!this.gauge.hasRoom('claims')) return;
     const served = new Set<string>();
     const serve = (queue: string): void => {
@@ -384,7 +386,7 @@ export class Partition {
     if (nowMs - this.#sweptAtMs < sweepEveryMs) return decideMoreSweeps(turn);
     this.#sweptAtMs = nowMs;
     decideSweep(turn);
-    turn.table.tidy(turn.at);
+    this.#options.forgot?.(turn.table.tidy(turn.at));
     return turn.table.unswept.size > 0;
   }
 

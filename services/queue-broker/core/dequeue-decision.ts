@@ -57,7 +57,9 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     orders.push(item.order);
   }
   record();
-  if (queue.isLimited && orders.length === 0) turn.table.noteTurnedAway(queue);
+  // Whoever is turned away by time alone is woken by it.
+  const roomAt = orders.length === 0 ? queue.nextRoomAt : undefined;
+  if (roomAt !== undefined) turn.table.capacity.note(queue.name, roomAt);
   return orders;
 }
 

@@ -146,9 +146,11 @@ export class ItemTable {
     return this.#unswept;
   }
 
-  /** Gives back memory that nothing needs any more. */
-  tidy(nowMs: number): void {
-    for (const queue of this.#queues.values()) if (queue.tidy(nowMs)) this.forget(queue.name);
+  /** Gives back memory that nothing needs any more. @returns the queues that it has forgotten */
+  tidy(nowMs: number): readonly string[] {
+    const forgotten = [...this.#queues.values()].filter((queue) => queue.tidy(nowMs)).map(({ name }) => name);
+    for (const queue of forgotten) this.forget(queue);
+    return forgotten;
   }
 
   // Writing.

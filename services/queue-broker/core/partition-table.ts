@@ -30,7 +30,8 @@ export class PartitionTable {
   /** Settings of a queue that was never configured. */
   readonly defaults: QueueSettings;
   readonly schedules: ScheduleTable;
-  readonly #capacity = new CapacityIndex();
+  /** When time alone lets a queue at a limit hand out more. */
+  readonly capacity = new CapacityIndex();
   readonly #lookup = (order: number): Item | undefined => this.#items.item(order);
   readonly #forgotten: ForgottenQueues;
   #applied: Applied;
@@ -134,24 +135,8 @@ export class PartitionTable {
 
   /** When time will change something next, or undefined. May be early, never late. */
   get nextWakeAt(): number | undefined {
-    const itemsAt = earliest(this.#items.nextWakeAt, this.#capacity.nextAt);
+    const itemsAt = earliest(this.#items.nextWakeAt, this.capacity.nextAt);
     return earliest(itemsAt, this.schedules.nextAt);
-  }
-
-  /** A dequeue was turned away by a limit: the moment at which it need not be any more is worth waking for. */
-  noteTurnedAway(queue: QueueIndex): void {
-    const at = queue.nextRoomAt;
-    if (at !== undefined) this.#capacity.note(queue.name, at);
-  }
-
-  /** A queue may hand out more from `at` on: whoever waits there is served then. */
-  noteRoom(queue: string, at: number): void {
-    this.#capacity.note(queue, at);
-  }
-
-  /** Takes out the queues at a limit for which that moment has come. */
-  takeRoomy(nowMs: number): readonly string[] {
-    return this.#capacity.take(nowMs);
   }
 
   /** Queues whose retention the last records could not catch up with. */
@@ -159,9 +144,12 @@ export class PartitionTable {
     return this.#items.unswept;
   }
 
-  /** Gives back memory that nothing needs any more. Changes nothing that anybody could ask for. */
-  tidy(nowMs: number): void {
-    this.#items.tidy(nowMs);
+  /**
+   * Gives back memory that nothing needs any more. Changes nothing that anybody could ask for.
+   * @returns the queues of which nothing was left
+   */
+  tidy(nowMs: number): readonly string[] {
+    return this.#items.tidy(nowMs);
   }
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */

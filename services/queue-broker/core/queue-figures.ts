@@ -1,3 +1,4 @@
+import { NumberQueue } from './number-queue.ts';
 import type { StateEvent } from './state-event.ts';
 
 /** What is counted for one queue over time, besides what is stored: rates, and how long things took. */
@@ -18,39 +19,41 @@ const slotMs = 5_000;
 const slots = 180;
 const kinds = ['enqueued', 'started', 'done', 'failed'] as const;
 
+/** Columns of a slot's row: its number, then the counts. */
+const slotColumn = 0;
+const columnOf = { enqueued: 1, started: 2, done: 3, failed: 4 } as const;
+
 /**
  * Counts of the last 15 minutes in slots of 5 seconds, and times in buckets that grow by a tenth each, so that a
- * percentile is exact to ten per cent. A few kilobytes a queue, made when the queue is first used.
+ * percentile is exact to ten per cent. Slots in which nothing happened and times that nothing took cost no memory:
+ * a queue that was used once is some hundred bytes, a busy one a few kilobytes.
  */
 export class QueueFigures {
-  readonly #counts = new Uint32Array(slots * kinds.length);
-  #slot = 0;
+  readonly #slots = new NumberQueue(1 + kinds.length);
   readonly #waits = new DurationBuckets();
   readonly #runs = new DurationBuckets();
 
   /** Counts one change of state at `nowMs`. */
   add(event: StateEvent, nowMs: number): void {
-    this.#advance(nowMs);
     if (event.waitedMs !== undefined) this.#waits.add(event.waitedMs);
     if (event.ranMs !== undefined) this.#runs.add(event.ranMs);
-    if (event.isNew) this.#count('enqueued');
     const kind = eventKinds[event.state];
-    if (kind !== undefined) this.#count(kind);
-  }
-
-  #count(kind: (typeof kinds)[number]): void {
-    const at = (this.#slot % slots) * kinds.length + kinds.indexOf(kind);
-    this.#counts[at] = (this.#counts[at] ?? 0) + 1;
+    if (!event.isNew && kind === undefined) return;
+    this.#begin(Math.floor(nowMs / slotMs));
+    if (event.isNew) this.#slots.addToLast(columnOf.enqueued, 1);
+    if (kind !== undefined) this.#slots.addToLast(columnOf[kind], 1);
   }
 
   /** Per second, over the last `minutes`. */
   rates(nowMs: number, minutes: 1 | 5 | 15): Rates {
-    this.#advance(nowMs);
     const wanted = (minutes * 60_000) / slotMs;
-    const [enqueued, started, done, failed] = kinds.map(
-      (_, kind) => this.#sum(kind, wanted) / (minutes * 60),
-    );
-    return { enqueued: enqueued ?? 0, started: started ?? 0, done: done ?? 0, failed: failed ?? 0 };
+    const current = Math.max(Math.floor(nowMs / slotMs), this.#slots.last(slotColumn) ?? 0);
+    const sums = { enqueued: 0, started: 0, done: 0, failed: 0 };
+    for (let index = this.#slots.length - 1; index >= 0; index -= 1) {
+      if (this.#slots.at(index, slotColumn) <= current - wanted) break;
+      for (const kind of kinds) sums[kind] += this.#slots.at(index, columnOf[kind]) / (minutes * 60);
+    }
+    return sums;
   }
 
   get waitMs(): Percentiles {
@@ -61,23 +64,11 @@ export class QueueFigures {
     return this.#runs.percentiles();
   }
 
-  #sum(kind: number, wanted: number): number {
-    let sum = 0;
-    for (let back = 0; back < wanted; back += 1) {
-      sum += this.#counts[((this.#slot - back + slots * 2) % slots) * kinds.length + kind] ?? 0;
-    }
-    return sum;
-  }
-
-  /** Empties the slots that time has passed over. */
-  #advance(nowMs: number): void {
-    const slot = Math.floor(nowMs / slotMs);
-    const passed = this.#slot === 0 ? slots : Math.min(slots, slot - this.#slot);
-    for (let step = 0; step < passed; step += 1) {
-      const at = ((slot - step) % slots) * kinds.length;
-      this.#counts.fill(0, at, at + kinds.length);
-    }
-    if (slot > this.#slot) this.#slot = slot;
+  /** Makes this slot the last one, unless time ran back, and drops those that are too old. */
+  #begin(slot: number): void {
+    if (slot <= (this.#slots.last(slotColumn) ?? -1)) return;
+    this.#slots.push(slot);
+    while ((this.#slots.first(slotColumn) ?? slot) <= slot - slots) this.#slots.shift();
   }
 }
 
@@ -89,11 +80,12 @@ const eventKinds: Readonly<Partial<Record<StateEvent['state'], (typeof kinds)[nu
 
 /** Buckets from 1 ms to ten years; the counts are halved now and then, so that the newest thousands weigh most. */
 class DurationBuckets {
-  readonly #counts = new Uint32Array(300);
+  #counts = noBuckets;
   #total = 0;
 
   add(ms: number): void {
-    const bucket = ms < 1 ? 0 : Math.min(this.#counts.length - 1, 1 + Math.floor(Math.log(ms) / logGrowth));
+    const bucket = ms < 1 ? 0 : Math.min(bucketsMax - 1, 1 + Math.floor(Math.log(ms) / logGrowth));
+    if (bucket >= this.#counts.length) this.#grow(bucket + 1);
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#total += 1;
     if (this.#total >= totalMax) this.#halve();
@@ -113,6 +105,12 @@ class DurationBuckets {
     return 0;
   }
 
+  #grow(needed: number): void {
+    const counts = new Uint32Array(Math.min(bucketsMax, Math.max(needed, this.#counts.length * 2, 16)));
+    counts.set(this.#counts);
+    this.#counts = counts;
+  }
+
   #halve(): void {
     this.#total = 0;
     for (const [bucket, count] of this.#counts.entries()) {
@@ -122,5 +120,7 @@ class DurationBuckets {
   }
 }
 
+const bucketsMax = 300;
+const noBuckets = new Uint32Array(0);
 const logGrowth = Math.log(1.1);
 const totalMax = 20_000;

@@ -109,6 +109,11 @@ export class QueueIndex {
     return this.#limits?.nextRoomAt();
   }
 
+  /** Leases and windows of groups that are remembered. */
+  get groupsRemembered(): number {
+    return this.#limits?.groups ?? 0;
+  }
+
   /** The window of the queue or of a group, to take in what is stored of it; undefined where none counts. */
   loadWindow(group: string | undefined): ClaimWindow | undefined {
     return this.#limits?.loadWindow(group);
@@ -195,6 +200,7 @@ export class QueueIndex {
    */
   tidy(nowMs: number): boolean {
     this.#limits?.clearAway(nowMs);
+    this.#ready.tidy();
     for (const [index, set] of this.#orders.entries()) if (set?.size === 0) this.#orders[index] = undefined;
     if (!this.isEmpty || this.paused || Object.keys(this.#stored).length > 0) return false;
     this.#emptySince ??= nowMs;

@@ -62,6 +62,12 @@ export class ReadyBands {
     else this.#turns ??= new BandTurns();
   }
 
+  /** Gives back what empty bands take. */
+  tidy(): void {
+    for (const [index, band] of this.#bands.entries())
+      if (band?.ring === undefined && band?.plain.count === 0) this.#bands[index] = undefined;
+  }
+
   /** Brings entries that were added in another order into the order of readiness. */
   sort(): void {
     for (const band of this.#bands) {

@@ -8,5 +8,5 @@ export function decideConfigure(turn: Turn, queue: string, settings: StoredSetti
   if (JSON.stringify(stored) === JSON.stringify(settings)) return;
   turn.emit({ kind: 'configured', queue, settings });
   // A limit that was raised lets those in who wait.
-  turn.table.noteRoom(queue, turn.at);
+  turn.table.capacity.note(queue, turn.at);
 }

@@ -3,7 +3,8 @@ import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
 import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideComplete, decideFail } from '#services/queue-broker/core/lease-decisions.ts';
 import { decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
-import { decideSweep } from '#services/queue-broker/core/time-decisions.ts';
+import { decideConfigure } from '#services/queue-broker/core/settings-decisions.ts';
+import { decideMoreSweeps, decideSweep } from '#services/queue-broker/core/time-decisions.ts';
 import { MadeTable } from './made-table.ts';
 
 const retention = { done: { ageMs: 10_000, count: 2 }, failed: { ageMs: 50_000 } };
@@ -67,4 +68,42 @@ test('an idle queue is swept when the retention of its first finished item is ov
   made.turn(10_002, (turn) => decideSweep(turn));
   expect(kept(made)).toEqual([2, 3]);
   expect(made.table.queue('mail')?.countOf('done')).toBe(0);
+});
+
+test('a retention that shrinks sweeps at once, two thousand items a record, until nothing is over', () => {
+  const made = new MadeTable();
+  for (let count = 0; count < 5_000; count += 1) made.enqueue(0);
+  const items = made.turn(1, (turn) => decideDequeue(turn, { queue: 'mail', max: 5_000, leaseMs: 60_000 }));
+  for (const { order, token } of items) complete(made, 2, order, token);
+  const left = () => made.table.queue('mail')?.countOf('done');
+  made.turn(3, (turn) => decideConfigure(turn, 'mail', { retention: { done: { count: 10 } } }));
+  expect([left(), made.table.unswept.size]).toEqual([3_000, 1]);
+  expect(made.turn(4, decideMoreSweeps)).toBe(true);
+  expect(left()).toBe(1_000);
+  expect(made.turn(5, decideMoreSweeps)).toBe(false);
+  expect(left()).toBe(10);
+  expect(kept(made)).toEqual([]);
+});
+
+test('a count and a sum of bytes hold together: what is beyond either goes, the oldest first', () => {
+  const made = new MadeTable();
+  made.turn(0, (turn) => decideConfigure(turn, 'mail', { retention: { done: { count: 3, bytes: 5 } } }));
+  for (let order = 1; order <= 4; order += 1) {
+    // Each payload has two bytes.
+    made.enqueue(0);
+    const [item] = made.turn(order, (turn) =>
+      decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 60_000 }),
+    );
+    complete(made, order, order, item?.token ?? 0);
+  }
+  expect([1, 2, 3, 4].filter((order) => made.table.item(order) !== undefined)).toEqual([3, 4]);
+});
+
+test('a count of nought keeps nothing, and the one who finished the item still hears of it', () => {
+  const made = new MadeTable();
+  made.turn(0, (turn) => decideConfigure(turn, 'mail', { retention: { done: { count: 0 } } }));
+  made.enqueue(0);
+  const [item] = made.turn(1, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 60_000 }));
+  expect(complete(made, 2, 1, item?.token ?? 0)).toMatchObject({ ok: true, value: { state: 'done' } });
+  expect(made.table.item(1)).toBeUndefined();
 });
