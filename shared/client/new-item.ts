@@ -19,7 +19,7 @@ export interface NewItem {
 export function itemText({ payload, options }: NewItem): string {
   const text = payloadText(payload);
   if (text.length > payloadBytesMax / 3 && Buffer.byteLength(text) > payloadBytesMax) throw tooLarge();
-  const rest = jsonText(options);
+  const rest = isEmpty(options) ? '{}' : jsonText(options);
   return rest === '{}' ? `{"payload":${text}}` : `{"payload":${text},${rest.slice(1)}`;
 }
 
@@ -52,7 +52,7 @@ const optionHeaders = {
 
 function payloadText(payload: unknown): string {
   try {
-    return jsonText(payload);
+    return isFlat(payload) ? JSON.stringify(payload) : jsonText(payload);
   } catch (error) {
     const { error: refusal } = refuseField(
       'payload',
@@ -60,6 +60,25 @@ function payloadText(payload: unknown): string {
     );
     throw new TrivetError(refusal, { cause: error });
   }
+}
+
+/**
+ * Only texts, numbers and the like, one level deep, as most payloads are: JSON.stringify writes them twice as fast
+ * where it need not ask about bytes and big integers.
+ */
+function isFlat(payload: unknown): payload is object {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return false;
+  // Inherited members are looked at, too: `toJSON` is one.
+  for (const name in payload) {
+    const value: unknown = payload[name as keyof object];
+    if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
+  }
+  return !('toJSON' in payload);
+}
+
+function isEmpty(options: object): boolean {
+  for (const _ in options) return false;
+  return true;
 }
 
 const tooLarge = () =>

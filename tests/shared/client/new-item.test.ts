@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { bytesHeaders, itemText } from '#shared/client/new-item.ts';
+import { jsonText } from '#shared/protocol/encoding.ts';
+
+const textOf = (payload: unknown, options = {}) => itemText({ queue: 'q', payload, options });
+
+test('an item is written as the encoding writes it, whichever way it takes', () => {
+  const payloads = [
+    { to: 'ada@example.org', n: 1.5, ok: true },
+    { none: undefined, nothing: null },
+    { big: 2n ** 70n },
+    { bytes: Buffer.from([1, 2]) },
+    { nested: { bytes: new Uint8Array([3]) } },
+    new Date(0),
+    { toJSON: () => ({ own: true }) },
+    new (class {
+      readonly own = 1;
+      toJSON(): object {
+        return { inherited: true };
+      }
+    })(),
+    Object.create({ inherited: 'no' }) as object,
+    [1n, 'x'],
+    'text',
+    7,
+    null,
+  ];
+  for (const payload of payloads) expect(textOf(payload)).toBe(`{"payload":${jsonText(payload)}}`);
+});
+
+test('any JSON value comes back as it was', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (payload) => {
+      const written: unknown = JSON.parse(textOf(payload, { priority: 'high' }));
+      expect(written).toEqual({ payload: JSON.parse(JSON.stringify(payload)) as unknown, priority: 'high' });
+    }),
+  );
+});
+
+test('options stand beside the payload, and those that say nothing are left out', () => {
+  expect(textOf(1, { delay: '5s', headers: { a: 'b' } })).toBe(
+    '{"payload":1,"delay":"5s","headers":{"a":"b"}}',
+  );
+  expect(textOf(1, { delay: undefined })).toBe('{"payload":1}');
+});
+
+test('the options of bytes are headers, with the key as the message id', () => {
+  const options = {
+    delay: 250,
+    maxAttempts: 3,
+    key: 'k',
+    onDuplicate: 'replace',
+    headers: { tenant: 'a' },
+  } as const;
+  expect(bytesHeaders(new Uint8Array(1), options)).toEqual({
+    'Content-Type': 'application/octet-stream',
+    'Trivet-Delay': '250',
+    'Trivet-Max-Attempts': '3',
+    'Trivet-On-Duplicate': 'replace',
+    'Nats-Msg-Id': 'k',
+    tenant: 'a',
+  });
+});
