@@ -129,3 +129,32 @@ test('a flow runs from its leaves to its root, which reads what its children lef
   expect((await queue.children(flow.id)).map((child) => child.state)).toEqual(['done', 'done']);
   await Promise.all(workers.map((worker) => worker.stop()));
 });
+test('a schedule makes items until it is taken off', async () => {
+  const queue = trivet.queue<string>('scheduled');
+  const { schedules } = await queue.schedule('often', {
+    cron: '* * * * * *',
+    timeZone: 'Europe/Berlin',
+    payload: 'tick',
+  });
+  expect(schedules['often']).toMatchObject({
+    cron: '* * * * * *',
+    timeZone: 'Europe/Berlin',
+    missed: 'once',
+  });
+  const ticked = Promise.withResolvers<Readonly<Record<string, string>>>();
+  const worker = trivet.worker<string>('scheduled', (_, job) => ticked.resolve(job.headers));
+  expect(await ticked.promise).toMatchObject({ 'trivet-schedule': 'often' });
+  expect((await queue.unschedule('often')).schedules).toEqual({});
+  await worker.stop();
+});
+
+test('workers are known by their names, with what they hold', async () => {
+  const gate = Promise.withResolvers<void>();
+  const worker = trivet.worker('known', () => gate.promise, { name: 'host-7', concurrency: 2 });
+  const { id } = await trivet.queue('known').add('x');
+  await expect
+    .poll(() => trivet.queue('known').workers(), { timeout: 10_000 })
+    .toMatchObject([{ worker: 'host-7', items: [{ id, attempt: 1 }] }]);
+  gate.resolve();
+  await worker.stop();
+});
