@@ -1,8 +1,9 @@
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
-import { type List, type QueueStatus, priorities, states } from '#shared/protocol/queue-schemas.ts';
+import { type List, type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
 import type { Item } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { QueueIndex } from './core/queue-index.ts';
+import { itemFilter } from './item-filter.ts';
 
 export interface ItemPage {
   readonly items: readonly Item[];
@@ -12,6 +13,8 @@ export interface ItemPage {
 
 /** Rows that one page may look at: a rare match must not hold up a partition. A page may then be short, with a cursor. */
 const examinedMax = 20_000;
+/** And bytes of payloads that it may search through. */
+const searchedBytesMax = 16 * 1_048_576;
 const defaultLimit = 50;
 
 /**
@@ -27,6 +30,9 @@ export function listItems(table: PartitionTable, queue: string, request: List): 
   ) {
     return refuseField('cursor', 'is not one that a list returned');
   }
+  const made = itemFilter(table, queue, request);
+  if (!made.ok) return made;
+  const filter = made.value;
   const limit = request.limit ?? defaultLimit;
   const items: Item[] = [];
   let examined = 0;
@@ -34,8 +40,8 @@ export function listItems(table: PartitionTable, queue: string, request: List): 
   for (const item of itemsAbove(table, queue, request.state, after)) {
     examined += 1;
     last = item.order;
-    if (matches(table, item, queue, request)) items.push(item);
-    if (items.length === limit || examined === examinedMax)
+    if (filter.matches(item)) items.push(item);
+    if (items.length === limit || examined === examinedMax || filter.bytesRead > searchedBytesMax)
       return accept({ items, cursor: listCursor(last) });
   }
   return accept({ items });
@@ -68,14 +74,4 @@ function* ascending(index: QueueIndex, after: number): Iterable<number> {
     yield first.next.value;
     first.next = first.orders.next();
   }
-}
-
-function matches(table: PartitionTable, item: Item, queue: string, request: List): boolean {
-  if (item.queue !== queue) return false;
-  if (request.state !== undefined && item.state !== request.state) return false;
-  if (request.priority !== undefined && priorities[item.band] !== request.priority) return false;
-  if (request.group !== undefined && item.group !== request.group) return false;
-  if (request.q === undefined) return true;
-  const payload = item.payloadIsJson ? table.payloadOf(item) : undefined;
-  return payload !== undefined && Buffer.from(payload).includes(request.q);
 }

@@ -32,7 +32,6 @@ const special: Readonly<Record<Exclude<keyof Enqueued, PlainField>, true>> = {
   parent: true,
   family: true,
   member: true,
-  fields: true,
 };
 const specialFields = Object.keys(special) as (keyof typeof special)[];
 

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Duration, ItemId, Key, Name, Strict, Token, Word } from './fields.ts';
+import { Duration, ItemId, Key, KeyText, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
 import { AwaitResult, Cancel, Log, Logs, Purge, Update } from './queue-more-schemas.ts';
 import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
@@ -88,10 +88,24 @@ export type BatchEnvelope = Static<typeof BatchEnvelope>;
 export const Get = Strict({ id: ItemId });
 export type Get = Static<typeof Get>;
 
+/** Text in declared search fields, by path. */
+export const SearchFields = Type.Record(
+  KeyText(8 * (64 + 1)),
+  Type.String({ minLength: 1, maxLength: limits.searchTextLengthMax }),
+  {
+    additionalProperties: false,
+    maxProperties: limits.searchPathsMax,
+    'x-expected': 'an object of at most 8 texts of 1 to 256 characters, by the paths of declared fields',
+  },
+);
+
 export const List = Strict({
   state: Type.Optional(QueueStatus),
   priority: Type.Optional(QueuePriority),
   group: Type.Optional(Key),
+  key: Type.Optional(Key),
+  worker: Type.Optional(Key),
+  fields: Type.Optional(SearchFields),
   q: Type.Optional(Type.String({ minLength: 1, maxLength: limits.keyLengthMax })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageItemsMax })),
   cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),

@@ -63,7 +63,6 @@ export interface Enqueued {
   readonly parent?: Parent;
   readonly family?: Family;
   readonly member?: FlowPlace;
-  readonly fields?: Readonly<Record<string, string>>;
 }
 
 export interface Claimed {
@@ -179,7 +178,6 @@ export interface Content {
   readonly payload: Uint8Array;
   readonly payloadIsJson: boolean;
   readonly contentType?: string;
-  readonly fields?: Readonly<Record<string, string>>;
 }
 
 /** How far the ingest stream has been read: what stands before it is in the log. */

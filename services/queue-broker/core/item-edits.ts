@@ -13,7 +13,8 @@ export function applyEdit(items: ItemTable, overlay: Overlay, edit: Edit, at: nu
   // Another band is another line: there it begins at the end.
   if (band !== undefined && band !== items.known(order).band) items.reprioritize(order, band);
   const before = items.known(order);
-  const after = edit.kind === 'updated' ? updated(before, edit) : replaced(before, edit);
+  const edited = edit.kind === 'updated' ? updated(before, edit) : replaced(before, edit);
+  const after = content === undefined ? edited : { ...edited, fields: items.fieldsOf(before.queue, content) };
   if (content !== undefined) {
     const ownRow = content.payload.length > inlineBytesMax;
     if (ownRow) overlay.putPayload(order, content.payload);
@@ -42,16 +43,12 @@ const replaced = (item: Item, edit: Replaced): Item => ({
   headers: edit.headers,
 });
 
-const withContent = (
-  item: Item,
-  { payload, payloadIsJson, contentType, fields }: Replaced['content'],
-): Item => ({
+const withContent = (item: Item, { payload, payloadIsJson, contentType }: Replaced['content']): Item => ({
   ...item,
   contentType,
   payloadIsJson,
   payloadBytes: payload.length,
   inline: payload.length <= inlineBytesMax ? payload : undefined,
-  fields,
 });
 
 const future = (runAt: number, at: number): number | undefined => (runAt > at ? runAt : undefined);

@@ -12,6 +12,7 @@ import { newItem } from './new-item.ts';
 import type { Overlay } from './overlay.ts';
 import { QueueIndex } from './queue-index.ts';
 import type { QueueSettings, StoredSettings } from './queue-settings.ts';
+import { type SearchedPayload, searchFields } from './search-fields.ts';
 import { type StateEvent, stateEvent } from './state-event.ts';
 import { type Transition, type TransitionTable, lookUp } from './transition-table.ts';
 import { WakeIndex } from './wake-index.ts';
@@ -173,15 +174,16 @@ export class ItemTable {
       return fact.runAt !== undefined && fact.runAt > at;
     });
     if (transition === undefined) throw new Error('the machine does not admit an item');
+    const queue = this.index(fact.queue);
     const item = newItem(fact, at, this.#takeReadyOrder());
     const admitted: Item = {
       ...item,
+      fields: searchFields(queue.settings.search, fact),
       state: transition.target,
       transitions: withTransition(item, { at, from: null, to: transition.target, why: 'enqueued' }),
     };
     if (fact.order >= this.#nextOrder) this.#nextOrder = fact.order + 1;
     if (admitted.inline === undefined) this.#overlay.putPayload(fact.order, fact.payload);
-    const queue = this.index(fact.queue);
     queue.moved(undefined, admitted);
     this.#put(admitted);
     this.#events.push(stateEvent(undefined, admitted, at));
@@ -236,6 +238,11 @@ export class ItemTable {
     const attempts = [...before.attempts, { attempt: before.attempt, startedAt: at, endedAt: at, error }];
     this.edit(before, { ...before, attempts });
     this.step(order, 'CHILD_FAIL', { at, why: 'child_failed' });
+  }
+
+  /** What is searched of a payload that comes into a queue. */
+  fieldsOf(queue: string, payload: SearchedPayload): Item['fields'] {
+    return searchFields(this.index(queue).settings.search, payload);
   }
 
   /** Replaces an item by itself with other fields: an edit, which is no step of the machine. */

@@ -37,7 +37,7 @@ export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
     payloadIsJson: fact.payloadIsJson,
     payloadBytes: fact.payload.length,
     inline: fact.payload.length <= inlineBytesMax ? fact.payload : undefined,
-    fields: fact.fields,
+    fields: undefined,
     parent: fact.parent,
     family: fact.family,
     logged: undefined,

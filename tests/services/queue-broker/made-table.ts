@@ -53,14 +53,18 @@ export class MadeTable {
     return decided;
   }
 
-  enqueue(at: number, options: EnqueueOptions = {}, queue = 'mail'): EnqueueAnswer {
-    return value(this.turn(at, (turn) => decideEnqueue(turn, enqueueRequest(options, queue))));
+  enqueue(at: number, options: EnqueueOptions = {}, queue = 'mail', payload: unknown = {}): EnqueueAnswer {
+    return value(this.turn(at, (turn) => decideEnqueue(turn, enqueueRequest(options, queue, payload))));
   }
 }
 
-export const enqueueRequest = (options: EnqueueOptions = {}, queue = 'mail'): EnqueueRequest => ({
+export const enqueueRequest = (
+  options: EnqueueOptions = {},
+  queue = 'mail',
+  payload: unknown = {},
+): EnqueueRequest => ({
   queue,
-  payload: new TextEncoder().encode('{}'),
+  payload: new TextEncoder().encode(JSON.stringify(payload)),
   payloadIsJson: true,
   options: value(readItemOptions(options)),
 });

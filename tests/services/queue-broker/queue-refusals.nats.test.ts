@@ -35,7 +35,7 @@ const valid: Readonly<Record<keyof typeof queueRequests, object>> = {
   children: { id },
   get: { id },
   result: { id, wait: '0s' },
-  list: { state: 'pending', priority: 'low', group: 'g', q: 'q', limit: 1 },
+  list: { state: 'pending', priority: 'low', group: 'g', key: 'k', worker: 'w', q: 'q', limit: 1 },
   stats: {},
   workers: {},
   cancel: { id, children: true },
@@ -226,6 +226,8 @@ test('durations and cursors beyond their range are named', async () => {
     const fetch = { max: 1, lease };
     expect(await queue.ask('range', 'complete', { ...item, fetch })).toMatchObject(refusal('fetch.lease'));
   }
+  const undeclared = await queue.ask('range', 'list', { fields: { 'user.email': 'ada' } });
+  expect(undeclared).toMatchObject(refusal('fields.user.email'));
   expect(await queue.ask('range', 'list', { cursor: '-1' })).toMatchObject(refusal('cursor'));
   expect(await queue.ask('range', 'list', { cursor: 'NOT' })).toMatchObject(refusal('cursor'));
   expect(await queue.ask('range', 'replay', {})).toMatchObject(refusal('id'));
