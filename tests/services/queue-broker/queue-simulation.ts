@@ -199,7 +199,7 @@ class Run {
     }
     if (dice < 0.52) return this.#dequeue(queue);
     if (dice < 0.84) return this.#useLease();
-    if (dice > 0.985) return this.#schedule(queue);
+    if (dice > 0.985) return this.#schedule('reports');
     const item = this.#someItem();
     if (item === undefined) return undefined;
     if (dice < 0.86) return this.#clients.cancel(item.queue, item.order);
@@ -223,7 +223,8 @@ class Run {
     return this.#clients.schedule(
       queue,
       name,
-      random.pick([7_000, 30_000, 45_000]),
+      // Slow enough that what is made up for after a long time away does not fill the small log of this world.
+      random.pick([45_000, 60_000, 90_000]),
       random.pick(['once', 'skip', 'all']),
     );
   }
