@@ -17,6 +17,7 @@ interface Known {
   /** It was asked for again while it was running: what is new came too late for it. */
   again: boolean;
   failures: number;
+  cancelPause: () => void;
 }
 
 const firstPauseMs = 50;
@@ -46,7 +47,13 @@ export class Errands {
       known.again ||= known.running;
       return;
     }
-    this.#known.set(name, { errand, running: false, again: false, failures: 0 });
+    this.#known.set(name, {
+      errand,
+      running: false,
+      again: false,
+      failures: 0,
+      cancelPause: () => undefined,
+    });
     this.#queue(name);
   }
 
@@ -58,6 +65,7 @@ export class Errands {
   /** Begins nothing any more. What is under way ends by itself. */
   stop(): void {
     this.#state = 'stopped';
+    for (const { cancelPause } of this.#known.values()) cancelPause();
     this.#known.clear();
     this.#waiting.clear();
   }
@@ -94,9 +102,7 @@ export class Errands {
     if (!succeeded) {
       const pauseMs = Math.min(longestPauseMs, firstPauseMs * 2 ** Math.min(known.failures, 10));
       known.failures += 1;
-      this.#options.clock.after(pauseMs, () => {
-        if (this.#state === 'running') this.#queue(name);
-      });
+      known.cancelPause = this.#options.clock.after(pauseMs, () => this.#queue(name));
       return;
     }
     known.failures = 0;

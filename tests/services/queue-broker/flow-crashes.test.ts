@@ -166,3 +166,18 @@ test('a flow that is cancelled with its children before all exist is made and ca
   expect(kindsOf(world, 'cancelled')).toHaveLength(items);
   await expectNothingLeft(world);
 });
+
+test('a flow waits for a partition that has no room, and goes on by itself once it has', async () => {
+  const world = new FlowWorld();
+  await world.start();
+  world.full.add(0);
+  await world.ask('enqueue-flow', 'top', tree);
+  await world.pass(60_000);
+  await workOnce(world);
+  expect(kindsOf(world, 'unblocked', 'claimed')).toEqual([]);
+  expect(kindsOf(world, 'enqueued').length).toBeLessThan(items);
+  world.full.clear();
+  await untilAllEnded(world);
+  expectOneWholeFlow(world);
+  await expectNothingLeft(world);
+});

@@ -1,7 +1,7 @@
 import type { Fact } from '#services/queue-broker/core/facts.ts';
 import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { decodeBatch } from '#services/queue-broker/fact-codec.ts';
-import { FlowCourier } from '#services/queue-broker/flow-courier.ts';
+import { FlowCourier, type FlowPartition } from '#services/queue-broker/flow-courier.ts';
 import { FlowOutbox } from '#services/queue-broker/flow-outbox.ts';
 import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
@@ -51,6 +51,8 @@ export class FlowWorld {
   /** Facts of all partitions in the order in which they became durable. */
   readonly facts: { readonly partition: number; readonly fact: Fact }[] = [];
   readonly losses: unknown[] = [];
+  /** Partitions whose logs have no room for new items. */
+  readonly full = new Set<number>();
   readonly #options: FlowWorldOptions;
   readonly #streams: readonly VirtualStream[];
   #stores = makeStores();
@@ -116,7 +118,17 @@ export class FlowWorld {
     const taken = await Promise.all(indexes.map((partition) => this.#takeOne(process, outbox, partition)));
     if (process.hasEnded) return;
     this.#partitions = taken;
-    outbox.begin(new FlowCourier(taken));
+    outbox.begin(new FlowCourier(taken.map((partition, index) => this.#withRoom(partition, index))));
+  }
+
+  #withRoom(partition: Partition, index: number): FlowPartition {
+    return {
+      submit: (work) => {
+        if (this.full.has(index) && work.room === 'new-items')
+          work.refuse({ code: 'queue_full', message: 'the log is nearly full' });
+        else partition.submit(work);
+      },
+    };
   }
 
   async #takeOne(process: ProcessClock, outbox: FlowOutbox, partition: number): Promise<Partition> {

@@ -229,6 +229,31 @@ test('cancelling a parent alone lets its children go on, and they do not bring i
   expect(await stateOf(parent, flow.id)).toBe('cancelled');
 });
 
+test('a child that is purged before its end is one that failed, and a purged parent hears of nobody', async () => {
+  const [parent, child, other] = spread('purged', 3) as [string, string, string];
+  const children = [child, other].map((name) => ({ queue: name, payload: 1 }));
+  const flow = await enqueueFlow(parent, { payload: 1, onChildFailure: 'continue', children });
+  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.id).toBeTypeOf('string');
+  const [first] = await childrenOf(parent, flow.id);
+  bodyOf(await queue.ask(child, 'purge', { id: first?.id }));
+  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.state).toBe('purged');
+  expect(await stateOf(parent, flow.id)).toBe('blocked');
+  bodyOf(await queue.ask(parent, 'purge', { id: flow.id }));
+  await complete(other);
+  await nothingIn(parent);
+  expect(await queue.ask(parent, 'children', { id: flow.id })).toMatchObject({ status: 404 });
+});
+
+test('a flow of payloads that fill a request is made whole', async () => {
+  const [parent, child, other] = spread('heavy', 3) as [string, string, string];
+  const payload = 'x'.repeat(1_000_000);
+  const children = [child, other, child, other, child, other].map((name) => ({ queue: name, payload }));
+  const flow = await enqueueFlow(parent, { payload: 1, children });
+  for (const name of [child, other, child, other, child, other])
+    expect((await complete(name)).payload).toBe(payload);
+  expect((await complete(parent)).id).toBe(flow.id);
+});
+
 test('a flow asked for twice with one key is one flow', async () => {
   const [parent, child] = spread('once', 2) as [string, string];
   const flow = {
