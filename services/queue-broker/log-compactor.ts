@@ -41,9 +41,19 @@ const worthwhileShare = 0.1;
 /** The last owner's, behind its snapshot, and this one's: no change that is worth a snapshot. */
 const fencesOfATakeover = 2;
 
+/** The newest snapshot of a partition. */
+interface Newest {
+  readonly bytes: number;
+  readonly takenAtMs: number;
+  /** What this owner had appended when it was taken. */
+  readonly appendedBytes: number;
+  /** The older one, and so the log, hold what was removed before it: a second one must follow even if nothing changes. */
+  readonly needsSecond: boolean;
+}
+
 interface Care extends CaredFor {
   /** Of the newest snapshot; undefined until it was looked for. */
-  known: { readonly bytes: number; readonly takenAtMs: number; readonly appendedBytes: number } | undefined;
+  known: Newest | undefined;
   notBeforeMs: number;
 }
 
@@ -124,7 +134,7 @@ export class LogCompactor {
     if (since >= stepOf(bytesMax, known.bytes)) return true;
     if (bytesMax > 0 && bytes >= bytesMax * fullShare && bytes - since > bytesMax * worthwhileShare)
       return true;
-    return since > 0 && nowMs - known.takenAtMs >= this.#options.intervalMs;
+    return (since > 0 || known.needsSecond) && nowMs - known.takenAtMs >= this.#options.intervalMs;
   }
 
   async #tryOne(care: Care): Promise<void> {
@@ -145,7 +155,7 @@ export class LogCompactor {
     const { clock } = this.#options;
     const { bytes, appendedBytes } = partition.gauge;
     const snapshots = this.#stoppable(care.snapshots);
-    const [newest] = countingSnapshots(await snapshots.list(), partition.logIdentity);
+    const [newest, older] = countingSnapshots(await snapshots.list(), partition.logIdentity);
     const manifest = newest === undefined ? undefined : await manifestOrNone(snapshots, newest.snapshot);
     const { firstSequence, lastSequence } = await this.#unlessStopped(partition.records.describe());
     const since = lastSequence - (manifest?.applied.sequence ?? 0);
@@ -155,6 +165,7 @@ export class LogCompactor {
       bytes: manifest === undefined ? 0 : snapshotBytes(manifest),
       takenAtMs: clock.monotonicMs() - ageMs,
       appendedBytes: appendedBytes - Math.round(bytes * Math.min(1, share)),
+      needsSecond: newest !== undefined && newest.sequence - (older?.sequence ?? 0) > fencesOfATakeover,
     };
   }
 
@@ -166,7 +177,8 @@ export class LogCompactor {
     await this.#unlessStopped(partition.settle());
     const { appendedBytes } = partition.gauge;
     const manifest = await this.#snapshot(care, snapshots);
-    care.known = { bytes: snapshotBytes(manifest), takenAtMs: startedMs, appendedBytes };
+    const needsSecond = care.known === undefined || appendedBytes > care.known.appendedBytes;
+    care.known = { bytes: snapshotBytes(manifest), takenAtMs: startedMs, appendedBytes, needsSecond };
     const { firstSequence, removed } = await this.#unlessStopped(truncateLog(partition, snapshots));
     log.info(
       {

@@ -24,6 +24,9 @@ import { SnapshotFault, type SnapshotStore } from './snapshot-store.ts';
 /** Bytes of one part: what writer and reader hold in memory, and what one look at the event loop costs. */
 const partBytes = 1_048_576;
 
+/** How long rows are read before others come to their turn. */
+const stretchMs = 4;
+
 export interface WriteOptions {
   readonly partition: number;
   readonly view: StoreView;
@@ -65,6 +68,7 @@ async function writeParts(
 ): Promise<{ parts: readonly Part[]; counts: RowCounts }> {
   const writer = new PartWriter();
   const parts: Part[] = [];
+  let sinceMs = clock.monotonicMs();
   const counts = noRows();
   const put = async () => {
     const { bytes, part } = writer.take();
@@ -77,8 +81,10 @@ async function writeParts(
       counts[row.kind] += 1;
     }
     if (writer.size >= partBytes) await put();
-    // Between two chunks requests are decided: a timer, since a promise alone would let nobody in.
+    if (clock.monotonicMs() - sinceMs < stretchMs) continue;
+    // Requests are decided in between: a timer, since a promise alone would let nobody in.
     await sleep(clock, 0);
+    sinceMs = clock.monotonicMs();
   }
   await put();
   return { parts, counts };

@@ -175,7 +175,7 @@ test('a log that is full of what two snapshots hold already is freed, though not
   await log.clock.until(compactor.stop());
 });
 
-test('a log that changed is snapshotted after the interval, and one that did not is left alone', async () => {
+test('a log that changed is snapshotted after the interval, twice, and one that did not is left alone', async () => {
   const log = new KeptLog();
   const owner = await log.take();
   const compactor = started(log, owner, 60_000);
@@ -185,7 +185,11 @@ test('a log that changed is snapshotted after the interval, and one that did not
   await log.clock.advance(1_000);
   expect(await kept(log)).toHaveLength(1);
   await log.clock.advance(300_000);
-  expect(await kept(log)).toHaveLength(1);
+  const both = await kept(log);
+  expect(both).toHaveLength(2);
+  expect(log.stream.describe().firstSequence).toBeGreaterThan(2);
+  await log.clock.advance(300_000);
+  expect(await kept(log)).toEqual(both);
   await owner.enqueue(1);
   await log.clock.advance(1_000);
   const two = await kept(log);

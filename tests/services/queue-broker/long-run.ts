@@ -41,6 +41,9 @@ export async function runLong({ queue, items, blows }: LongRunOptions): Promise<
     maxReconnectAttempts: -1,
     reconnectTimeWait: 50,
   });
+  // What is finished and what its key stood for soon goes: the table must not grow with what has passed.
+  const settings = { retention: { done: { count: 1_000 } }, dedupWindow: '2m' };
+  await Promise.all(queues.map((name) => ask(client, name, 'configure', settings)));
   const tally = new Tally(items);
   const ended = new AbortController();
   const watching = watchLogs(queue, ended.signal);
