@@ -1,19 +1,13 @@
 import { join } from 'node:path';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
-import { priorities } from '#shared/protocol/queue-schemas.ts';
-import { formatTime } from '#shared/protocol/times.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import type { Ending } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import { type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
+import type { Nats, Subscription } from '#shared/runtime/nats.ts';
 import { OwnerLease } from '#shared/runtime/owner-lease.ts';
-import { Callers } from './callers.ts';
-import { itemId } from './core/item.ts';
 import { defaultSettings } from './core/queue-settings.ts';
-import type { StateEvent } from './core/state-event.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
-import { FlowCourier } from './flow-courier.ts';
 import { FlowOutbox } from './flow-outbox.ts';
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
@@ -24,9 +18,7 @@ import type { Observer } from './observation.ts';
 import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
 import { Partition } from './partition.ts';
-import { QueueService } from './queue-service.ts';
-import { QueueStatistics } from './queue-statistics.ts';
-import { WorkerRegistry } from './worker-registry.ts';
+import { QueueServing, brokerGroup } from './queue-serving.ts';
 
 export interface BrokerOptions {
   readonly nats: Nats;
@@ -56,18 +48,12 @@ interface Ownership {
   readonly flows: FlowOutbox;
 }
 
-/** The queue group of the brokers: a request goes to one of them. */
-export const brokerGroup = 'trivet-queue';
-
 /** A broker: takes the partitions when it may, serves them, gives them up when it must, and tries again. */
 export class Broker {
   readonly #options: BrokerOptions;
   readonly #lease: OwnerLease;
-  readonly #statistics = new QueueStatistics();
-  readonly #workers = new WorkerRegistry();
+  readonly #serving: QueueServing;
   readonly #transitions: TransitionTable;
-  readonly #callers: Callers;
-  #service: QueueService | undefined;
   #owned: Ownership | undefined;
   /** The taking or giving up that is under way; they never overlap. */
   #change: Promise<void> = Promise.resolve();
@@ -89,7 +75,7 @@ export class Broker {
     const faults = checkTable(this.#transitions);
     if (faults.length > 0)
       throw new Error(`the transition table and the machine disagree: ${faults.join('; ')}`);
-    this.#callers = new Callers({ ...options, unclaimed: (lease) => this.#service?.release(lease) });
+    this.#serving = new QueueServing(options);
   }
 
   /** Takes the partitions if they are free; a stand-in returns without them, and takes them when they become so. */
@@ -148,29 +134,12 @@ export class Broker {
     const identity = await ensureIngestStream(ingest);
     const flows = new FlowOutbox({ clock, log });
     const partitions = await this.#takeEach(flows);
-    const courier = new FlowCourier(partitions);
-    const service = new QueueService({
-      subjects,
-      partitions,
-      callers: this.#callers,
-      courier,
-      clock,
-      observer: this.#options.observer,
-      statistics: this.#statistics,
-      workers: this.#workers,
-    });
-    this.#service = service;
     const readers = partitions.map(
       (partition, number) => new IngestReader(ingest, partition, number, identity),
     );
     for (const reader of readers) void reader.run();
+    const { courier, subscriptions } = this.#serving.serve(partitions);
     flows.begin(courier);
-    const group = { queue: brokerGroup };
-    const subscriptions = [
-      subscribe(nats, subjects.queueAll, group, (message) => service.receive(message)),
-      subscribe(nats, subjects.queueStats, group, (message) => service.receiveOverall(message, 'stats')),
-      subscribe(nats, subjects.queueList, group, (message) => service.receiveOverall(message, 'list')),
-    ];
     const logs = keepLogs({
       ...this.#options,
       partitions: partitions.map((partition, number) => ({
@@ -215,10 +184,8 @@ export class Broker {
       ...shared,
       ...recovered,
       random01,
-      announce: (partition, events, at) => this.#announce(partition, events, at),
+      ...this.#serving.hooks,
       outgoing: (partition, outgoing) => flows.note(partition, outgoing),
-      forgot: (queues) => queues.forEach((queue) => this.#statistics.forget(queue)),
-      appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
       holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),
     });
@@ -233,29 +200,11 @@ export class Broker {
     const owned = this.#owned;
     if (owned === undefined || this.#stopped) return;
     this.#owned = undefined;
-    this.#service = undefined;
+    this.#serving.end();
     this.#options.log.warn({ err: reason }, 'gives the partitions up');
     for (const subscription of owned.subscriptions) subscription.unsubscribe();
     this.#change = this.#change.then(() => letGo(owned));
     this.#takeOver();
-  }
-
-  /** Live events: one message per queue, state and commit; never a payload, result or error. */
-  #announce(partition: number, events: readonly StateEvent[], at: number): void {
-    this.#statistics.add(events, at);
-    this.#workers.add(events, at);
-    this.#options.observer.changed(events);
-    const { nats, subjects } = this.#options;
-    const when = formatTime(at);
-    const bySubject = new Map<string, string>();
-    for (const { order, queue, state, band, attempt } of events) {
-      const subject = subjects.queueEvents(queue, state);
-      const list = bySubject.get(subject);
-      // Nothing of it can hold what JSON must escape.
-      const one = `{"id":"${itemId(partition, order)}","priority":"${priorities[band]}","attempt":${attempt},"at":"${when}"}`;
-      bySubject.set(subject, list === undefined ? one : `${list},${one}`);
-    }
-    for (const [subject, list] of bySubject) nats.connection.publish(subject, `[${list}]`);
   }
 }
 

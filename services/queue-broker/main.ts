@@ -4,8 +4,9 @@ import { systemClock } from '#shared/runtime/clock.ts';
 import { EndpointFigures, announceService } from '#shared/runtime/service-protocol.ts';
 import { runService } from '#shared/runtime/service-process.ts';
 import { version } from '#shared/runtime/version.ts';
-import { Broker, brokerGroup } from './broker.ts';
+import { Broker } from './broker.ts';
 import { brokerObserver } from './observation.ts';
+import { brokerGroup } from './queue-serving.ts';
 import { queueSettings } from './settings.ts';
 
 const service = 'trivet-queue';

@@ -178,6 +178,12 @@ export function subscribe(
   });
 }
 
+/** The bytes that headers are in a message. */
+export const writeHeaders = (written: MsgHdrs): Uint8Array => (written as MsgHdrsImpl).encode();
+
+/** Headers from the bytes of a message; lines that NATS does not allow are set apart as they are on a connection. */
+export const readHeaders = (bytes: Uint8Array): MsgHdrs => MsgHdrsImpl.decode(bytes);
+
 /** Headers from a plain object; undefined when it is empty, since a message without headers is cheaper. */
 export function headersOf(values: Readonly<Record<string, string | undefined>>): MsgHdrs | undefined {
   let made: MsgHdrs | undefined;
