@@ -12,6 +12,7 @@ export interface Breach {
 const doors: Readonly<Record<string, readonly string[]>> = {
   '@nats-io/': ['shared/runtime/nats.ts', 'tests/'],
   lmdb: ['shared/runtime/lmdb.ts', 'tests/'],
+  redis: ['shared/runtime/redis.ts', 'tests/'],
   pino: ['shared/runtime/log.ts', 'tests/'],
   msgpackr: ['shared/protocol/encoding.ts', 'shared/runtime/record-codec.ts', 'tests/'],
   '@opentelemetry/': [
