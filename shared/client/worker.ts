@@ -196,9 +196,15 @@ export class Worker<Payload = unknown, Result = unknown> {
   #rest(delayMs: number): void {
     this.#restsUntilMs = Math.max(this.#restsUntilMs, this.#clock.monotonicMs() + delayMs);
     this.#intake.handBack();
+    this.#awaitRested();
+  }
+
+  /** A timer may fire a moment early: only the clock says when the rest is over. */
+  #awaitRested(): void {
     this.#cancelRest?.();
     const leftMs = this.#restsUntilMs - this.#clock.monotonicMs();
-    this.#cancelRest = this.#clock.after(leftMs + 1, () => void this.#intake.fetch());
+    if (leftMs <= 0) void this.#intake.fetch();
+    else this.#cancelRest = this.#clock.after(Math.ceil(leftMs), () => this.#awaitRested());
   }
 
   get #takes(): boolean {
