@@ -5,6 +5,7 @@ import type { Changes, DedupEntry } from './core/overlay.ts';
 import { queueRecordKey, recordsOnDemand } from './core/queue-records.ts';
 import { decodeItem, encodeItem } from './item-codec.ts';
 import type { ItemStore, StoreView, StoredPosition } from './item-store.ts';
+import { decodeKey, encodeKey } from './key-codec.ts';
 import { openView } from './lmdb-view.ts';
 
 /** Expired idempotency keys that one commit removes, so that the table of keys does not grow for ever. */
@@ -53,7 +54,7 @@ export class LmdbStore implements ItemStore {
 
   dedup(queue: string, key: string): DedupEntry | undefined {
     const bytes = this.#dedup.get([queue, key]);
-    return bytes === undefined ? undefined : (unpackRecord(bytes) as DedupEntry);
+    return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
   record(key: string): object | undefined {
@@ -138,7 +139,7 @@ export class LmdbStore implements ItemStore {
       void this.#dedup.remove([queue, key]);
       return;
     }
-    void this.#dedup.put([queue, key], packed(entry));
+    void this.#dedup.put([queue, key], encodeKey(entry));
     void this.#dedupByTime.put([entry.until, queue, key], nothing);
   }
 

@@ -1,7 +1,7 @@
 import type { Environment, ReadTransaction, Table } from '#shared/runtime/lmdb.ts';
-import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
-import type { DedupEntry } from './core/overlay.ts';
+import { packRecord } from '#shared/runtime/record-codec.ts';
 import { queueRecordKey } from './core/queue-records.ts';
+import { decodeKey } from './key-codec.ts';
 import type { StoreView, StoredPosition, StoredRow } from './item-store.ts';
 
 export interface ViewedTables {
@@ -65,7 +65,7 @@ function* rowsOf(
   for (const { key, value } of payloads.getRange({ transaction }))
     yield { kind: 'payload', order: key, bytes: value };
   for (const { key, value } of dedup.getRange({ transaction })) {
-    const entry = unpackRecord(value) as DedupEntry;
+    const entry = decodeKey(value);
     // A key whose window is over stands for nothing; it is only not removed yet.
     if (entry.until > nowMs) yield { kind: 'key', queue: key[0], key: key[1], entry };
   }
