@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
-/** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | pause | resume | stats`. */
+/** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
 export function queueCommands(program: Command): void {
   addCommands(program);
   workerCommands(program);
@@ -162,7 +162,19 @@ function adminCommands(program: Command): void {
         );
       });
   }
+  program
+    .command('configure')
+    .description('set what a queue is to do; null takes a setting back to its default')
+    .argument('<queue>')
+    .argument('<settings>', 'JSON, such as \'{"concurrency":{"total":10}}\'')
+    .action(async (queue: string, settings: string, _: unknown, command: Command) => {
+      const body = parseJson(settings, 'settings');
+      await inSession(command, async (trivet) =>
+        print(await ask(trivet, trivet.subjects.queue(queue, 'configure'), body)),
+      );
+    });
   for (const [name, about] of [
+    ['describe', 'show what a queue is set to'],
     ['pause', 'hand out nothing more'],
     ['resume', 'hand out again'],
   ] as const) {

@@ -65,6 +65,15 @@ test('an item is enqueued, leased, completed and shown', async () => {
   expect(await trivet('stats', 'mail')).toMatchObject({ counts: { done: 1 } });
 });
 
+test('a queue is configured and described', async () => {
+  const settings = { maxAttempts: 2, concurrency: { total: 3 } };
+  expect(await trivet('configure', 'set', JSON.stringify(settings))).toMatchObject({
+    queue: 'set',
+    settings,
+  });
+  expect(await trivet('describe', 'set')).toMatchObject({ queue: 'set', paused: false, settings });
+});
+
 test('a failed item is listed and replayed; a paused queue hands out nothing', async () => {
   await trivet('enqueue', 'flaky', '1');
   const leased = await trivet('dequeue', 'flaky');
