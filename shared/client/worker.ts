@@ -3,17 +3,17 @@ import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
-import { RetryAfter } from './handler-errors.ts';
 import { HeldJobs } from './held-jobs.ts';
 import { Intake } from './intake.ts';
 import type { JobHost, RunningJob } from './job.ts';
 import { JobNotes } from './job-notes.ts';
+import { JobRunner } from './job-runner.ts';
 import { handlerWork } from './job-work.ts';
 import type { LeaseKeeping, Leases } from './lease-keeper.ts';
 import { type LeaseNews, isLost } from './lease-renewal.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { QueueSignals } from './queue-signals.ts';
-import { type Settlement, completed, failed, failedWith, released } from './settlement.ts';
+import { type Settlement, failedWith, released } from './settlement.ts';
 import { Settler } from './settler.ts';
 import { type Handler, type WorkerOptions, type WorkerSettings, settingsOf } from './worker-options.ts';
 import { WorkerWire } from './worker-wire.ts';
@@ -51,8 +51,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   readonly #notes: JobNotes;
   readonly #signals: QueueSignals;
   readonly #watch: LoopWatch;
-  readonly #work: (job: RunningJob) => unknown;
-  #running = 0;
+  readonly #runner: JobRunner;
   #paused = false;
   #restsUntilMs = 0;
   #cancelRest: (() => void) | undefined;
@@ -71,7 +70,7 @@ export class Worker<Payload = unknown, Result = unknown> {
     this.queue = queue;
     this.#settings = settingsOf(queue, options);
     const { concurrency, prefetch, leaseMs, name } = this.#settings;
-    this.#work = handlerWork(handler, options);
+    this.#runner = this.#makeRunner(handlerWork(handler, options));
     this.#wire = new WorkerWire({ nats, subjects, clock, queue, leaseMs, name });
     this.#watch = new LoopWatch(clock, leaseMs / 4);
     this.#leases = keeper.open({
@@ -123,60 +122,14 @@ export class Worker<Payload = unknown, Result = unknown> {
   async #end(timeoutMs: number | undefined): Promise<void> {
     this.#intake.handBack();
     if (timeoutMs !== undefined && !(await this.#quietWithin(timeoutMs))) {
-      for (const job of this.#jobs.running()) {
-        job.interrupted = true;
-        job.abort(new Error('the worker stops'));
-      }
-      if (!(await this.#quietWithin(graceMs))) this.#failRunning();
+      this.#runner.interrupt(this.#jobs.running());
+      if (!(await this.#quietWithin(graceMs))) this.#runner.giveUp(this.#jobs.running());
     }
     await this.#quiet();
     this.#cancelRest?.();
     this.#signals.end();
     this.#watch.end();
     this.#leases.close();
-  }
-
-  #failRunning(): void {
-    const error = { message: 'the worker was stopped before the handler had ended', type: 'worker_stopped' };
-    for (const job of this.#jobs.running()) this.#finish(job, failedWith(job, error));
-  }
-
-  /** Calls the handler. One that returns no promise costs none. */
-  #begin(job: RunningJob): void {
-    this.#running += 1;
-    job.begun = true;
-    let outcome: unknown;
-    try {
-      outcome = this.#work(job);
-    } catch (error) {
-      this.#threw(job, error);
-      return;
-    }
-    if (isThenable(outcome)) void this.#settle(job, outcome);
-    else this.#finish(job, completed(job, outcome));
-  }
-
-  async #settle(job: RunningJob, outcome: PromiseLike<unknown>): Promise<void> {
-    try {
-      this.#finish(job, completed(job, await outcome));
-    } catch (error) {
-      this.#threw(job, error);
-    }
-  }
-
-  #threw(job: RunningJob, error: unknown): void {
-    if (error instanceof RetryAfter && error.pauseWorker) this.#rest(error.delayMs);
-    // A handler that was told to end has not failed.
-    this.#finish(job, job.interrupted ? released(job) : failed(job, error));
-  }
-
-  #finish(job: RunningJob, settlement: Settlement): void {
-    if (job.settled) return;
-    job.settled = true;
-    this.#running -= 1;
-    this.#notes.end(job);
-    this.#settler.add(settlement);
-    this.#intake.begin();
   }
 
   /** The broker has answered: the lease is kept until then. */
@@ -235,6 +188,18 @@ export class Worker<Payload = unknown, Result = unknown> {
     this.#jobs.drop(job);
   }
 
+  #makeRunner(work: (job: RunningJob) => unknown): JobRunner {
+    return new JobRunner({
+      work,
+      onEnd: (job, settlement) => {
+        this.#notes.end(job);
+        this.#settler.add(settlement);
+        this.#intake.begin();
+      },
+      onRest: (delayMs) => this.#rest(delayMs),
+    });
+  }
+
   #makeIntake(): Intake {
     const { concurrency, prefetch } = this.#settings;
     return new Intake({
@@ -245,9 +210,9 @@ export class Worker<Payload = unknown, Result = unknown> {
       concurrency,
       prefetch,
       takes: () => this.#takes,
-      running: () => this.#running,
+      running: () => this.#runner.running,
       settling: () => this.#settler.scheduled,
-      begin: (job) => this.#begin(job),
+      begin: (job) => this.#runner.begin(job),
       handBack: (jobs) => {
         for (const job of jobs) {
           job.settled = true;
@@ -301,7 +266,7 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   /** Resolves when no handler runs and every outcome is answered. */
   async #quiet(): Promise<void> {
-    while (this.#running > 0 || this.#settler.busy)
+    while (this.#runner.running > 0 || this.#settler.busy)
       await new Promise<void>((resolve) => {
         this.#onQuiet = resolve;
       });
@@ -323,8 +288,5 @@ export class Worker<Payload = unknown, Result = unknown> {
     this.#settings.onError(new TrivetError(refusal));
   }
 }
-
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 
 const cancelledText = 'the item was cancelled';
