@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
@@ -77,41 +78,54 @@ export class JetStreamLog implements PartitionLog {
       identity: info.created,
       firstSequence: info.state.first_seq,
       lastSequence: info.state.last_seq,
-      lastFence: await this.#lastFence(),
+      lastFence: (await this.#newestFence())?.seq ?? 0,
       bytes: info.state.bytes,
       bytesMax: info.config.max_bytes,
     };
   }
 
-  async raiseFence(fence: Uint8Array, expectedFence: number): Promise<number> {
-    try {
-      const ack = await this.#options.nats.js.publish(this.#fenceSubject, fence, {
-        timeout: appendTimeoutMs,
-        headers: brokerHeaders(),
-        expect: { lastSubjectSequence: expectedFence },
-      });
-      return ack.seq;
-    } catch (error) {
-      if (isWrongSequence(error))
-        throw new FencedError('another broker raised a fence first', { cause: error });
-      throw error;
-    }
+  raiseFence(fence: Uint8Array, expectedFence: number): Promise<number> {
+    // Of this very call: two brokers may raise the same fence over the same one.
+    const msgID = `fence.${randomUUID()}`;
+    return this.#untilAnswered(() => this.#publishFence(fence, expectedFence, msgID));
   }
 
-  async append(batch: Uint8Array, position: Position): Promise<number> {
+  append(batch: Uint8Array, position: Position): Promise<number> {
+    return this.#untilAnswered(() => this.#publish(batch, position));
+  }
+
+  async #untilAnswered(publish: () => Promise<number>): Promise<number> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#publish(batch, position);
+        return await publish();
       } catch (error) {
         if (error instanceof FencedError) throw error;
         if (error instanceof JetStreamApiError && error.code !== serverNotReady) throw error;
         if (this.#options.nats.connection.isClosed()) throw error;
         this.#options.log.warn(
           { err: error, partition: this.#options.partition, attempt },
-          'append has no answer, asking again',
+          'the log does not answer, asking again',
         );
         await sleep(this.#options.clock, Math.min(50 * attempt, 1_000));
       }
+    }
+  }
+
+  async #publishFence(fence: Uint8Array, expectedFence: number, msgID: string): Promise<number> {
+    try {
+      const ack = await this.#options.nats.js.publish(this.#fenceSubject, fence, {
+        msgID,
+        timeout: appendTimeoutMs,
+        headers: brokerHeaders(),
+        expect: { lastSubjectSequence: expectedFence },
+      });
+      return ack.seq;
+    } catch (error) {
+      if (!isWrongSequence(error)) throw error;
+      // The one that stands there may be this very one, whose answer was lost.
+      const last = await this.#newestFence();
+      if (last?.header.get('Nats-Msg-Id') === msgID) return last.seq;
+      throw new FencedError('another broker raised a fence first', { cause: error });
     }
   }
 
@@ -216,14 +230,13 @@ export class JetStreamLog implements PartitionLog {
     }
   }
 
-  async #lastFence(): Promise<number> {
-    const message = await this.#manager.streams
+  #newestFence(): Promise<StoredMsg | null> {
+    return this.#manager.streams
       .getMessage(this.#stream, { last_by_subj: this.#fenceSubject })
       .catch((error: unknown) => {
-        if (error instanceof JetStreamApiError) return null;
+        if (error instanceof JetStreamApiError && error.status === 404) return null;
         throw error;
       });
-    return message?.seq ?? 0;
   }
 }
 
