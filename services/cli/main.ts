@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { TrivetError } from '#shared/protocol/errors.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
+import { flowCommands } from './commands/flow-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
 import { telemetryCommands } from './commands/telemetry-commands.ts';
 
@@ -17,6 +18,7 @@ const program = new Command('trivet')
   .exitOverride();
 
 queueCommands(program);
+flowCommands(program);
 cacheCommands(program);
 telemetryCommands(program);
 

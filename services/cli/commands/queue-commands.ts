@@ -147,21 +147,27 @@ function lookCommands(program: Command): void {
 }
 
 function adminCommands(program: Command): void {
-  for (const [name, about] of [
-    ['cancel', 'cancel an item'],
-    ['replay', 'give a failed item all its attempts again'],
-  ] as const) {
-    program
-      .command(name)
-      .description(about)
-      .argument('<queue>')
-      .argument('<id>')
-      .action(async (queue: string, id: string, _: unknown, command: Command) => {
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, name), { id })),
-        );
-      });
-  }
+  program
+    .command('cancel')
+    .description('cancel an item')
+    .argument('<queue>')
+    .argument('<id>')
+    .option('--children', 'and everything below it')
+    .action(async (queue: string, id: string, options: { children?: true }, command: Command) => {
+      await inSession(command, async (trivet) =>
+        print(await ask(trivet, trivet.subjects.queue(queue, 'cancel'), { id, ...options })),
+      );
+    });
+  program
+    .command('replay')
+    .description('give a failed item all its attempts again')
+    .argument('<queue>')
+    .argument('<id>')
+    .action(async (queue: string, id: string, _: unknown, command: Command) => {
+      await inSession(command, async (trivet) =>
+        print(await ask(trivet, trivet.subjects.queue(queue, 'replay'), { id })),
+      );
+    });
   program
     .command('configure')
     .description('set what a queue is to do; null takes a setting back to its default')

@@ -89,6 +89,16 @@ test('a failed item is listed and replayed; a paused queue hands out nothing', a
   expect(await trivet('cancel', 'flaky', item?.id ?? '')).toMatchObject({ state: 'cancelled' });
 });
 
+test('a flow is made, shown with its children, and cancelled with them', async () => {
+  const flow = { payload: 1, children: [{ queue: 'parts', payload: 2 }] };
+  const { id } = (await trivet('enqueue-flow', 'sums', JSON.stringify(flow))) as { id: string };
+  expect(await trivet('children', 'sums', id)).toMatchObject({ items: [{ queue: 'parts' }] });
+  expect(await trivet('cancel', 'sums', id, '--children')).toEqual({ id, state: 'cancelled' });
+  await expect
+    .poll(async () => (await trivet('children', 'sums', id))['items'], { timeout: 20_000 })
+    .toMatchObject([{ state: 'cancelled' }]);
+});
+
 test('the cache and the collector answer', async () => {
   await trivet('cache', 'set', 'sessions', 'ada', '{"visits":1}', '--ttl', '1h');
   expect(await trivet('cache', 'get', 'sessions', 'ada')).toMatchObject({ hit: true, value: { visits: 1 } });

@@ -19,6 +19,9 @@ beforeAll(async () => {
 
 afterAll(() => queue?.stop());
 
+/** However slow the machine is. */
+const patiently = { timeout: 10_000 };
+
 interface Child {
   readonly queue: string;
   readonly id: string;
@@ -152,12 +155,15 @@ test('a parent fails at once with the child that failed after its last attempt, 
   await fail(child, true);
   expect(await stateOf(parent, flow.id)).toBe('blocked');
   await fail(child, true);
-  await expect.poll(() => stateOf(parent, flow.id)).toBe('failed');
+  await expect.poll(() => stateOf(parent, flow.id), patiently).toBe('failed');
   const shown = bodyOf(await queue.ask(parent, 'get', { id: flow.id }));
   expect(shown.attempts.at(-1)?.error).toMatchObject({ type: 'child_failed' });
   await complete(other, 'late');
   await expect
-    .poll(async () => (await childrenOf(parent, flow.id)).map(({ result, error }) => result ?? error))
+    .poll(
+      async () => (await childrenOf(parent, flow.id)).map(({ result, error }) => result ?? error),
+      patiently,
+    )
     .toEqual([{ message: 'the disk is full', type: 'DiskError' }, 'late']);
   expect(await stateOf(parent, flow.id)).toBe('failed');
   // Whoever replays the parent wants it to run with what there is.
@@ -190,7 +196,9 @@ test('a parent that waits goes on once the failed child was replayed and is done
     children: [{ queue: child, payload: 1 }],
   });
   const { id } = await fail(child);
-  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.error?.type).toBe('DiskError');
+  await expect
+    .poll(async () => (await childrenOf(parent, flow.id))[0]?.error?.type, patiently)
+    .toBe('DiskError');
   expect(await stateOf(parent, flow.id)).toBe('blocked');
   bodyOf(await queue.ask(child, 'replay', { id }));
   expect((await childrenOf(parent, flow.id))[0]?.state).toBe('pending');
@@ -210,7 +218,7 @@ test('cancelling with children reaches every item below, and nobody comes back',
     id: flow.id,
     state: 'cancelled',
   });
-  await expect.poll(() => stateOf(leaf, working.id)).toBe('cancelled');
+  await expect.poll(() => stateOf(leaf, working.id), patiently).toBe('cancelled');
   const [child] = await childrenOf(root, flow.id);
   expect(await stateOf(middle, child?.id ?? '')).toBe('cancelled');
   const told = await queue.ask(leaf, 'extend', { id: working.id, token: working.token, lease: '1m' });
@@ -224,7 +232,9 @@ test('cancelling a parent alone lets its children go on, and they do not bring i
   const flow = await enqueueFlow(parent, { payload: 1, children: [{ queue: child, payload: 1 }] });
   bodyOf(await queue.ask(parent, 'cancel', { id: flow.id }));
   await complete(child, 'done all the same');
-  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.result).toBe('done all the same');
+  await expect
+    .poll(async () => (await childrenOf(parent, flow.id))[0]?.result, patiently)
+    .toBe('done all the same');
   await nothingIn(parent);
   expect(await stateOf(parent, flow.id)).toBe('cancelled');
 });
@@ -233,10 +243,10 @@ test('a child that is purged before its end is one that failed, and a purged par
   const [parent, child, other] = spread('purged', 3) as [string, string, string];
   const children = [child, other].map((name) => ({ queue: name, payload: 1 }));
   const flow = await enqueueFlow(parent, { payload: 1, onChildFailure: 'continue', children });
-  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.id).toBeTypeOf('string');
+  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.id, patiently).toBeTypeOf('string');
   const [first] = await childrenOf(parent, flow.id);
   bodyOf(await queue.ask(child, 'purge', { id: first?.id }));
-  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.state).toBe('purged');
+  await expect.poll(async () => (await childrenOf(parent, flow.id))[0]?.state, patiently).toBe('purged');
   expect(await stateOf(parent, flow.id)).toBe('blocked');
   bodyOf(await queue.ask(parent, 'purge', { id: flow.id }));
   await complete(other);
@@ -280,10 +290,10 @@ test('delays count from the enqueueing, for a leaf and for a parent whose childr
   const delayed = { queue: child, payload: 'late', delay: '1h' };
   const flow = await enqueueFlow(parent, { payload: 1, runAt, children: [{ queue: child, payload: 'now' }] });
   await complete(child);
-  await expect.poll(() => stateOf(parent, flow.id)).toBe('scheduled');
+  await expect.poll(() => stateOf(parent, flow.id), patiently).toBe('scheduled');
   const other = await enqueueFlow(parent, { payload: 2, children: [delayed] });
   await expect
-    .poll(async () => (await childrenOf(parent, other.id)).map(({ state }) => state))
+    .poll(async () => (await childrenOf(parent, other.id)).map(({ state }) => state), patiently)
     .toEqual(['scheduled']);
 });
 
@@ -323,7 +333,7 @@ test('a flow of a thousand items is made whole, one of a thousand and one is ref
     }
   }
   expect(ended).toBe(999);
-  await expect.poll(() => stateOf(parent, flow.id), { timeout: 10_000 }).toMatch(/pending|processing/);
+  await expect.poll(() => stateOf(parent, flow.id), patiently).toMatch(/pending|processing/);
   const left = await childrenOf(parent, flow.id);
   expect(left.every(({ id, result }) => result === id)).toBe(true);
 });
@@ -364,7 +374,7 @@ test('ten levels are a flow, and a payload that is too large is refused by its p
 });
 
 test('the logs of all partitions agree on what happened to the flows above', async () => {
-  await expect.poll(async () => (await auditLog(queue.server)).openFlows).toBe(0);
+  await expect.poll(async () => (await auditLog(queue.server)).openFlows, patiently).toBe(0);
   const audit = await auditLog(queue.server);
   expect(audit.faults).toEqual([]);
   expect(audit.members.size).toBeGreaterThan(1_000);
