@@ -12,7 +12,7 @@ import {
   QueueResponse,
   QueueStatsList,
 } from '#shared/protocol/http-schemas.ts';
-import { List, QueueItem } from '#shared/protocol/queue-schemas.ts';
+import { List, QueueItem, QueuePage } from '#shared/protocol/queue-schemas.ts';
 import { requestReply } from '#shared/client/request.ts';
 import { enqueueMessage, inHttpWords } from './core/enqueue-message.ts';
 import { type DequeueOptions, dequeueEndpoints } from './dequeue-endpoints.ts';
@@ -140,9 +140,12 @@ const viewEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endp
     summary: 'Figures of all queues',
     tag: 'queue',
     access: { operation: 'queue.stats', resource: () => ({ kind: 'cluster' }) },
-    answers: { 200: { about: 'Figures of every queue.', schema: QueueStatsList } },
-    handle: async ({ traceHeaders }) => {
-      const reply = await requestReply(nats, subjects.queueStats, {}, { headers: traceHeaders });
+    query: QueuePage,
+    answers: {
+      200: { about: 'Figures of queues; `cursor` leads to the next page.', schema: QueueStatsList },
+    },
+    handle: async ({ query, traceHeaders }) => {
+      const reply = await requestReply(nats, subjects.queueStats, query, { headers: traceHeaders });
       return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
     },
   }),

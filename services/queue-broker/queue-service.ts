@@ -3,7 +3,7 @@ import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { partitionOf } from '#shared/protocol/partition.ts';
-import { type QueueOperation, isQueueOperation, queueRequests } from '#shared/protocol/queue-schemas.ts';
+import { type QueueOperation, QueuePage, isQueueOperation } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -12,13 +12,14 @@ import { type RequestEncodings, requestEncodings } from '#shared/runtime/replies
 import type { Callers, UnclaimedLease } from './callers.ts';
 import { decideRelease } from './core/lease-decisions.ts';
 import type { Observer } from './observation.ts';
+import { answerOverall } from './overall-questions.ts';
 import type { Partition } from './partition.ts';
 import { queueOperations } from './queue-operations.ts';
 import type { OperationContext, QueueRequest } from './queue-request.ts';
 import { readDequeue, readEnqueue, readEnqueueMany } from './queue-requests.ts';
 import * as works from './queue-works.ts';
 
-const checkEmpty = validator(queueRequests.stats);
+const checkPage = validator(QueuePage);
 
 export interface QueueServiceOptions extends OperationContext {
   readonly subjects: Subjects;
@@ -68,9 +69,9 @@ export class QueueService {
     const caller = this.#options.callers.of(message, encoding, () => undefined);
     if (!encodings.ok) return caller.refuse(encodings.error);
     const body = decode(message.data, encodings.value.request);
-    const checked = body.ok ? checkEmpty(orEmpty(body.value)) : body;
+    const checked = body.ok ? checkPage(orEmpty(body.value)) : body;
     if (!checked.ok) return caller.refuse(checked.error);
-    this.#gather(caller, what);
+    void answerOverall(what, checked.value, caller, { ...this.#options, encoding });
   }
 
   /** Hands back what nobody was there to take. */
@@ -113,38 +114,6 @@ export class QueueService {
       return undefined;
     }
     return queueOperations[operation](request, orEmpty(body.value), this.#options);
-  }
-
-  /** Asks every partition, each within a turn of its own, and answers when all have. */
-  #gather(caller: works.Caller, what: 'stats' | 'list'): void {
-    const { partitions, statistics } = this.#options;
-    const gathered: object[][] = [];
-    let refused = false;
-    for (const partition of partitions) {
-      const each: works.Caller = {
-        ...caller,
-        value: (value) => {
-          gathered.push(value as object[]);
-          if (gathered.length === partitions.length && !refused) caller.value({ queues: gathered.flat() });
-        },
-        refuse: (refusal) => {
-          if (!refused) caller.refuse(refusal);
-          refused = true;
-        },
-      };
-      partition.submit(
-        works.plainWork(
-          each,
-          (turn) =>
-            accept(
-              [...turn.table.queues.keys()].map((queue) =>
-                what === 'stats' ? statistics.of(turn.table, queue, turn.at) : queue,
-              ),
-            ),
-          'nothing',
-        ),
-      );
-    }
   }
 
   #partitionOf(queue: string): Partition | undefined {

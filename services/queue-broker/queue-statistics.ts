@@ -18,7 +18,8 @@ export class QueueStatistics {
   /** The figures of one queue; zeros for a queue that was never used. */
   of(table: PartitionTable, queue: string, nowMs: number): QueueStats {
     const index = table.queue(queue) ?? new QueueIndex(queue, table.defaults);
-    const figures = this.#figures.get(queue) ?? new QueueFigures();
+    const figures = this.#figures.get(queue) ?? noFigures;
+    const { attempts, expiredLeases, failuresByType } = index.counters;
     const oldest = table.oldestReadyAt(index);
     return {
       queue,
@@ -35,7 +36,11 @@ export class QueueStatistics {
       },
       waitMs: figures.waitMs,
       runMs: figures.runMs,
-      failuresByType: Object.fromEntries(index.failuresByType),
+      failuresByType: Object.fromEntries(failuresByType),
+      attempts,
+      expiredLeases,
+      slotsSkipped: table.schedules.skippedOf(queue),
+      logBytes: index.logBytes,
     };
   }
 
@@ -53,3 +58,6 @@ export class QueueStatistics {
     return figures;
   }
 }
+
+/** Of queues at which nothing has happened. */
+const noFigures = new QueueFigures();

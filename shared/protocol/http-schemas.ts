@@ -90,7 +90,11 @@ export const QueueItemPage = Type.Object({
 });
 
 /** Figures of every queue. */
-export const QueueStatsList = Type.Object({ queues: Type.Array(QueueStats) });
+export const QueueStatsList = Type.Object({
+  queues: Type.Array(QueueStats),
+  /** Leads to the next page; there is none when it is absent. */
+  cursor: Type.Optional(Type.String()),
+});
 
 /** Figures of the whole cache, and of every namespace. */
 export const CacheStatsList = Type.Object({

@@ -36,6 +36,9 @@ export const attemptsMax = 1_000;
 /** Items on one page of a list. */
 export const pageItemsMax = 500;
 
+/** Queues on one page of all queues' names or figures: the broker decides nothing else while it puts them together. */
+export const queuesPageMax = 10_000;
+
 /** Longest idempotency key or group key, in characters. */
 export const keyLengthMax = 256;
 

@@ -125,6 +125,13 @@ export type Reprioritize = Static<typeof Reprioritize>;
 
 export const Empty = Strict({});
 
+/** A page of all queues, in the order of their names; the cursor is the last name of the page before. */
+export const QueuePage = Strict({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.queuesPageMax })),
+  cursor: Type.Optional(Name),
+});
+export type QueuePage = Static<typeof QueuePage>;
+
 /**
  * The operations of `trivet.queue.<queue>.<operation>` and the schema of each one's request. For operations on
  * leased items it is the schema of the single form; the batch form is `BatchEnvelope` around the same items.
@@ -265,5 +272,9 @@ export const QueueStats = Type.Object({
   waitMs: Percentiles,
   runMs: Percentiles,
   failuresByType: Type.Record(Type.String(), Type.Integer()),
+  attempts: Type.Integer(),
+  expiredLeases: Type.Integer(),
+  slotsSkipped: Type.Integer(),
+  logBytes: Type.Integer(),
 });
 export type QueueStats = Static<typeof QueueStats>;

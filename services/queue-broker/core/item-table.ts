@@ -10,6 +10,7 @@ import { appendLines, removeLines } from './item-logs.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
 import type { Overlay } from './overlay.ts';
+import { type QueueCounters, countersKey } from './queue-counters.ts';
 import { QueueIndex } from './queue-index.ts';
 import type { QueueSettings, StoredSettings } from './queue-settings.ts';
 import { type SearchedPayload, searchFields } from './search-fields.ts';
@@ -41,6 +42,8 @@ export class ItemTable {
   readonly #leased = new Map<number, Item>();
   readonly #wakes = new WakeIndex();
   readonly #claims = new Map<string, readonly number[]>();
+  /** Counters of queues that have to be stored. */
+  readonly changedCounters = new Set<QueueCounters>();
   /** Items whose end somebody waits for. */
   readonly ends = new EndWatch();
   /** Windows of rate limits whose records have to be stored. */
@@ -124,7 +127,7 @@ export class ItemTable {
   index(name: string): QueueIndex {
     let index = this.#queues.get(name);
     if (index === undefined) {
-      index = new QueueIndex(name, this.#defaults, this.#changedWindows);
+      index = new QueueIndex(name, this.#defaults, this.#changedWindows, this.changedCounters);
       this.#queues.set(name, index);
     }
     return index;
@@ -132,8 +135,12 @@ export class ItemTable {
 
   /** Forgets a queue of which nothing is left. */
   forget(name: string): void {
-    // So that nothing of its rate limits stays stored.
-    this.#queues.get(name)?.configure({}, []);
+    const queue = this.#queues.get(name);
+    if (queue === undefined) return;
+    // So that nothing of its rate limits stays stored, nor what was counted.
+    queue.configure({}, []);
+    this.changedCounters.delete(queue.counters);
+    this.#overlay.putRecord(countersKey(name), null);
     this.#queues.delete(name);
     this.#unswept.delete(name);
   }
@@ -188,7 +195,7 @@ export class ItemTable {
     this.#put(admitted);
     this.#events.push(stateEvent(undefined, admitted, at));
     if (!isFinal(admitted.state)) return;
-    queue.countFailure(fact.refused?.type ?? 'Error');
+    queue.counters.countFailure(fact.refused?.type ?? 'Error');
     this.sweep(queue, at, sweptPerFinish);
   }
 
@@ -264,6 +271,14 @@ export class ItemTable {
   reprioritize(order: number, band: number): void {
     const before = this.known(order);
     this.edit(before, { ...before, band, readyOrder: this.#takeReadyOrder() });
+  }
+
+  /** Removes an item for good, with the key that stands for it. */
+  purge(item: Item): void {
+    const { queue, key, order } = item;
+    if (key !== undefined && this.#overlay.dedup(queue, key)?.order === order)
+      this.#overlay.putDedup(queue, key, null);
+    this.remove(item);
   }
 
   /** Removes an item for good. */

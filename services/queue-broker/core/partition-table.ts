@@ -9,6 +9,7 @@ import { ForgottenQueues } from './forgotten-queues.ts';
 import { type NumberedLine, readLines } from './item-logs.ts';
 import { ItemTable } from './item-table.ts';
 import { type Changes, Overlay, type RowReader } from './overlay.ts';
+import { type QueueCounters, keepCounters, loadCounters } from './queue-counters.ts';
 import type { QueueIndex } from './queue-index.ts';
 import { queueRecordKey, readQueueRecord } from './queue-records.ts';
 import { keepWindows, readRateRecord } from './rate-records.ts';
@@ -183,7 +184,7 @@ export class PartitionTable {
       case 'completed':
         return this.#complete(fact, at);
       case 'failed':
-        this.#indexOf(fact.order).countFailure(fact.error.type ?? 'Error');
+        this.#countersOf(fact.order).countFailure(fact.error.type ?? 'Error');
         items.step(fact.order, 'FAIL', {
           at,
           why: 'failed',
@@ -201,7 +202,8 @@ export class PartitionTable {
         items.step(fact.order, 'RELEASE', { at, why: 'released', settledBy: 'release', runAt: fact.runAt });
         return undefined;
       case 'lease-expired':
-        this.#indexOf(fact.order).countFailure(fact.why);
+        if (fact.why === 'lease_expired') this.#countersOf(fact.order).countExpiredLease();
+        this.#countersOf(fact.order).countFailure(fact.why);
         items.step(fact.order, 'LEASE_EXPIRE', {
           at,
           why: fact.why,
@@ -247,14 +249,14 @@ export class PartitionTable {
       case 'swept':
         return items.sweep(items.index(fact.queue), at);
       case 'purged':
-        for (const order of fact.orders) this.#purge(items.known(order));
+        for (const order of fact.orders) items.purge(items.known(order));
         return undefined;
       case 'queue-forgotten':
         return this.#forgetQueue(fact.queue, at);
       case 'unblocked':
         return items.unblock(fact.orders, at);
       case 'child-failed':
-        this.#indexOf(fact.order).countFailure('child_failed');
+        this.#countersOf(fact.order).countFailure('child_failed');
         return items.failParent(fact, at);
       case 'flow-begun':
       case 'flow-placed':
@@ -295,6 +297,7 @@ export class PartitionTable {
     if (this.flows.load(key, value)) return;
     if (this.#forgotten.load(key, value)) return;
     if (this.schedules.load(key, value)) return;
+    if (loadCounters(key, value, (queue) => this.#items.index(queue).counters)) return;
     const window = readRateRecord(key, value);
     if (window !== undefined) {
       const { queue, group, number, stored } = window;
@@ -327,6 +330,7 @@ export class PartitionTable {
   /** Hands over what is to be stored, with how far it goes. Until `stored` is called it is still read from here. */
   takeChanges(): { readonly changes: Changes; readonly applied: Applied } {
     keepWindows(this.#items.changedWindows, this.#overlay);
+    keepCounters(this.#items.changedCounters, this.#overlay);
     return { changes: this.#overlay.take(), applied: this.applied };
   }
 
@@ -362,14 +366,6 @@ export class PartitionTable {
     this.#overlay.putRecord(queueRecordKey(name), isDefault ? null : { paused, settings: stored });
   }
 
-  /** Removes an item with the key that stands for it. */
-  #purge(item: Item): void {
-    const { queue, key, order } = item;
-    if (key !== undefined && this.#overlay.dedup(queue, key)?.order === order)
-      this.#overlay.putDedup(queue, key, null);
-    this.#items.remove(item);
-  }
-
   #forgetQueue(name: string, at: number): void {
     const index = this.#items.index(name);
     this.#forgotten.forget(name, this.nextOrder, at, index.settings.dedupWindowMs);
@@ -381,8 +377,8 @@ export class PartitionTable {
     this.#items.forget(name);
   }
 
-  #indexOf(order: number): QueueIndex {
-    return this.#items.index(this.#items.known(order).queue);
+  #countersOf(order: number): QueueCounters {
+    return this.#items.index(this.#items.known(order).queue).counters;
   }
 }
 

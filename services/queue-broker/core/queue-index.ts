@@ -6,6 +6,7 @@ import type { ItemLookup } from './lane.ts';
 import { OrderSet } from './order-set.ts';
 import { QueueLimits, hasLimits } from './queue-limits.ts';
 import { type QueueSettings, type StoredSettings, effectiveSettings } from './queue-settings.ts';
+import { QueueCounters } from './queue-counters.ts';
 import { ReadyBands } from './ready-bands.ts';
 
 /**
@@ -15,6 +16,8 @@ import { ReadyBands } from './ready-bands.ts';
  */
 export class QueueIndex {
   readonly name: string;
+  /** What has been counted of it for as long as it exists. */
+  readonly counters: QueueCounters;
   paused = false;
   payloadBytes = 0;
   /** Bytes of the lines that were logged for its items. */
@@ -27,7 +30,6 @@ export class QueueIndex {
   #stored: StoredSettings = {};
   #settings: QueueSettings;
   #limits: QueueLimits | undefined;
-  #failuresByType: Map<string, number> | undefined;
   /** By the state's place in `states`. */
   readonly #orders: (OrderSet | undefined)[] = states.map(() => undefined);
   readonly #waiting = [0, 0, 0, 0];
@@ -37,9 +39,15 @@ export class QueueIndex {
   /** When it was first seen to hold nothing; undefined while it does. */
   #emptySince: number | undefined;
 
-  /** @param changedWindows where windows go whose records have to be stored */
-  constructor(name: string, defaults: QueueSettings, changedWindows: Set<ClaimWindow> = new Set()) {
+  /** @param changedWindows where windows go whose records have to be stored; counters likewise */
+  constructor(
+    name: string,
+    defaults: QueueSettings,
+    changedWindows: Set<ClaimWindow> = new Set(),
+    changedCounters: Set<QueueCounters> = new Set(),
+  ) {
     this.name = name;
+    this.counters = new QueueCounters(name, changedCounters);
     this.#defaults = defaults;
     this.#settings = defaults;
     this.#changedWindows = changedWindows;
@@ -156,18 +164,6 @@ export class QueueIndex {
     return this.#orders.every((set) => set === undefined || set.size === 0);
   }
 
-  /** Failures by the `type` that workers gave. Bounded: types beyond the limit count as `other`. */
-  get failuresByType(): ReadonlyMap<string, number> {
-    return this.#failuresByType ?? noFailures;
-  }
-
-  countFailure(type: string): void {
-    this.#failuresByType ??= new Map();
-    const failures = this.#failuresByType;
-    const name = failures.has(type) || failures.size < failureTypesMax ? type : 'other';
-    failures.set(name, (failures.get(name) ?? 0) + 1);
-  }
-
   // Keeping.
 
   /** Everything stored has been taken in: brings it into the order that counts. */
@@ -244,8 +240,9 @@ export class QueueIndex {
   }
 
   #lease(item: Item, before: Item | undefined): void {
-    if (before === undefined) this.#limits?.leaseLoaded(item);
-    else this.#limits?.claimed(item);
+    if (before === undefined) return this.#limits?.leaseLoaded(item);
+    this.counters.countAttempt();
+    return this.#limits?.claimed(item);
   }
 
   #finishedOf(item: Item): Finished {
@@ -274,10 +271,6 @@ const samePlace = (one: Item, other: Item): boolean =>
   one.readyOrder === other.readyOrder &&
   one.band === other.band &&
   one.group === other.group;
-
-/** Failure types counted apart for one queue. */
-const failureTypesMax = 100;
-const noFailures: ReadonlyMap<string, number> = new Map();
 
 /** As long as rates of a queue are shown. */
 const forgottenAfterMs = 15 * 60_000;

@@ -170,6 +170,11 @@ test("the queues' figures are there", async () => {
   expectAnswer(answer, 200, QueueStatsList);
   const queues = answer.body['queues'] as { queue: string; counts: { pending: number } }[];
   expect(queues.find(({ queue }) => queue === 'figures')?.counts.pending).toBe(1);
+  const first = await gateway.call('GET', '/queue/stats?limit=1');
+  expectAnswer(first, 200, QueueStatsList);
+  expect(first.body['cursor']).toBe(queues[0]?.queue);
+  const rest = await gateway.call('GET', `/queue/stats?cursor=${String(first.body['cursor'])}`);
+  expect(rest.body['queues']).toHaveLength(queues.length - 1);
 });
 
 test.each([
