@@ -191,7 +191,7 @@ export const lifecycleCases: readonly ConformanceCase[] = [
       const values = { traceparent, tracestate: 'vendor=1', 'X-Tenant': 'acme' };
       await target.ask(queue, 'enqueue', 1, values);
       await fill(target, queue, [{ payload: 2, headers: values }]);
-      const items = leased(await target.ask(queue, 'dequeue', { max: 2 })) as { headers?: object }[];
+      const items = leased(await target.ask(queue, 'dequeue', { max: 2 })) as readonly { headers?: object }[];
       expectEqual(
         items.map((item) => item.headers),
         [values, values],
