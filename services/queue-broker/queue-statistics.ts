@@ -36,6 +36,7 @@ export class QueueStatistics {
       },
       waitMs: figures.waitMs,
       runMs: figures.runMs,
+      lateMs: figures.lateMs,
       failuresByType: Object.fromEntries(failuresByType),
       attempts,
       expiredLeases,

@@ -271,6 +271,7 @@ export const QueueStats = Type.Object({
   rates: Type.Object({ '1m': Rates, '5m': Rates, '15m': Rates }),
   waitMs: Percentiles,
   runMs: Percentiles,
+  lateMs: Percentiles,
   failuresByType: Type.Record(Type.String(), Type.Integer()),
   attempts: Type.Integer(),
   expiredLeases: Type.Integer(),

@@ -36,6 +36,8 @@ export interface Audit {
   /** Items of flows, by id; and flows whose items do not all exist or are not all released. */
   readonly members: ReadonlyMap<string, AuditedMember>;
   readonly openFlows: number;
+  /** How long after their time delayed items and retries became pending, in milliseconds; in the order of the log. */
+  readonly lateMs: readonly number[];
   /** Whatever must not be, as sentences. */
   readonly faults: readonly string[];
 }
@@ -56,6 +58,8 @@ interface MutableItem {
   ends: number;
   claims: number;
   tokens: number[];
+  /** When it is due, should it wait. */
+  runAt?: number | undefined;
 }
 
 /** Which states each fact may find an item in. */
@@ -159,6 +163,7 @@ class Auditor {
   #isTruncated = false;
   #at = 0;
   readonly #ingested = new Map<string, number>();
+  readonly #lateMs: number[] = [];
   readonly #slots = new Map<string, number>();
 
   beginPartition(partition: number): void {
@@ -209,6 +214,7 @@ class Auditor {
       foreign: this.#foreign,
       members: this.#flows.members,
       openFlows: this.#flows.open,
+      lateMs: this.#lateMs,
       faults: [...this.#faults, ...this.#flows.faults()],
     };
   }
@@ -236,12 +242,20 @@ class Auditor {
       item.tokens.push(sequence);
       this.#flows.begin(item.id, 'handed out');
     }
+    if (fact.kind === 'due') this.#due(item);
+    item.runAt = timeOf(fact['runAt']) ?? timeOf(fact['nextAttemptAt']) ?? item.runAt;
     if (fact.kind === 'unblocked') item.state = this.#unblocked(item);
     else item.state = nextState(item.state, fact, this.#at);
     if (terminal.has(item.state)) item.ends += 1;
     if (fact.kind === 'replayed') item.ends = 0;
     if (fact.kind === 'purged' && this.#keys.get(`${item.queue}\n${item.key}`) === item.id)
       this.#keys.delete(`${item.queue}\n${item.key}`);
+  }
+
+  #due({ id, runAt }: MutableItem): void {
+    if (runAt === undefined) return;
+    if (runAt > this.#at) this.#fault(`item ${id} is due ${runAt - this.#at} ms before its time`);
+    this.#lateMs.push(this.#at - runAt);
   }
 
   /** An item that was enqueued in the part of the log that is gone: whatever is said of it first is taken for true. */
@@ -268,7 +282,16 @@ class Auditor {
     const waits = typeof fact['runAt'] === 'number' && fact['runAt'] > this.#at;
     const begun = fact['blocked'] === true ? 'blocked' : waits ? 'scheduled' : 'pending';
     const state = refused ? 'failed' : begun;
-    this.#items.set(id, { id, queue, key, state, ends: refused ? 1 : 0, claims: 0, tokens: [] });
+    this.#items.set(id, {
+      id,
+      queue,
+      key,
+      state,
+      ends: refused ? 1 : 0,
+      claims: 0,
+      tokens: [],
+      runAt: timeOf(fact['runAt']),
+    });
   }
 
   #unblocked({ id }: MutableItem): string {
@@ -336,6 +359,8 @@ function nextState(state: string, fact: Fact, at: number): string {
       return state;
   }
 }
+
+const timeOf = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined);
 
 const ordersOf = (fact: Fact): readonly number[] =>
   Array.isArray(fact['orders']) ? (fact['orders'] as number[]) : [Number(fact['order'])];

@@ -32,11 +32,17 @@ export class QueueFigures {
   readonly #slots = new NumberQueue(1 + kinds.length);
   readonly #waits = new DurationBuckets();
   readonly #runs = new DurationBuckets();
+  /** Made with the first item that comes due: most queues never have one. */
+  #late: DurationBuckets | undefined;
 
   /** Counts one change of state at `nowMs`. */
   add(event: StateEvent, nowMs: number): void {
     if (event.waitedMs !== undefined) this.#waits.add(event.waitedMs);
     if (event.ranMs !== undefined) this.#runs.add(event.ranMs);
+    if (event.lateMs !== undefined) {
+      this.#late ??= new DurationBuckets();
+      this.#late.add(event.lateMs);
+    }
     const kind = eventKinds[event.state];
     if (!event.isNew && kind === undefined) return;
     this.#begin(Math.floor(nowMs / slotMs));
@@ -64,6 +70,11 @@ export class QueueFigures {
     return this.#runs.percentiles();
   }
 
+  /** How long after their time delayed items and retries became ready. */
+  get lateMs(): Percentiles {
+    return this.#late?.percentiles() ?? nothingMeasured;
+  }
+
   /** Makes this slot the last one, unless time ran back, and drops those that are too old. */
   #begin(slot: number): void {
     if (slot <= (this.#slots.last(slotColumn) ?? -1)) return;
@@ -71,6 +82,8 @@ export class QueueFigures {
     while ((this.#slots.first(slotColumn) ?? slot) <= slot - slots) this.#slots.shift();
   }
 }
+
+const nothingMeasured: Percentiles = { p50: 0, p95: 0, p99: 0 };
 
 const eventKinds: Readonly<Partial<Record<StateEvent['state'], (typeof kinds)[number]>>> = {
   processing: 'started',

@@ -33,7 +33,8 @@ export function stateEvent(before: Item | undefined, after: Item, at: number): S
     isNew: before === undefined,
     waitedMs: after.state === 'processing' ? at - (before?.readyAt ?? at) : undefined,
     ranMs: ended ? at - (before.startedAt ?? at) : undefined,
-    lateMs: due && before.runAt !== undefined ? Math.max(0, at - before.runAt) : undefined,
+    // One that was told to come sooner is not late.
+    lateMs: due && before.runAt !== undefined && before.runAt <= at ? at - before.runAt : undefined,
     worker: ended ? whoEnded(before, after) : after.lease?.worker,
   };
 }

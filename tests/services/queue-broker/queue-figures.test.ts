@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decideCancel, decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
+import { decideUpdate } from '#services/queue-broker/core/edit-decisions.ts';
 import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideFail, decideRelease } from '#services/queue-broker/core/lease-decisions.ts';
 import { QueueFigures } from '#services/queue-broker/core/queue-figures.ts';
@@ -85,6 +86,7 @@ test('percentiles are exact to a tenth', () => {
 
 test('without anything measured the percentiles are 0', () => {
   expect(new QueueFigures().runMs).toEqual({ p50: 0, p95: 0, p99: 0 });
+  expect(new QueueFigures().lateMs).toEqual({ p50: 0, p95: 0, p99: 0 });
 });
 
 test('an item is enqueued once, however often it becomes ready again', () => {
@@ -106,4 +108,23 @@ test('an item is enqueued once, however often it becomes ready again', () => {
   for (const event of made.table.takeEvents()) figures.add(event, begun + 2_000);
   const { enqueued, started, failed: failures } = figures.rates(begun + 2_000, 1);
   expect([enqueued * 60, started * 60, failures * 60].map(Math.round)).toEqual([1, 2, 1]);
+});
+
+test('how late delayed items become ready is measured; one that is told to come sooner is not late', () => {
+  const made = new MadeTable();
+  const figures = new QueueFigures();
+  for (const delay of ['1s', '1s', '1h']) made.enqueue(begun, { delay });
+  made.turn(begun + 1_500, decideTime);
+  made.turn(begun + 2_000, (turn) =>
+    decideUpdate(turn, 'mail', { id: itemId(0, 3), options: { delayMs: 0 } }),
+  );
+  const events = made.table.takeEvents().filter(({ state }) => state === 'pending');
+  expect(events.map(({ order, lateMs }) => [order, lateMs])).toEqual([
+    [1, 500],
+    [2, 500],
+    [3, undefined],
+  ]);
+  for (const event of events) figures.add(event, begun);
+  expect(figures.lateMs.p99).toBeGreaterThan(450);
+  expect(figures.lateMs.p99).toBeLessThan(550);
 });
