@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
@@ -11,7 +10,6 @@ import { type TransitionTable, checkTable, compileTable } from './core/transitio
 import { FlowOutbox } from './flow-outbox.ts';
 import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
-import { LmdbStore } from './lmdb-store.ts';
 import { type LogKeeping, keepLogs } from './log-keeping.ts';
 import { ObjectSnapshots } from './object-snapshots.ts';
 import type { Observer } from './observation.ts';
@@ -19,6 +17,7 @@ import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
 import { Partition } from './partition.ts';
 import { QueueServing, brokerGroup } from './queue-serving.ts';
+import type { TableStores } from './table-stores.ts';
 
 export interface BrokerOptions {
   readonly nats: Nats;
@@ -27,7 +26,7 @@ export interface BrokerOptions {
   readonly name: string;
   /** This run of the process of that name. */
   readonly instance: string;
-  readonly data: string;
+  readonly tables: TableStores;
   readonly partitions: number;
   readonly replicas: number;
   readonly logBytesMax: number;
@@ -86,6 +85,7 @@ export class Broker {
 
   async drain(): Promise<void> {
     this.#stopped = true;
+    this.#options.tables.hurry(drainedStoresMs);
     await this.#change;
     const owned = this.#owned;
     this.#owned = undefined;
@@ -166,13 +166,13 @@ export class Broker {
   }
 
   async #takePartition(number: number, flows: FlowOutbox): Promise<Partition> {
-    const { clock, log, name, data, random01 } = this.#options;
+    const { clock, log, name, tables, random01 } = this.#options;
     const records = await JetStreamLog.open({
       ...this.#options,
       partition: number,
       bytesMax: this.#options.logBytesMax,
     });
-    const store = new LmdbStore(join(data, `partition-${number}`));
+    const store = await tables.open(number, records);
     const shared = { partition: number, broker: name, clock, log, records, store };
     const recovered = await recoverPartition({
       ...shared,
@@ -203,6 +203,7 @@ export class Broker {
     this.#serving.end();
     this.#options.log.warn({ err: reason }, 'gives the partitions up');
     for (const subscription of owned.subscriptions) subscription.unsubscribe();
+    this.#options.tables.hurry(lostStoresMs);
     this.#change = this.#change.then(() => letGo(owned));
     this.#takeOver();
   }
@@ -217,5 +218,8 @@ async function letGo(owned: Ownership): Promise<void> {
 
 /** A lease that its owner has not renewed for this long is free. */
 const leaseMs = 2_500;
+/** How long a store that does not answer may hold up the end of an ownership: the log has everything. */
+const drainedStoresMs = 4_000;
+const lostStoresMs = 1_000;
 /** Between two tries to take a partition that somebody else has just taken. */
 const retryMs = 500;

@@ -8,6 +8,7 @@ import { Broker } from './broker.ts';
 import { brokerObserver } from './observation.ts';
 import { brokerGroup } from './queue-serving.ts';
 import { queueSettings } from './settings.ts';
+import { openTableStores } from './table-stores.ts';
 
 const service = 'trivet-queue';
 
@@ -15,7 +16,8 @@ runService({
   service,
   version,
   settings: queueSettings,
-  build: ({ config, nats, telemetry, log, ending }) => {
+  build: async ({ config, nats, telemetry, log, ending }) => {
+    const tables = await openTableStores({ ...config, clock: systemClock, log });
     const subjects = subjectsFor(config.prefix);
     const figures = new EndpointFigures();
     const endpoint = { name: 'queue', subject: subjects.queueAll, queueGroup: brokerGroup, figures };
@@ -23,6 +25,7 @@ runService({
     const broker = new Broker({
       ...config,
       nats,
+      tables,
       subjects,
       streams: streamsFor(config.prefix),
       clock: systemClock,
@@ -39,7 +42,10 @@ runService({
         announceService(nats, description, config.name);
         return Promise.resolve({});
       },
-      drain: () => broker.drain(),
+      drain: async () => {
+        await broker.drain();
+        tables.close();
+      },
     };
   },
 });

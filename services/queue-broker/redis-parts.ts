@@ -137,8 +137,8 @@ export function rowsOfScan(table: RowTable, found: readonly (readonly [Buffer, B
   const rows = emptyRows();
   for (const [field, value] of found) {
     if (table === 'keys') rows.keys.set(field.toString(), unpackRecord(value) as DedupEntry);
-    else if (table === 'records') rows.records.set(field.toString(), Uint8Array.from(value));
-    else rows[table].set(Number(field.toString()), Uint8Array.from(value));
+    else if (table === 'records') rows.records.set(field.toString(), Buffer.from(value));
+    else rows[table].set(Number(field.toString()), Buffer.from(value));
   }
   return rows;
 }

@@ -1,4 +1,16 @@
-import { commonSettings, integer, processSettings } from '#shared/runtime/config.ts';
+import { type Setting, commonSettings, integer, processSettings, word } from '#shared/runtime/config.ts';
+
+const redisUrl: Setting<string> = {
+  env: 'TRIVET_REDIS_URL',
+  default: 'redis://127.0.0.1:6379',
+  about: 'the Redis of the tables: redis://[[user]:password@]host[:port][/database], rediss:// for TLS',
+  // It may hold a password.
+  secret: true,
+  parse: (given) =>
+    /^rediss?:\/\/./.test(given) && URL.canParse(given)
+      ? { value: given }
+      : { expected: 'a URL that begins with redis:// or rediss://' },
+};
 
 /** The settings of a broker. */
 export const queueSettings = {
@@ -11,6 +23,13 @@ export const queueSettings = {
     max: 256,
     about: 'partitions of the queues, fixed when the cluster is made',
   }),
+  queueStore: word({
+    env: 'TRIVET_QUEUE_STORE',
+    default: 'lmdb',
+    words: ['lmdb', 'redis'],
+    about: 'where the tables are: files of this process, or a Redis of all brokers',
+  }),
+  redisUrl,
   logBytesMax: integer({
     env: 'TRIVET_LOG_BYTES_MAX',
     default: 2 * 1_024 ** 3,
