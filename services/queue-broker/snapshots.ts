@@ -21,8 +21,10 @@ import {
 } from './snapshot-format.ts';
 import { SnapshotFault, type SnapshotStore } from './snapshot-store.ts';
 
-/** Bytes of one part: what writer and reader hold in memory, and what one look at the event loop costs. */
+/** Bytes of one part: what one look at the event loop costs. */
 const partBytes = 1_048_576;
+/** Parts on their way at a time, and in memory: each question to NATS waits for its turn in a busy broker. */
+const partsAtOnce = 4;
 
 /** How long rows are read before others come to their turn. */
 const stretchMs = 4;
@@ -70,10 +72,19 @@ async function writeParts(
   const parts: Part[] = [];
   let sinceMs = clock.monotonicMs();
   const counts = noRows();
+  let underWay: Promise<void>[] = [];
   const put = async () => {
     const { bytes, part } = writer.take();
-    await snapshots.put(partName(name, parts.length), bytes);
+    const putting = snapshots.put(partName(name, parts.length), bytes);
+    // Its failure is met with the others', below; should the rows fail before that, nobody asks any more.
+    putting.catch(() => undefined);
+    underWay.push(putting);
     parts.push(part);
+    if (underWay.length >= partsAtOnce) await finish();
+  };
+  const finish = async () => {
+    await Promise.all(underWay);
+    underWay = [];
   };
   for await (const rows of view.rows()) {
     for (const row of rows) {
@@ -87,6 +98,7 @@ async function writeParts(
     sinceMs = clock.monotonicMs();
   }
   await put();
+  await finish();
   return { parts, counts };
 }
 
@@ -101,13 +113,17 @@ async function readSnapshot(
 ): Promise<void> {
   const name = snapshotName(manifest.logIdentity, manifest.applied);
   const counts = noRows();
-  for (const [index, part] of manifest.parts.entries()) {
-    const bytes = await snapshots.get(partName(name, index));
-    if (bytes === undefined)
-      throw new SnapshotFault(`part ${index + 1} of ${manifest.parts.length} is missing`);
-    const rows = readPart(bytes, part);
-    for (const row of rows) counts[row.kind] += 1;
-    await take(rows);
+  for (let at = 0; at < manifest.parts.length; at += partsAtOnce) {
+    const some = manifest.parts.slice(at, at + partsAtOnce);
+    const read = await Promise.all(some.map((_, index) => snapshots.get(partName(name, at + index))));
+    for (const [index, part] of some.entries()) {
+      const bytes = read[index];
+      if (bytes === undefined)
+        throw new SnapshotFault(`part ${at + index + 1} of ${manifest.parts.length} is missing`);
+      const rows = readPart(bytes, part);
+      for (const row of rows) counts[row.kind] += 1;
+      await take(rows);
+    }
   }
   for (const kind of ['item', 'payload', 'key', 'record'] as const) {
     if (counts[kind] !== manifest.counts[kind])
