@@ -6,6 +6,7 @@ import { cacheCommands } from './commands/cache-commands.ts';
 import { flowCommands } from './commands/flow-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
 import { telemetryCommands } from './commands/telemetry-commands.ts';
+import { timeCommands } from './commands/time-commands.ts';
 
 // The `trivet` command: one-liners over the same protocol that every client speaks.
 
@@ -19,6 +20,7 @@ const program = new Command('trivet')
 
 queueCommands(program);
 flowCommands(program);
+timeCommands(program);
 cacheCommands(program);
 telemetryCommands(program);
 

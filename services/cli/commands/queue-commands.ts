@@ -24,6 +24,7 @@ function addCommands(program: Command): void {
     .option('--expires <duration>', 'never hand it out when it has waited longer')
     .option('--group <name>')
     .option('--key <text>', 'idempotency key')
+    .option('--on-duplicate <word>', 'what the key means when it is known: keep, replace or debounce')
     .action(async (queue: string, payload: string, options: Record<string, string>, command: Command) => {
       const { maxAttempts, ...rest } = options;
       const item = given({

@@ -74,6 +74,32 @@ test('a queue is configured and described', async () => {
   expect(await trivet('describe', 'set')).toMatchObject({ queue: 'set', paused: false, settings });
 });
 
+test('a schedule is set and removed, and a waiting item is changed', async () => {
+  const cron = [
+    'schedule',
+    'reports',
+    'daily',
+    '30 9 * * *',
+    '{"for":"all"}',
+    '--time-zone',
+    'Europe/Berlin',
+  ];
+  expect(await trivet(...cron, '--missed', 'skip')).toMatchObject({
+    schedules: {
+      daily: { cron: '30 9 * * *', timeZone: 'Europe/Berlin', missed: 'skip', payload: { for: 'all' } },
+    },
+  });
+  expect(await trivet('unschedule', 'reports', 'daily')).toMatchObject({ schedules: {} });
+  const keyed = ['enqueue', 'reports', '1', '--key', 'k', '--delay', '1h'];
+  const { id } = (await trivet(...keyed)) as { id: string };
+  expect(await trivet(...keyed, '--on-duplicate', 'debounce')).toMatchObject({ id, replaced: true });
+  expect(await trivet('update', 'reports', id, '--payload', '2', '--delay', '0s')).toEqual({
+    id,
+    state: 'pending',
+  });
+  expect(await trivet('get', 'reports', id)).toMatchObject({ payload: 2 });
+});
+
 test('a failed item is listed and replayed; a paused queue hands out nothing', async () => {
   await trivet('enqueue', 'flaky', '1');
   const leased = await trivet('dequeue', 'flaky');
