@@ -13,6 +13,7 @@ test.each([
   ['services/queue-broker/a.ts', "import { x } from '../cache-node/a.ts';"],
   ['services/queue-broker/a.ts', "import { x } from '#services/cache-node/a.ts';"],
   ['services/queue-broker/a.ts', "import { x } from '#tests/support/a.ts';"],
+  ['services/gateway/a.ts', "import { testTrivet } from 'trivet/testing';"],
   ['services/queue-broker/a.ts', "import { connect } from '@nats-io/transport-node';"],
   ['services/queue-broker/a.ts', "import { open } from 'lmdb';"],
   ['shared/protocol/a.ts', "import { x } from '#shared/runtime/clock.ts';"],

@@ -144,6 +144,15 @@ test('a key stands for its item until the window is over, and a flow runs from i
   expect(order).toEqual(['parts', 'parts', 'whole']);
 });
 
+test('a schedule fires at each of its slots, however much time passes at once', async () => {
+  await trivet.queue('hourly').schedule('digest', { cron: '0 * * * *', timeZone: 'Europe/Berlin' });
+  await trivet.clock.advance('1d');
+  const items = await trivet.items('hourly');
+  expect(items.map((item) => item.headers?.['trivet-slot'])).toEqual(
+    Array.from({ length: 24 }, (_, n) => new Date(Date.UTC(2026, 0, 1, n + 1)).toISOString()),
+  );
+});
+
 test('idle says who keeps it waiting: what nobody takes, and what does not end', async () => {
   await trivet.queue('lonely').add(1);
   await expect(trivet.idle()).rejects.toThrow('1 item of lonely is ready, and nobody takes them');
