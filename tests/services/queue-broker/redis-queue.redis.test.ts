@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { partitionKeys } from '#services/queue-broker/redis-scripts.ts';
 import { freePort } from '#tests/support/free-port.ts';
 import { type RunningRedisServer, startRedisServer } from '#tests/support/redis-server.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
 import { endure, expectNothingLost, moments, printedSeed } from './endurance.ts';
+import { logStates } from './long-run.ts';
 import { type Reply, type RunningQueue, leased, partitions, replyOf, startQueue } from './running-queue.ts';
 
 let redis: RunningRedisServer;
@@ -259,6 +261,22 @@ describe('with a Redis that forgets', () => {
     expect(Object.keys(await allRows())).toEqual(Object.keys(before));
   });
 
+  test('where the log is truncated, a table that was emptied is rebuilt from the snapshot', async () => {
+    await enqueueSome(names, 100);
+    await compact();
+    const begins = (await logStates(queue)).map(({ firstSequence }) => firstSequence);
+    expect(Math.max(...begins)).toBeGreaterThan(1);
+    await enqueueSome(['later'], 10);
+    expect(await broker.stop()).toBe(0);
+    const before = await allRows();
+    await redis.ask('FLUSHALL');
+    broker = await queue.startBroker('broker-a');
+    expect(broker.output()).toContain('the snapshot was loaded');
+    expect(await itemsInBroker()).toBe(610);
+    expect(await broker.stop()).toBe(0);
+    expect(await allRows()).toEqual(before);
+  });
+
   test('a table that is emptied while the broker runs is written again', { timeout: 120_000 }, async () => {
     const items = 4_000;
     const flush = async () => {
@@ -293,6 +311,15 @@ describe('with a Redis that forgets', () => {
     expectNothingLost(await endure({ queue, items, blows }), items);
   });
 });
+
+/** Snapshots every table and truncates the logs; services alone may ask for it. */
+async function compact(): Promise<void> {
+  const { url, user, password } = queue.server;
+  const service = await connect({ servers: url, user, pass: password, inboxPrefix: '_INBOX_TRIVET' });
+  const reply = await service.request('trivet.queue-admin.compact', '', { timeout: 20_000 });
+  expect(replyOf(reply).body).toEqual({ compacted: true });
+  await service.close();
+}
 
 /** Every row of every partition, as texts. */
 async function allRows(): Promise<Record<string, string>> {
