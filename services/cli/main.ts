@@ -4,6 +4,7 @@ import { TrivetError } from '#shared/protocol/errors.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
 import { flowCommands } from './commands/flow-commands.ts';
+import { itemCommands } from './commands/item-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
 import { telemetryCommands } from './commands/telemetry-commands.ts';
 import { timeCommands } from './commands/time-commands.ts';
@@ -19,6 +20,7 @@ const program = new Command('trivet')
   .exitOverride();
 
 queueCommands(program);
+itemCommands(program);
 flowCommands(program);
 timeCommands(program);
 cacheCommands(program);

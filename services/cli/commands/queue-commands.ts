@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Trivet } from '#shared/client/client.ts';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
 /** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
@@ -123,6 +124,10 @@ function lookCommands(program: Command): void {
     .argument('<queue>')
     .option('--state <word>', 'scheduled, blocked, pending, processing, retry, done, failed or cancelled')
     .option('--priority <word>')
+    .option('--group <name>')
+    .option('--key <text>', 'idempotency key')
+    .option('--worker <name>', 'of the newest attempt')
+    .option('--q <text>', 'text in the payload, or in the fields that the queue declares in search')
     .option('--limit <n>')
     .option('--cursor <text>', 'where the page before ended')
     .action(async (queue: string, { limit, ...rest }: Record<string, string>, command: Command) => {
@@ -140,11 +145,23 @@ function lookCommands(program: Command): void {
     .argument('[queue]')
     .action(async (queue: string | undefined, _: unknown, command: Command) => {
       await inSession(command, async (trivet) => {
-        const subject =
-          queue === undefined ? trivet.subjects.queueStats : trivet.subjects.queue(queue, 'stats');
-        print(await ask(trivet, subject, {}));
+        if (queue === undefined) print(await allStats(trivet));
+        else print(await ask(trivet, trivet.subjects.queue(queue, 'stats'), {}));
       });
     });
+}
+
+/** The figures of all queues, page by page: many do not fit into one reply. */
+async function allStats(trivet: Trivet): Promise<{ readonly queues: readonly unknown[] }> {
+  const queues: unknown[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await ask(trivet, trivet.subjects.queueStats, given({ cursor }));
+    const read = page as { readonly queues: readonly unknown[]; readonly cursor?: string };
+    queues.push(...read.queues);
+    ({ cursor } = read);
+  } while (cursor !== undefined);
+  return { queues };
 }
 
 function adminCommands(program: Command): void {

@@ -115,6 +115,23 @@ test('a failed item is listed and replayed; a paused queue hands out nothing', a
   expect(await trivet('cancel', 'flaky', item?.id ?? '')).toMatchObject({ state: 'cancelled' });
 });
 
+test('a result is waited for, logs and workers are shown, and what is not needed is purged', async () => {
+  const { id } = (await trivet('enqueue', 'shown', '{"to":"ada"}', '--key', 'k')) as { id: string };
+  await trivet('enqueue', 'shown', '2');
+  const leased = await trivet('dequeue', 'shown');
+  const [item] = leased['items'] as { id: string; token: number }[];
+  expect(await trivet('workers', 'shown')).toMatchObject({ workers: [{ worker: '', items: [{ id }] }] });
+  expect(await trivet('logs', 'shown', id, '--limit', '5')).toEqual({ lines: [], count: 0 });
+  await trivet('complete', 'shown', id, String(item?.token), '5');
+  expect(await trivet('result', 'shown', id, '--wait', '5s')).toMatchObject({ state: 'done', result: 5 });
+  expect(await trivet('list', 'shown', '--key', 'k')).toMatchObject({ items: [{ id }] });
+  expect(await trivet('list', 'shown', '--q', 'ADA')).toMatchObject({ items: [{ id }] });
+  expect((await trivet('stats'))['queues']).toContainEqual(expect.objectContaining({ queue: 'shown' }));
+  expect(await trivet('purge', 'shown', id)).toEqual({ count: 1, more: false });
+  expect(await trivet('purge', 'shown', '--state', 'pending')).toEqual({ count: 1, more: false });
+  expect(await trivet('purge', 'shown', '--all')).toEqual({ count: 0, more: false });
+});
+
 test('a flow is made, shown with its children, and cancelled with them', async () => {
   const flow = { payload: 1, children: [{ queue: 'parts', payload: 2 }] };
   const { id } = (await trivet('enqueue-flow', 'sums', JSON.stringify(flow))) as { id: string };
