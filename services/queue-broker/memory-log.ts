@@ -81,8 +81,8 @@ export class MemoryLog implements PartitionLog {
 
   #keep(kind: 'fence' | 'batch', data: Uint8Array): number {
     this.#lastSequence += 1;
-    // A copy: what its writer does with the bytes afterwards must not reach the log.
-    this.#records.set(this.#lastSequence, { kind, sequence: this.#lastSequence, data: data.slice() });
+    // A copy (a Buffer's slice is none): what its writer does with the bytes afterwards must not reach the log.
+    this.#records.set(this.#lastSequence, { kind, sequence: this.#lastSequence, data: new Uint8Array(data) });
     return this.#lastSequence;
   }
 }

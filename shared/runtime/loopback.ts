@@ -224,7 +224,7 @@ function matches(pattern: string, subject: string): boolean {
 }
 
 const bytesOf = (payload: Uint8Array | string): Uint8Array =>
-  typeof payload === 'string' ? Buffer.from(payload) : payload.slice();
+  typeof payload === 'string' ? Buffer.from(payload) : new Uint8Array(payload);
 
 function named(name: string, message: string): Error {
   const error = new Error(message);
