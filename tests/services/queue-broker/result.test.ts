@@ -69,3 +69,14 @@ test('who joins in the turn whose record is refused is answered once', async () 
   expect(heard).toHaveLength(1);
   expect(made.losses).toHaveLength(1);
 });
+
+test('who waits for an item that is purged hears that it is not there any more', async () => {
+  const made = await MadePartition.make();
+  const [one, other] = await made.enqueue([{ payload: 1 }, { payload: 2 }]);
+  const heard = [one, other].map((id) => made.ask('result', { id, wait: '60s' }));
+  await made.clock.advance(100);
+  await made.answer('purge', { id: one });
+  expect(heard).toEqual([[{ code: 'not_found' }], []]);
+  await made.answer('purge', { all: true });
+  expect(heard).toEqual([[{ code: 'not_found' }], [{ code: 'not_found' }]]);
+});
