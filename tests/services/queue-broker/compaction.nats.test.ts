@@ -147,7 +147,7 @@ test('only the services may have the logs compacted', { timeout }, async () => {
 });
 
 test(
-  'a log that comes back as an older copy is noticed at once: the broker serves nothing from it',
+  'a log that is another one after a lost connection is noticed at once: nothing is served from it',
   { timeout },
   async () => {
     done(await queue.ask('mail', 'enqueue', 1));
