@@ -15,13 +15,13 @@ import type { ItemStore } from './item-store.ts';
 import { LogGauge } from './log-gauge.ts';
 import { type Group, refuseAll } from './partition-group.ts';
 import { PartitionInbox } from './partition-inbox.ts';
-import type { PartitionLog, Position } from './partition-log.ts';
+import type { PartitionLog } from './partition-log.ts';
 import type { Recovered } from './partition-recovery.ts';
 import { logFull, notOwner, outcomeUnknown } from './partition-refusals.ts';
 import { Rests } from './rests.ts';
 import { ResultLine } from './result-line.ts';
 import { TableStoring, type TakenChanges } from './table-storing.ts';
-import { WaitingLine } from './waiting-line.ts';
+import { WaitingLine, serveWaiters } from './waiting-line.ts';
 import type { AfterCommit, Waiter, Work } from './work.ts';
 
 export interface PartitionOptions extends Recovered {
@@ -242,21 +242,16 @@ export class Partition {
   /** Decides what waits in the inbox and what time has changed, as far as it belongs to this group. */
   #fill(): void {
     if (this.#storing.isBehind) return;
-    const { clock } = this.#options;
+    const { clock, table } = this.#options;
     if (this.#open === undefined) {
-      if (!this.#rests.isEmpty) return;
-      if (this.#inbox.isEmpty && !this.#timeIsUp && !this.#isTimeUp()) return;
+      const isTimeUp = this.#timeIsUp || (table.nextWakeAt ?? Number.POSITIVE_INFINITY) <= clock.nowMs();
+      if (!this.#rests.isEmpty || (this.#inbox.isEmpty && !isTimeUp)) return;
       this.#open = this.#openGroup();
     } else if (this.#inbox.isEmpty || clock.monotonicMs() - this.#open.openedMs > groupAgeMsMax) return;
     const group = this.#open;
     const work = this.#inbox.take(group.work.length, group.bytes);
     for (const { bytes } of work) group.bytes += bytes;
     this.#decide(group, work);
-  }
-
-  #isTimeUp(): boolean {
-    const { clock, table } = this.#options;
-    return table.nextWakeAt !== undefined && table.nextWakeAt <= clock.nowMs();
   }
 
   #openGroup(): Group {
@@ -286,28 +281,11 @@ export class Partition {
       else answers.push(() => one.refuse(logFull));
     }
     const events = table.takeEvents();
-    this.#serveWaiters(turn, events, answers);
+    if (this.gauge.hasRoom('claims')) serveWaiters(this.#line, turn, events, answers);
+    else table.capacity.take(turn.at);
     group.events.push(...events, ...table.takeEvents());
     for (const answer of this.results.serve()) answers.push(answer);
     group.served.push(...this.#line.takeServed(), ...this.results.takeServed());
-  }
-
-  /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
-  #serveWaiters(turn: Turn, events: readonly StateEvent[], answers: AfterCommit[]): void {
-    const { table } = this.#options;
-    const roomy = table.capacity.take(turn.at);
-    if (!this.gauge.hasRoom('claims')) return;
-    const served = new Set<string>();
-    const serve = (queue: string): void => {
-      if (served.has(queue) || !this.#line.has(queue)) return;
-      served.add(queue);
-      for (const answer of this.#line.serve(queue, turn)) answers.push(answer);
-    };
-    for (const queue of roomy) serve(queue);
-    for (const { queue, state } of events) {
-      // At a limit a lease that ended is as good as a new item.
-      if (state === 'pending' || table.queue(queue)?.isLimited === true) serve(queue);
-    }
   }
 
   /** Closes the group and sends its record; without facts there is nothing to send, and it is answered at once. */
@@ -318,7 +296,7 @@ export class Partition {
       for (const answer of answers) answer();
       return;
     }
-    const { table } = this.#options;
+    const { table, clock, records, appended } = this.#options;
     const { facts, at, sequence } = turn;
     const { epoch } = table;
     const batch = encodeBatch({ version: 2, epoch, at, facts });
@@ -326,19 +304,22 @@ export class Partition {
     table.advance(sequence, at);
     const { ingested } = table.applied;
     const taken = this.#storing.takeWhenDue(this.gauge.mark);
-    const appended = this.#append(batch, { epoch, lastSequence: sequence - 1 }, facts.length).catch(
-      (error: unknown) => {
+    const record = async (): Promise<void> => {
+      const startedMs = clock.monotonicMs();
+      const stored = await records.append(batch, { epoch, lastSequence: sequence - 1 });
+      if (stored !== sequence) throw new Error(`record ${sequence} was stored as ${stored}`);
+      appended?.(clock.monotonicMs() - startedMs, facts.length);
+    };
+    const answered = async (): Promise<void> => {
+      await record().catch((error: unknown) => {
         refuseAll(group, outcomeUnknown);
         throw error;
-      },
-    );
-    this.#await(
-      appended.then(() => {
-        this.#durableIngest = ingested;
-        if (taken !== undefined) this.#commit(taken);
-        this.#answer(group);
-      }),
-    );
+      });
+      this.#durableIngest = ingested;
+      if (taken !== undefined) this.#commit(taken);
+      this.#answer(group);
+    };
+    this.#await(answered());
   }
 
   /** Nothing is sent while `step` is under way; its failure ends the ownership. */
@@ -363,15 +344,6 @@ export class Partition {
     if (outgoing !== undefined) this.#options.outgoing?.(this.#options.partition, outgoing);
   }
 
-  async #append(batch: Uint8Array, position: Position, facts: number): Promise<void> {
-    const { clock, records, appended } = this.#options;
-    const startedMs = clock.monotonicMs();
-    const sequence = await records.append(batch, position);
-    if (sequence !== position.lastSequence + 1)
-      throw new Error(`record ${position.lastSequence + 1} was stored as ${sequence}`);
-    appended?.(clock.monotonicMs() - startedMs, facts);
-  }
-
   /**
    * A former owner that does not know it yet would answer questions and refusals from its old table. When the lease is
    * not fresh, an empty record is appended first: whoever has been fenced learns it there.
@@ -380,7 +352,7 @@ export class Partition {
     return answers.length > 0 && this.#options.holds?.() === false;
   }
 
-  /** @returns true when more than one record has room for is to be swept */
+  /** True when more is to be swept than one record has room for. */
   #sweepWhenDue(turn: Turn): boolean {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#sweptAtMs < sweepEveryMs) return decideMoreSweeps(turn);

@@ -1,4 +1,5 @@
 import type { Clock } from '#shared/runtime/clock.ts';
+import type { StateEvent } from './core/state-event.ts';
 import type { Turn } from './core/turn.ts';
 import type { AfterCommit, Waiter } from './work.ts';
 
@@ -85,5 +86,26 @@ export class WaitingLine {
     const line = this.#places.get(place.waiter.queue);
     if (line?.delete(place) === true) this.#length -= 1;
     if (line?.size === 0) this.#places.delete(place.waiter.queue);
+  }
+}
+
+/** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */
+export function serveWaiters(
+  line: WaitingLine,
+  turn: Turn,
+  events: readonly StateEvent[],
+  answers: AfterCommit[],
+): void {
+  const { table } = turn;
+  const served = new Set<string>();
+  const serve = (queue: string): void => {
+    if (served.has(queue) || !line.has(queue)) return;
+    served.add(queue);
+    for (const answer of line.serve(queue, turn)) answers.push(answer);
+  };
+  for (const queue of table.capacity.take(turn.at)) serve(queue);
+  for (const { queue, state } of events) {
+    // At a limit a lease that ended is as good as a new item.
+    if (state === 'pending' || table.queue(queue)?.isLimited === true) serve(queue);
   }
 }
