@@ -5,6 +5,9 @@ import type { Work } from './work.ts';
 const groupBytesMax = 4 * 1_048_576;
 const groupWorkMax = 4_096;
 
+/** Bytes of a group that nothing holds up: the disk begins with them while the rest is decided. */
+const idleGroupBytesMax = 32_768;
+
 /** What one request may add to the log: below NATS's `max_payload`, with room for what time and waiters add. */
 const recordBytesMax = 7.5 * 1_048_576;
 
@@ -39,14 +42,16 @@ export class PartitionInbox {
    * Takes out what still goes into a group: as much as fits, at least one when the group is empty.
    * @param count requests that the group has already
    * @param bytes of them, and of what time has brought
+   * @param isIdle nothing is on its way to the log: a little of it goes at once, the rest is decided meanwhile
    */
-  take(count: number, bytes: number): readonly Work[] {
+  take(count: number, bytes: number, isIdle: boolean): readonly Work[] {
+    const bytesMax = isIdle ? idleGroupBytesMax : groupBytesMax;
     let taken = 0;
     let sum = bytes;
     for (const work of this.#work) {
       const before = count + taken;
       const isEmpty = before === 0 && bytes === 0;
-      if (!isEmpty && (sum + work.bytes > groupBytesMax || before >= groupWorkMax)) break;
+      if (!isEmpty && (sum + work.bytes > bytesMax || before >= groupWorkMax)) break;
       taken += 1;
       sum += work.bytes;
       this.#bytes -= work.bytes;

@@ -249,7 +249,7 @@ export class Partition {
       this.#open = this.#openGroup();
     } else if (this.#inbox.isEmpty || clock.monotonicMs() - this.#open.openedMs > groupAgeMsMax) return;
     const group = this.#open;
-    const work = this.#inbox.take(group.work.length, group.bytes);
+    const work = this.#inbox.take(group.work.length, group.bytes, this.#sent === undefined);
     for (const { bytes } of work) group.bytes += bytes;
     this.#decide(group, work);
   }

@@ -1,11 +1,13 @@
 import { type Refusal, type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
-import { batchItemsMax } from '#shared/protocol/limits.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
 import { MicroBatch } from './micro-batch.ts';
 import { requestReply } from './request.ts';
+
+/** Items in one message: more would only wait for each other, while the broker could have begun with the first ones. */
+const itemsPerMessage = 100;
 
 /** Characters of items in one message: larger batches gain nothing and delay what stands behind them. */
 const batchLengthMax = 1_048_576;
@@ -32,7 +34,7 @@ export class QueueChannel {
     this.subjects = subjects;
     this.clock = clock;
     this.#batch = new MicroBatch<string, Added>({
-      itemsMax: batchItemsMax,
+      itemsMax: itemsPerMessage,
       bytesMax: batchLengthMax,
       send: (items) => this.#send(items),
     });

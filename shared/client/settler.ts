@@ -16,6 +16,9 @@ export interface SettlerOptions {
   readonly onFault: (refusal: Refusal) => void;
 }
 
+/** Items in one message: more would only wait for each other, while the broker could have begun with the first ones. */
+const settlementsPerMessage = 100;
+
 /**
  * Says how items went. What ends in one turn of the event loop goes out as one message for each operation, and the last
  * of them brings the next items along.
@@ -42,11 +45,12 @@ export class Settler {
 
   add(settlement: Settlement): void {
     this.#open.push(settlement);
-    if (this.#scheduled) return;
+    if (this.#open.length >= settlementsPerMessage) this.#flush();
+    if (this.#scheduled || this.#open.length === 0) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#flush();
+      if (this.#open.length > 0) this.#flush();
     });
   }
 
