@@ -2,9 +2,9 @@ import { childFailures } from '#shared/protocol/queue-more-schemas.ts';
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
 import type { Attempt, Family, Item, Lease, Logged, Parent, Settled, StateChange } from './core/item.ts';
-import type { Backoff } from './core/retry-policy.ts';
 import { decodeItem1 } from './item-codec-1.ts';
 import { RowReader, RowWriter } from './row-bytes.ts';
+import { readBackoff, readList, readTexts, writeBackoff, writeTexts } from './row-parts.ts';
 
 // The row of an item. This file is the only one that knows where its fields stand. The first byte is the version:
 // rows of version 1 are MessagePack arrays, which begin with another byte.
@@ -72,7 +72,7 @@ export function encodeItem(item: Item): Buffer {
   writer.distance(item.readyAt, item.enqueuedAt);
   writer.uint(item.attempt);
   writer.uint(item.attemptsMax);
-  writeBackoff(item.backoff);
+  writeBackoff(writer, item.backoff);
   writer.uint(item.token);
   writer.uint(item.payloadBytes);
   writer.uint(item.attempts.length);
@@ -119,9 +119,9 @@ function writeOptional(item: Item): void {
   if (item.progress !== undefined) writer.bytes(item.progress);
   if (item.result !== undefined) writer.bytes(item.result);
   if (item.contentType !== undefined) writer.text(item.contentType);
-  if (item.headers !== undefined) writeTexts(item.headers);
+  if (item.headers !== undefined) writeTexts(writer, item.headers);
   if (item.inline !== undefined) writer.bytes(item.inline);
-  if (item.fields !== undefined) writeTexts(item.fields);
+  if (item.fields !== undefined) writeTexts(writer, item.fields);
   if (item.parent !== undefined) writeParent(item.parent);
   if (item.family !== undefined) writeFamily(item.family);
   if (item.logged !== undefined) writeLogged(item.logged);
@@ -227,22 +227,6 @@ function writeLogged({ count, bytes }: Logged): void {
   writer.uint(bytes);
 }
 
-function writeBackoff(backoff: Backoff): void {
-  if (backoff.kind === 'fixed') {
-    writer.uint(0);
-    writer.uint(backoff.delayMs);
-    return;
-  }
-  writer.uint(1);
-  writer.uint(backoff.firstMs);
-  writer.uint(backoff.capMs);
-}
-
-function readBackoff(row: RowReader): Backoff {
-  if (row.uint() === 0) return { kind: 'fixed', delayMs: row.uint() };
-  return { kind: 'exponential', firstMs: row.uint(), capMs: row.uint() };
-}
-
 function writeAttempt({ attempt, startedAt, endedAt, error, worker }: Attempt, from: number): void {
   writer.uint(
     (endedAt === undefined ? 0 : 1) | (error === undefined ? 0 : 2) | (worker === undefined ? 0 : 4),
@@ -344,25 +328,6 @@ function readSettled(row: RowReader): Settled {
     attempt: row.uint(),
     ...(row.uint() === 0 ? {} : { nextAttemptAt: row.uint() }),
   };
-}
-
-function writeTexts(texts: Readonly<Record<string, string>>): void {
-  const entries = Object.entries(texts);
-  writer.uint(entries.length);
-  for (const [name, text] of entries) {
-    writer.text(name);
-    writer.text(text);
-  }
-}
-
-const readTexts = (row: RowReader): Readonly<Record<string, string>> =>
-  Object.fromEntries(readList(row, () => [row.text(), row.text()] as const));
-
-function readList<T>(row: RowReader, read: () => T): T[] {
-  const length = row.uint();
-  const list: T[] = [];
-  for (let index = 0; index < length; index += 1) list.push(read());
-  return list;
 }
 
 const numberOf = (state: QueueStatus): number => stateNumbers.get(state) ?? 0;

@@ -1,6 +1,6 @@
 import type { Enqueued } from './core/facts.ts';
-import type { Backoff } from './core/retry-policy.ts';
 import { RowReader, RowWriter } from './row-bytes.ts';
+import { readBackoff, readTexts, writeBackoff, writeTexts } from './row-parts.ts';
 
 // An `enqueued` fact of an item without anything special about it, as the log holds it: bytes instead of a map. A log
 // is mostly these, and the names of their fields would be half of it and of the work of writing it.
@@ -45,7 +45,7 @@ export function encodePlainItem(fact: Enqueued): Uint8Array | undefined {
   writer.text(fact.queue);
   writer.uint(fact.band);
   writer.uint(fact.attemptsMax);
-  writeBackoff(fact.backoff);
+  writeBackoff(writer, fact.backoff);
   writer.bytes(fact.payload);
   if (fact.runAt !== undefined) writer.uint(fact.runAt);
   if (fact.timeoutMs !== undefined) writer.uint(fact.timeoutMs);
@@ -54,7 +54,7 @@ export function encodePlainItem(fact: Enqueued): Uint8Array | undefined {
   if (fact.key !== undefined) writer.text(fact.key);
   if (fact.dedupUntil !== undefined) writer.uint(fact.dedupUntil);
   if (fact.contentType !== undefined) writer.text(fact.contentType);
-  if (fact.headers !== undefined) writeTexts(fact.headers);
+  if (fact.headers !== undefined) writeTexts(writer, fact.headers);
   return writer.end();
 }
 
@@ -97,34 +97,4 @@ export function decodePlainItem(bytes: Uint8Array): Enqueued {
     ...(flags & has.contentType ? { contentType: row.text() } : {}),
     ...(flags & has.headers ? { headers: readTexts(row) } : {}),
   };
-}
-
-function writeBackoff(backoff: Backoff): void {
-  const isFixed = backoff.kind === 'fixed';
-  writer.uint(isFixed ? 0 : 1);
-  writer.uint(isFixed ? backoff.delayMs : backoff.firstMs);
-  if (!isFixed) writer.uint(backoff.capMs);
-}
-
-function readBackoff(row: RowReader): Backoff {
-  if (row.uint() === 0) return { kind: 'fixed', delayMs: row.uint() };
-  return { kind: 'exponential', firstMs: row.uint(), capMs: row.uint() };
-}
-
-function writeTexts(texts: Readonly<Record<string, string>>): void {
-  const entries = Object.entries(texts);
-  writer.uint(entries.length);
-  for (const [name, text] of entries) {
-    writer.text(name);
-    writer.text(text);
-  }
-}
-
-function readTexts(row: RowReader): Readonly<Record<string, string>> {
-  const texts: Record<string, string> = {};
-  for (let left = row.uint(); left > 0; left -= 1) {
-    const name = row.text();
-    texts[name] = row.text();
-  }
-  return texts;
 }

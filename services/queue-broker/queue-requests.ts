@@ -15,6 +15,7 @@ import {
   ReleaseItem,
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
+import { optionHeaders } from '#shared/protocol/queue-item-options.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';
@@ -39,20 +40,6 @@ const checkOptions = validator(EnqueueOptions);
 const checkDequeue = validator(Dequeue);
 const checkPlainEnvelope = validator(EnqueueMany);
 const checkFinishEnvelope = validator(BatchEnvelope);
-
-/** Which header carries which option (docs/protocol.md, Durable publish). */
-const optionHeaders = {
-  priority: 'Trivet-Priority',
-  delay: 'Trivet-Delay',
-  runAt: 'Trivet-Run-At',
-  maxAttempts: 'Trivet-Max-Attempts',
-  backoff: 'Trivet-Backoff',
-  timeout: 'Trivet-Timeout',
-  expires: 'Trivet-Expires',
-  group: 'Trivet-Group',
-  key: 'Nats-Msg-Id',
-  onDuplicate: 'Trivet-On-Duplicate',
-} as const;
 
 const carriedApart = /^(nats-|content-type$|accept$)/i;
 

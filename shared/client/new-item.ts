@@ -1,12 +1,10 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { optionHeaders } from '#shared/protocol/queue-item-options.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 
-export type AddOptions = EnqueueOptions & {
-  /** What it means that `key` stands for an item already, within the queue's window. Default `keep`. */
-  readonly onDuplicate?: 'keep' | 'replace' | 'debounce';
-};
+export type AddOptions = EnqueueOptions;
 
 /** An item on its way out, as middleware sees it: both parts may be replaced before `next`. */
 export interface NewItem {
@@ -36,19 +34,6 @@ export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<s
   }
   return headers;
 }
-
-const optionHeaders = {
-  priority: 'Trivet-Priority',
-  delay: 'Trivet-Delay',
-  runAt: 'Trivet-Run-At',
-  maxAttempts: 'Trivet-Max-Attempts',
-  backoff: 'Trivet-Backoff',
-  timeout: 'Trivet-Timeout',
-  expires: 'Trivet-Expires',
-  group: 'Trivet-Group',
-  key: 'Nats-Msg-Id',
-  onDuplicate: 'Trivet-On-Duplicate',
-} as const satisfies Partial<Record<keyof AddOptions, string>>;
 
 function payloadText(payload: unknown): string {
   try {

@@ -37,3 +37,17 @@ export const itemOptions = {
   onDuplicate: Type.Optional(Word(onDuplicates)),
   headers: Type.Optional(UserHeaders),
 };
+
+/** Which header carries which option where the body is the payload (docs/protocol.md, Durable publish). */
+export const optionHeaders = {
+  priority: 'Trivet-Priority',
+  delay: 'Trivet-Delay',
+  runAt: 'Trivet-Run-At',
+  maxAttempts: 'Trivet-Max-Attempts',
+  backoff: 'Trivet-Backoff',
+  timeout: 'Trivet-Timeout',
+  expires: 'Trivet-Expires',
+  group: 'Trivet-Group',
+  key: 'Nats-Msg-Id',
+  onDuplicate: 'Trivet-On-Duplicate',
+} as const satisfies Partial<Record<keyof typeof itemOptions, string>>;

@@ -8,8 +8,10 @@ import { createClient } from 'redis';
 import { freePort } from './free-port.ts';
 
 export interface RedisServerOptions {
-  /** Whether it has everything after a restart (`appendfsync always`), or nothing. Default: everything. */
+  /** Whether it has what was written after a restart, or nothing. Default: it has. */
   readonly persistent?: boolean;
+  /** When what is written reaches the disk. Default: before the answer. */
+  readonly appendFsync?: 'always' | 'everysec';
   /** Further options of the command line. */
   readonly args?: readonly string[];
 }
@@ -38,7 +40,8 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
   const dir = await mkdtemp(join(tmpdir(), 'trivet-redis-'));
   const port = await freePort();
   const url = `redis://127.0.0.1:${port}`;
-  const persistence = options.persistent === false ? ['no'] : ['yes', '--appendfsync', 'always'];
+  const persistence =
+    options.persistent === false ? ['no'] : ['yes', '--appendfsync', options.appendFsync ?? 'always'];
   const address = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''];
   const args = [...address, '--appendonly', ...persistence, ...(options.args ?? [])];
   let child = await start(args, url);

@@ -15,7 +15,7 @@ import { QueueIndex } from './queue-index.ts';
 import type { QueueSettings, StoredSettings } from './queue-settings.ts';
 import { type SearchedPayload, searchFields } from './search-fields.ts';
 import { type StateEvent, stateEvent } from './state-event.ts';
-import { type Transition, type TransitionTable, lookUp } from './transition-table.ts';
+import { type TransitionTable, lookUp } from './transition-table.ts';
 import { WakeIndex } from './wake-index.ts';
 
 /** What a fact brings to a step of the machine. */
@@ -210,7 +210,7 @@ export class ItemTable {
   #step(before: Item, event: ItemEvent, change: StepChange): Item {
     const { at } = change;
     const { order } = before;
-    const transition = transitionOf(this.#transitions[before.state]?.[event], change);
+    const transition = lookUp(this.#transitions, before.state, event, (guard) => holds(guard, change));
     if (transition === undefined)
       throw new Error(`item ${order} is ${before.state} and cannot take ${event}`);
     const readyOrder = this.#takeReadyOrder();
@@ -372,17 +372,8 @@ export class ItemTable {
   }
 }
 
-/** The first transition whose guard holds: `lookUp` without a closure, for the path that every item takes. */
-function transitionOf(
-  candidates: readonly Transition[] | undefined,
-  change: StepChange,
-): Transition | undefined {
-  for (const one of candidates ?? []) if (holds(one.guard, change)) return one;
-  return undefined;
-}
-
-function holds(guard: GuardName | undefined, { mayRetry, runAt, at }: StepChange): boolean {
-  if (guard === undefined) return true;
+/** The guards of items that are there already; the others are asked when one comes in. */
+function holds(guard: GuardName, { mayRetry, runAt, at }: StepChange): boolean {
   if (guard === 'mayRetry') return mayRetry === true;
   return guard === 'waitsForTime' && runAt !== undefined && runAt > at;
 }

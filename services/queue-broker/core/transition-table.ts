@@ -54,7 +54,9 @@ export function lookUp(
   event: ItemEvent,
   holds: (guard: GuardName) => boolean,
 ): Transition | undefined {
-  return table[state]?.[event]?.find((one) => one.guard === undefined || holds(one.guard));
+  // A loop: every step of every item comes by here.
+  for (const one of table[state]?.[event] ?? []) if (one.guard === undefined || holds(one.guard)) return one;
+  return undefined;
 }
 
 /**

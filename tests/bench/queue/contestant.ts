@@ -2,7 +2,7 @@ import { Queue } from 'bullmq';
 import { auditLog } from '#tests/support/log-auditor.ts';
 import { startNatsServer } from '#tests/support/nats-server.ts';
 import { natsEnvironment, startService } from '#tests/support/service-process.ts';
-import { startRedis } from '#tests/bench/redis-server.ts';
+import { startRedisServer } from '#tests/support/redis-server.ts';
 import { type Processes, rssAnonMiB, withCpu } from '#tests/bench/process-figures.ts';
 import type { Figures } from '#tests/bench/measure.ts';
 import { ClientProcess } from './client-process.ts';
@@ -75,7 +75,8 @@ export async function startTrivet(clientCount: number): Promise<Contestant> {
 
 /** BullMQ on a Redis of its own. */
 export async function startBullmq(clientCount: number): Promise<Contestant> {
-  const redis = await startRedis();
+  // `everysec` is the durability that job queues on Redis are run with.
+  const redis = await startRedisServer({ appendFsync: 'everysec' });
   const clients = await startClients(clientCount, { system: 'bullmq', port: redis.port });
   const processes: Processes = { redis: [redis.pid], client: clients.map((client) => client.pid) };
   const connection = { host: '127.0.0.1', port: redis.port, maxRetriesPerRequest: null };
