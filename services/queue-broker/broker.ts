@@ -147,6 +147,7 @@ export class Broker {
         partition,
         snapshots: this.#snapshotsOf(number),
       })),
+      ingest: readers,
       group: brokerGroup,
       lost: (error) => this.#giveUp(error),
     });

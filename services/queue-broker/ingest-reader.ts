@@ -179,20 +179,24 @@ export class IngestReader {
   }
 
   #schedulePurge(): void {
-    this.#cancelPurge = this.#options.clock.after(purgeEveryMs, () => void this.#purge());
+    this.#cancelPurge = this.#options.clock.after(purgeEveryMs, () => void this.#purgeAgain());
   }
 
-  async #purge(): Promise<void> {
+  /** Removes from the stream what the log has. Rejects when NATS does not answer. */
+  async purge(): Promise<void> {
     const mark = this.#partition.durableIngestMark(this.#identity);
+    if (mark <= this.#purgedUpTo || this.#stopped) return;
+    const manager: JetStreamManager = await this.#options.nats.manager();
+    await manager.streams.purge(this.#options.streams.ingest, {
+      filter: this.#options.subjects.ingest(this.#number),
+      seq: mark + 1,
+    });
+    this.#purgedUpTo = mark;
+  }
+
+  async #purgeAgain(): Promise<void> {
     try {
-      if (mark > this.#purgedUpTo && !this.#stopped) {
-        const manager: JetStreamManager = await this.#options.nats.manager();
-        await manager.streams.purge(this.#options.streams.ingest, {
-          filter: this.#options.subjects.ingest(this.#number),
-          seq: mark + 1,
-        });
-        this.#purgedUpTo = mark;
-      }
+      await this.purge();
     } catch (error) {
       this.#options.log.warn(
         { err: error, partition: this.#number },

@@ -15,6 +15,8 @@ export interface LogKeepingOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly partitions: readonly CaredFor[];
+  /** Where plain publishes stand until the logs have them: what is compacted leaves that place, too. */
+  readonly ingest: readonly Ingest[];
   readonly clock: Clock;
   readonly log: Log;
   readonly snapshotIntervalMs: number;
@@ -22,6 +24,11 @@ export interface LogKeepingOptions {
   readonly group: string;
   /** A log is not the one that its table follows: nothing of the partition is to be trusted. */
   readonly lost: (error: unknown) => void;
+}
+
+export interface Ingest {
+  /** Removes what the log has. */
+  purge(): Promise<void>;
 }
 
 export interface LogKeeping {
@@ -40,7 +47,7 @@ export function keepLogs(options: LogKeepingOptions): LogKeeping {
   const compactor = new LogCompactor({ ...options, intervalMs: options.snapshotIntervalMs });
   let isStopped = false;
   const subscription = subscribe(nats, subjects.queueCompact, { queue: group }, (message) => {
-    void answerCompact(message, compactor, options.log);
+    void answerCompact(message, compactor, options);
   });
   const cancelWatch = onReconnect(nats, () => {
     for (const { partition } of options.partitions)
@@ -85,7 +92,11 @@ async function faultOf(partition: Partition): Promise<string | undefined> {
   return checked;
 }
 
-async function answerCompact(message: Msg, compactor: LogCompactor, log: Log): Promise<void> {
+async function answerCompact(
+  message: Msg,
+  compactor: LogCompactor,
+  { ingest, log }: LogKeepingOptions,
+): Promise<void> {
   const encodings = requestEncodings(message);
   if (!encodings.ok) return replyRefusal(message, encodings.error, json);
   const { request, reply } = encodings.value;
@@ -94,6 +105,7 @@ async function answerCompact(message: Msg, compactor: LogCompactor, log: Log): P
   if (!checked.ok) return replyRefusal(message, checked.error, reply);
   try {
     await compactor.compact();
+    await Promise.all(ingest.map((one) => one.purge()));
     replyValue(message, { compacted: true }, reply);
   } catch (error) {
     log.warn({ err: error }, 'compacting failed');
