@@ -1,12 +1,14 @@
 import type { Static, TSchema } from 'typebox';
 import type { Result, ErrorCode } from '#shared/protocol/errors.ts';
-import type { Operation, Resource } from './core/authorization.ts';
+import type { Operation, Principal, Resource } from './core/authorization.ts';
 
 /** One checked and allowed request: what a handler gets. */
 export interface Call<Path, Query, Body> {
   readonly path: Path;
   readonly query: Query;
   readonly body: Body;
+  /** Who asks; absent where the endpoint is public. */
+  readonly principal: Principal | undefined;
   /** The caller's trace context, to be handed on with every request over NATS. */
   readonly traceHeaders: Readonly<Record<string, string>>;
   /** True once nobody waits any more, because the caller went away or the gateway drains. */

@@ -46,6 +46,7 @@ async function handle(
     path: request.params,
     query: request.query,
     body: request.body,
+    principal: request.principal,
     traceHeaders: request.observation.traceHeaders,
     givenUp: () => isDraining() || isGone(),
   } as AnyCall;

@@ -139,7 +139,7 @@ const viewEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endp
     operationId: 'queueStats',
     summary: 'Figures of all queues',
     tag: 'queue',
-    access: { operation: 'queue.stats', resource: () => ({ kind: 'cluster' }) },
+    access: { operation: 'queue.stats-all', resource: () => ({ kind: 'cluster' }) },
     query: QueuePage,
     answers: {
       200: { about: 'Figures of queues; `cursor` leads to the next page.', schema: QueueStatsList },
