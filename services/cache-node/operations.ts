@@ -5,7 +5,7 @@ import {
   cacheRequests,
 } from '#shared/protocol/cache-schemas.ts';
 import type { Encoding } from '#shared/protocol/encoding.ts';
-import { type Result, accept } from '#shared/protocol/errors.ts';
+import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { cacheKeysPageDefault } from '#shared/protocol/limits.ts';
 import { type Encoded, encodePart } from '#shared/protocol/splice.ts';
 import { type Validator, validator } from '#shared/protocol/validation.ts';
@@ -56,6 +56,8 @@ const get = keyOperation((key, { namespace, replyEncoding, nowMs }) =>
 );
 
 const set = operation(validator(SetRequest), (request, { namespace, nowMs }) => {
+  const unknown = unservedField(request, ['key', 'value', 'ttl', 'sliding', 'ifAbsent', 'ifVersion']);
+  if (unknown !== undefined) return unknown;
   const command = readSet(request);
   return command.ok ? namespace.set(command.value, nowMs) : command;
 });
@@ -63,6 +65,18 @@ const set = operation(validator(SetRequest), (request, { namespace, nowMs }) => 
 const remove = keyOperation((key, { namespace, replyEncoding, nowMs }) =>
   accept(encodePart({ deleted: namespace.delete(key, nowMs) }, replyEncoding)),
 );
+
+/** What the wire has and this node does not do yet: refused by name, never taken and forgotten. */
+const unserved = (check: Validator<unknown>, name: string): Operation =>
+  operation(check, () => refuse('unavailable', `${name} is not served by this node yet`));
+
+/** The fields of a request that this node does not act upon yet. */
+function unservedField(request: object, served: readonly string[]) {
+  const field = Object.keys(request).find((name) => !served.includes(name));
+  return field === undefined
+    ? undefined
+    : refuse('unavailable', `${field} is not served by this node yet`, { field });
+}
 
 /** A batch is its single operation, item by item: a bad item refuses only itself. */
 const batch = <Request>(
@@ -115,6 +129,11 @@ export const operations: Readonly<Record<CacheRequestName, Operation>> = {
     accept({ cleared: namespace.clear() }),
   ),
 
+  'invalidate-tags': unserved(validator(cacheRequests['invalidate-tags']), 'invalidate-tags'),
+  load: unserved(validator(cacheRequests.load), 'load'),
+  'load-failed': unserved(validator(cacheRequests['load-failed']), 'load-failed'),
+  missed: unserved(validator(cacheRequests.missed), 'missed'),
+
   keys: operation(validator(cacheRequests.keys), (request, { namespace, nowMs }) => {
     const { prefix = '', limit = cacheKeysPageDefault, cursor } = request;
     return namespace.keys({ prefix, limit, cursor }, nowMs);
@@ -125,11 +144,14 @@ export const operations: Readonly<Record<CacheRequestName, Operation>> = {
   configure: operation(
     validator(cacheRequests.configure),
     (request, { namespace, nowMs }): Result<CacheStats> => {
+      const unknown = unservedField(request, ['defaultTtl', 'entriesMax', 'bytesMax']);
+      if (unknown !== undefined) return unknown;
       const { defaultTtl, ...quotas } = request;
       const ttlMs = readTtl(defaultTtl, 'defaultTtl');
       if (!ttlMs.ok) return ttlMs;
-      const settings: Partial<NamespaceSettings> =
-        ttlMs.value === undefined ? quotas : { ...quotas, defaultTtlMs: ttlMs.value };
+      const settings = (
+        ttlMs.value === undefined ? quotas : { ...quotas, defaultTtlMs: ttlMs.value }
+      ) as Partial<NamespaceSettings>;
       namespace.configure(settings, nowMs);
       return accept(namespace.stats());
     },

@@ -105,6 +105,50 @@ export const cacheKeysScanMax = 100_000;
 /** Expired entries that are removed in one step, so that expiry does not stall the node. */
 export const cacheExpiredPerStepMax = 1_000;
 
+/** Levels, words and counts of a namespace's settings: early refresh, shortened ttls, the size to compress from. */
+export const cacheEarlyRefreshMax = 10;
+export const cacheTtlJitterMax = 0.5;
+
+/** Smallest size that values may be compressed from, in bytes: below it a call of the compressor costs more than it saves. */
+export const cacheCompressAboveMin = 1_024;
+
+/** How long the right to fill a key is good unless the request says otherwise, at least and at most, in milliseconds. */
+export const cacheLoadLeaseMsDefault = 30_000;
+export const cacheLoadLeaseMsMin = 100;
+export const cacheLoadLeaseMsMax = 3_600_000;
+
+/** How long a `load` waits for somebody else's fill unless it says otherwise, in milliseconds: what most clients wait. */
+export const cacheLoadWaitMsDefault = 5_000;
+
+/** Longest time that a failed fill is remembered, in milliseconds (an hour): a source that is back must be seen. */
+export const cacheFailureMsMax = 3_600_000;
+
+/** Keys that are being filled, and callers that wait for them, on one node: each holds some memory. */
+export const cacheFillsMax = 100_000;
+export const cacheLoadWaitersMax = 100_000;
+
+/** Distinct tags on the entries of one namespace: each is kept once, with its counter. */
+export const cacheTagsMax = 1_000_000;
+
+/** Tags that one `invalidate-tags` names. */
+export const cacheTagsPerRequestMax = 1_000;
+
+/** Keys in one event of the cache; what is more becomes further events. */
+export const cacheEventKeysMax = 1_000;
+
+/** Bytes of keys in one event, so that it stays far below `max_payload`. */
+export const cacheEventBytesMax = 1_048_576;
+
+/** Events that `missed` can give again, of one namespace: counted, and by the bytes of their keys. */
+export const cacheEventsKeptMax = 4_096;
+export const cacheEventsKeptBytesMax = 4_194_304;
+
+/**
+ * How often the last sequence is told where the near cache is on, in milliseconds. Of two such notes one may be lost,
+ * and a lost invalidation is still noticed within five seconds.
+ */
+export const cacheHeartbeatMs = 2_000;
+
 /** Leases at once, of a queue or a group: more than any fleet runs. */
 export const concurrencyMax = 1_000_000;
 

@@ -1,5 +1,12 @@
 import type { TSchema } from 'typebox';
-import { cacheRequests, GetReply, CacheStats } from '#shared/protocol/cache-schemas.ts';
+import {
+  CacheEvent,
+  CacheStats,
+  GetReply,
+  LoadReply,
+  MissedReply,
+  cacheRequests,
+} from '#shared/protocol/cache-schemas.ts';
 import { errorTable } from '#shared/protocol/errors.ts';
 import {
   Enqueued,
@@ -32,7 +39,13 @@ const queueReplies: Readonly<Record<string, TSchema>> = {
   configure: QueueDescription,
   describe: QueueDescription,
 };
-const cacheReplies: Readonly<Record<string, TSchema>> = { get: GetReply, stats: CacheStats };
+const cacheReplies: Readonly<Record<string, TSchema>> = {
+  get: GetReply,
+  load: LoadReply,
+  missed: MissedReply,
+  stats: CacheStats,
+  configure: CacheStats,
+};
 
 /** docs/asyncapi.json: AsyncAPI 3 from the schemas that the services validate with. */
 export function asyncApi(): object {
@@ -50,7 +63,7 @@ export function asyncApi(): object {
     servers: { local: { host: '127.0.0.1:4222', protocol: 'nats' } },
     channels: Object.fromEntries(channels.map((channel) => [channel.title, channelObject(channel)])),
     operations: Object.fromEntries(channels.map((channel) => [channel.title, operationObject(channel)])),
-    components: { schemas: { LeasedItem, ...batchSchemas(), ErrorBody: errorBody } },
+    components: { schemas: { CacheEvent, LeasedItem, ...batchSchemas(), ErrorBody: errorBody } },
   };
 }
 

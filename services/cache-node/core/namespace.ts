@@ -197,8 +197,11 @@ export class Namespace {
       strategy: 'lru',
       entries: this.#store.entries,
       bytes: this.#store.bytes,
+      overheadBytes: 0,
+      ...unserved,
       entriesMax: this.#settings.entriesMax,
       bytesMax: this.#settings.bytesMax,
+      defaultTtlMs: this.#settings.defaultTtlMs,
       hitRate: hits + misses === 0 ? 0 : hits / (hits + misses),
       ...this.#counts,
     };
@@ -263,6 +266,22 @@ export class Namespace {
     return extended;
   }
 }
+
+/** Figures and settings of what this node does not serve yet. */
+const unserved = {
+  defaultGraceMs: 0,
+  ttlJitter: 0,
+  compressAbove: 0,
+  earlyRefresh: 0,
+  nearCache: false,
+  events: [],
+  staleHits: 0,
+  evictionsBy: { entries: 0, bytes: 0, node: 0 },
+  invalidations: 0,
+  loads: { granted: 0, failed: 0, expired: 0, waiting: 0 },
+  latencyMs: { p50: 0, p95: 0, p99: 0 },
+  degraded: false,
+};
 
 const expiryOf = (ttlMs: number, nowMs: number): number => (ttlMs === 0 ? Infinity : nowMs + ttlMs);
 

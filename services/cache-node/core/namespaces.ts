@@ -68,12 +68,15 @@ export class Namespaces {
     const sums = {
       entries: 0,
       bytes: 0,
+      overheadBytes: 0,
       hits: 0,
+      staleHits: 0,
       misses: 0,
       sets: 0,
       deletes: 0,
       evictions: 0,
       expirations: 0,
+      invalidations: 0,
     };
     for (const one of namespaces)
       for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += one[name];

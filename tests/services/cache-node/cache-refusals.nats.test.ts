@@ -26,6 +26,10 @@ const valid: Readonly<Record<keyof typeof cacheRequests, object>> = {
   keys: {},
   stats: {},
   configure: { entriesMax: 10 },
+  'invalidate-tags': { tags: ['t'] },
+  load: { key: 'a' },
+  'load-failed': { key: 'a', loadToken: 1, error: { message: 'no' } },
+  missed: { epoch: 'e', after: 0 },
 };
 
 const refusal = (field: string) => ({
