@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { type Principal, localAdmin } from './core/authorization.ts';
+import { type Principal, localAdmin } from './core/principal.ts';
 
 /** Who sent the request, by its `Authorization` header; undefined when it proves nobody. */
 export type Authenticate = (authorization: string | undefined) => Principal | undefined;

@@ -4,7 +4,7 @@ import { CacheStatsList } from '#shared/protocol/http-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { requestReply } from '#shared/client/request.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
-import type { Operation } from './core/authorization.ts';
+import type { Operation } from './core/operations.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
 
 export interface CacheEndpointsOptions {

@@ -1,6 +1,7 @@
 import type { Static, TSchema } from 'typebox';
 import type { Result, ErrorCode } from '#shared/protocol/errors.ts';
-import type { Operation, Principal, Resource } from './core/authorization.ts';
+import type { Operation, Resource } from './core/operations.ts';
+import type { Principal } from './core/principal.ts';
 
 /** One checked and allowed request: what a handler gets. */
 export interface Call<Path, Query, Body> {

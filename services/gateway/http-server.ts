@@ -9,7 +9,7 @@ import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Authenticate } from './authentication.ts';
-import type { Principal } from './core/authorization.ts';
+import type { Principal } from './core/principal.ts';
 import { readQuery } from './core/query-string.ts';
 import type { Observation } from './observation.ts';
 import { answerBrokenRequest, errorHandler, sendProblem, wrongContentType } from './problems.ts';

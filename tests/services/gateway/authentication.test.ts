@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { tokenAuthentication } from '#services/gateway/authentication.ts';
-import { localAdmin } from '#services/gateway/core/authorization.ts';
+import { localAdmin } from '#services/gateway/core/principal.ts';
 
 const token = 'kB2_the-token.of~the+tests/1=';
 const authenticate = tokenAuthentication(token);
