@@ -9,14 +9,14 @@ const produce = words('queue', 'enqueue enqueue-many enqueue-flow');
 const work = words('queue', 'dequeue complete fail extend release log events');
 const look = [
   ...words('queue', 'get result list stats workers children logs describe events list-all stats-all'),
-  ...words('cache', 'get get-many exists keys stats events stats-all'),
+  ...words('cache', 'get get-many exists keys missed stats events stats-all'),
   ...words('telemetry', 'stats series events errors logs operations prometheus'),
   'cluster.describe',
   'gateway.metrics',
 ];
 const useCache = words(
   'cache',
-  'get set delete get-many set-many delete-many exists increment touch keys load load-failed invalidate-tags events',
+  'get set delete get-many set-many delete-many exists increment touch keys load load-failed invalidate-tags missed events',
 );
 const report = words('telemetry', 'record otlp');
 const operate = [

@@ -53,6 +53,7 @@ cache.get-many          operator producer worker viewer
 cache.exists            operator producer worker viewer
 cache.keys              operator producer worker viewer
 cache.events            operator producer worker viewer
+cache.missed            operator producer worker viewer
 cache.set               operator producer worker
 cache.set-many          operator producer worker
 cache.delete            operator producer worker
