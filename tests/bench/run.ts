@@ -2,15 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { cacheSuite } from './cache/cache-suite.ts';
 import { describeMachine } from './machine.ts';
 import { measure } from './measure.ts';
 import { queueSuite } from './queue/queue-suite.ts';
 import { type Report, reportLines } from './results.ts';
 import type { Suite } from './suite.ts';
 
-// `npm run bench -- queue [--json FILE] [--rounds N] [--only WORKLOAD]`
+// `npm run bench -- queue|cache [--json FILE] [--rounds N] [--only WORKLOAD]`
 
-const suites: Readonly<Record<string, () => Suite>> = { queue: queueSuite };
+const suites: Readonly<Record<string, () => Suite>> = { queue: queueSuite, cache: cacheSuite };
 
 const usage = `npm run bench -- ${Object.keys(suites).join('|')} [--json FILE] [--rounds N] [--only WORKLOAD]`;
 process.exitCode = await run(process.argv.slice(2));

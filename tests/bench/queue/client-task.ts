@@ -1,14 +1,10 @@
+import type { Latencies } from '#tests/bench/timed-calls.ts';
+
 // What a client process can be asked to do. Both sides of a comparison do the same, in processes of the same kind.
 
 /** Where a client process connects to. */
 export type Address =
   { readonly system: 'trivet'; readonly url: string } | { readonly system: 'bullmq'; readonly port: number };
-
-/** How long single calls took, in milliseconds. */
-export interface Latencies {
-  readonly p50: number;
-  readonly p99: number;
-}
 
 export interface Fill {
   readonly queue: string;
@@ -79,19 +75,3 @@ export interface Tasks {
   'see-removed': { input: { readonly queue: string }; output: undefined };
   'limit-groups': { input: { readonly queue: string; readonly perGroup: number }; output: undefined };
 }
-
-export type TaskName = keyof Tasks;
-
-/** From the parent to the client process. */
-export interface TaskMessage<K extends TaskName = TaskName> {
-  readonly id: number;
-  readonly task: K;
-  readonly input: Tasks[K]['input'];
-}
-
-/** From the client process to its parent. */
-export type ClientMessage =
-  | { readonly kind: 'ready' }
-  | { readonly kind: 'progress'; readonly handled: number }
-  | { readonly kind: 'done'; readonly id: number; readonly output?: unknown }
-  | { readonly kind: 'failed'; readonly id: number; readonly problem: string };

@@ -1,12 +1,13 @@
+import { join } from 'node:path';
 import { Queue } from 'bullmq';
 import { auditLog } from '#tests/support/log-auditor.ts';
 import { startNatsServer } from '#tests/support/nats-server.ts';
 import { natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { startRedisServer } from '#tests/support/redis-server.ts';
+import { ClientProcess } from '#tests/bench/client-process.ts';
 import { type Processes, rssAnonMiB, withCpu } from '#tests/bench/process-figures.ts';
 import type { Figures } from '#tests/bench/measure.ts';
-import { ClientProcess } from './client-process.ts';
-import type { Address } from './client-task.ts';
+import type { Address, Tasks } from './client-task.ts';
 
 /** What a queue should hold when a run is over. */
 export interface Expected {
@@ -20,9 +21,11 @@ export interface Expected {
   readonly keepDone?: boolean;
 }
 
+export type QueueClient = ClientProcess<Tasks>;
+
 /** A job system with its servers, and client processes that are connected to it. */
 export interface Contestant {
-  readonly clients: readonly ClientProcess[];
+  readonly clients: readonly QueueClient[];
   /** Runs `work` and says what one of `items` cost each process in CPU. */
   withCpu<T>(items: number, work: () => Promise<T>): Promise<{ readonly value: T; readonly cpu: Figures }>;
   /** Throws unless every item was delivered exactly as expected. */
@@ -105,8 +108,10 @@ export async function startBullmq(clientCount: number): Promise<Contestant> {
   };
 }
 
-const startClients = (count: number, address: Address): Promise<ClientProcess[]> =>
-  Promise.all(Array.from({ length: count }, () => ClientProcess.start(address)));
+const clientMain = join(import.meta.dirname, 'client-main.ts');
+
+const startClients = (count: number, address: Address): Promise<QueueClient[]> =>
+  Promise.all(Array.from({ length: count }, () => ClientProcess.start<Tasks>(clientMain, address)));
 
 function compare(queue: string, expected: object, found: object, faults: readonly string[]): void {
   if (JSON.stringify(expected) === JSON.stringify(found) && faults.length === 0) return;

@@ -1,7 +1,6 @@
 import type { Sample, Workload } from '#tests/bench/measure.ts';
 import { besideBullmq, clientOf, fsync } from './beside-bullmq.ts';
-import type { ClientProcess } from './client-process.ts';
-import type { Contestant } from './contestant.ts';
+import type { Contestant, QueueClient } from './contestant.ts';
 
 const concurrency = 200;
 const concurrencyOfEach = 50;
@@ -62,7 +61,7 @@ async function processed(side: Contestant, queue: string, processing: Processing
 
 /** Seconds from the word to begin until the last completion is as durable as the system makes it. */
 async function workedOff(
-  workers: readonly ClientProcess[],
+  workers: readonly QueueClient[],
   queue: string,
   { count, concurrency: slots, keepDone }: Processing,
 ): Promise<number> {

@@ -1,7 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import type { Suite } from '#tests/bench/suite.ts';
+import { redisServerVersion, versionIn } from '#tests/bench/versions.ts';
 import { type BacklogSizes, backlog } from './backlog.ts';
 import { type BlockedSizes, blockedGroups } from './blocked-groups.ts';
 import { enqueueBatches, enqueueSingly } from './enqueue.ts';
@@ -47,10 +46,6 @@ export const queueSuite = (sizes: QueueSizes = fullSizes): Suite => ({
     trivet: versionIn('package.json'),
     bullmq: versionIn('node_modules/bullmq/package.json'),
     ioredis: versionIn('node_modules/ioredis/package.json'),
-    redis:
-      /v=([0-9.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown',
+    redis: redisServerVersion(),
   }),
 });
-
-const versionIn = (path: string): string =>
-  (JSON.parse(readFileSync(path, 'utf8')) as { readonly version: string }).version;

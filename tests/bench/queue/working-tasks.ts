@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { latencies, monotonicMicros, payloadOf, timedCalls } from './adding-tasks.ts';
+import { latencies, monotonicMicros, timedCalls } from '#tests/bench/timed-calls.ts';
+import { payloadOf } from './adding-tasks.ts';
 import type { Tasks } from './client-task.ts';
 import type { JobSystem, Working } from './job-system.ts';
 import type { TrivetJobs } from './trivet-jobs.ts';

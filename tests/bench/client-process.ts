@@ -1,15 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
-import type { Address, ClientMessage, TaskMessage, TaskName, Tasks } from './client-task.ts';
+import type { ClientMessage, TaskMap, TaskMessage } from './task-messages.ts';
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** A producer or worker in a process of its own, so that its CPU is its own and both sides are laid out alike. */
-export class ClientProcess {
+/** A client in a process of its own, so that its CPU is its own and both sides are laid out alike. */
+export class ClientProcess<Tasks extends TaskMap<Tasks>> {
   readonly pid: number;
   readonly #child: ChildProcess;
   readonly #asked = new Map<number, { resolve: (output: unknown) => void; reject: (error: Error) => void }>();
@@ -17,12 +16,16 @@ export class ClientProcess {
   /** Hears of handled items while a worker runs. */
   onHandled: (items: number) => void = () => undefined;
 
-  /** Starts one, connected to its system. */
-  static async start(address: Address): Promise<ClientProcess> {
-    const child = fork(join(import.meta.dirname, 'client-main.ts'), [JSON.stringify(address)], {
-      execArgv: [],
-      serialization: 'advanced',
-    });
+  /**
+   * Starts one, connected to its system.
+   * @param main     file that serves the tasks (`serveTasks`)
+   * @param address  what it connects to: its only argument, as JSON
+   */
+  static async start<Tasks extends TaskMap<Tasks>>(
+    main: string,
+    address: { readonly system: string },
+  ): Promise<ClientProcess<Tasks>> {
+    const child = fork(main, [JSON.stringify(address)], { execArgv: [], serialization: 'advanced' });
     running.add(child);
     const ended = once(child, 'exit').then(() => undefined);
     const first = await Promise.race([once(child, 'message'), ended]);
@@ -40,13 +43,13 @@ export class ClientProcess {
     });
   }
 
-  run<K extends TaskName>(task: K, input: Tasks[K]['input']): Promise<Tasks[K]['output']> {
+  run<K extends keyof Tasks>(task: K, input: Tasks[K]['input']): Promise<Tasks[K]['output']> {
     this.#lastId += 1;
-    const message: TaskMessage = { id: this.#lastId, task, input };
+    const message: TaskMessage<Tasks, K> = { id: this.#lastId, task, input };
     return new Promise<unknown>((resolve, reject) => {
       this.#asked.set(message.id, { resolve, reject });
       this.#child.send(message);
-    }) as Promise<Tasks[K]['output']>;
+    });
   }
 
   async stop(): Promise<void> {
