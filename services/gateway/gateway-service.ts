@@ -6,11 +6,13 @@ import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
 import type { Authenticate } from './authentication.ts';
+import { type CertificateFiles, reloadCertificate } from './certificate.ts';
 import { cacheEndpoints } from './cache-endpoints.ts';
 import { RequestFigures } from './core/request-figures.ts';
 import type { Endpoint } from './endpoint.ts';
 import { gatewayEndpoints } from './gateway-endpoints.ts';
-import { createHttpServer } from './http-server.ts';
+import type { GuardRails } from './guard-rails.ts';
+import { createHttpServer, httpsServer } from './http-server.ts';
 import { mountEndpoints } from './mount.ts';
 import { requestObserver } from './observation.ts';
 import { registerOpenApi } from './openapi.ts';
@@ -29,33 +31,41 @@ export interface GatewayOptions {
   /** 0 is any free one. */
   readonly port: number;
   readonly connectionsMax: number;
+  readonly receiveMs: number;
+  readonly guardRails: GuardRails;
+  readonly trustProxy: string | undefined;
+  readonly certificate: CertificateFiles | undefined;
 }
 
 /** The gateway as a service: HTTP on one side, requests over NATS on the other, and no rules in between. */
 export function gatewayService(options: GatewayOptions): Service {
   const { clock, log, telemetry } = options;
   const figures = new RequestFigures();
-  const app = createHttpServer({
-    authenticate: options.authenticate,
-    observe: requestObserver({ clock, figures, telemetry }),
-    connectionsMax: options.connectionsMax,
-    log,
-  });
+  let app: FastifyInstance | undefined;
+  let stopReloading = (): void => undefined;
   let draining = false;
   return {
     // It keeps nothing: what it needs to know, it is asked with.
     recover: () => Promise.resolve(),
     serve: async () => {
-      await registerOpenApi(app);
-      mountEndpoints(app, endpointsOf(options, figures, app), () => draining);
-      await app.ready();
-      const http = await app.listen({ host: options.host, port: options.port });
+      const server = await createHttpServer({
+        ...options,
+        observe: requestObserver({ clock, figures, telemetry }),
+      });
+      app = server;
+      await registerOpenApi(server);
+      mountEndpoints(server, endpointsOf(options, figures, server), () => draining);
+      await server.ready();
+      const http = await server.listen({ host: options.host, port: options.port });
+      if (options.certificate !== undefined)
+        stopReloading = reloadCertificate(httpsServer(server), options.certificate, options);
       log.info({ http }, 'gateway listens');
       return { http };
     },
     drain: async () => {
       draining = true;
-      await app.close();
+      stopReloading();
+      await app?.close();
     },
   };
 }

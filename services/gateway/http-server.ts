@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import fastify, { type FastifyInstance, type FastifyRequest, type FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
 import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
@@ -9,11 +10,14 @@ import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Authenticate } from './authentication.ts';
+import { type CertificateFiles, readCertificate } from './certificate.ts';
 import type { Principal } from './core/principal.ts';
 import { readQuery } from './core/query-string.ts';
+import { type GuardRails, registerGuardRails, requestLimits } from './guard-rails.ts';
 import type { Observation } from './observation.ts';
 import { answerBrokenRequest, errorHandler, sendProblem, wrongContentType } from './problems.ts';
 import { Refused } from './refused.ts';
+import { type HeaderValues, apiHeaders } from './security-headers.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -29,40 +33,54 @@ export interface HttpServerOptions {
   readonly authenticate: Authenticate;
   readonly observe: (request: FastifyRequest) => Observation;
   readonly connectionsMax: number;
+  /** A request that has not come in whole after this long is a slow client's, or an attacker's. Milliseconds. */
+  readonly receiveMs: number;
+  readonly guardRails: GuardRails;
+  /** Proxies whose `X-Forwarded-For` says who asks. */
+  readonly trustProxy: string | undefined;
+  /** HTTPS with this certificate, or HTTP without one. */
+  readonly certificate: CertificateFiles | undefined;
   readonly log: Log;
 }
 
 /** Counted where the caller hung up before the answer; no such status is ever sent. nginx's number for it. */
 const callerGone = 499;
-/** Largest body, in bytes: the largest payload in its envelope, both written as JSON. */
+/** Largest body, in bytes and unpacked: the largest payload in its envelope, both written as JSON. */
 const bodyBytesMax = payloadBytesMax + 65_536;
-/** A request that has not come in whole after this long is a slow client's, or an attacker's. */
-const receiveMsMax = 30_000;
+/** How often the server looks for requests that come too slowly. Node's own 30 s would double the time-out. */
+const slowLookMs = 1_000;
 /** A silent connection is closed; beyond the longest dequeue, which is silent for a minute. */
 const silentMsMax = 90_000;
 const keepAliveMs = 65_000;
 
 /** The HTTP server without its endpoints: what every request goes through before and after them. */
-export function createHttpServer(options: HttpServerOptions): FastifyInstance {
+export async function createHttpServer(options: HttpServerOptions): Promise<FastifyInstance> {
   const onError = errorHandler(options.log);
+  const headers = {
+    ...apiHeaders(options.certificate !== undefined),
+    // Whatever is answered belongs to whoever showed the token, and leased items to them alone.
+    'cache-control': 'no-store',
+  };
   const app = fastify({
     logger: false,
     genReqId: requestId,
     bodyLimit: bodyBytesMax,
-    requestTimeout: receiveMsMax,
+    requestTimeout: options.receiveMs,
     connectionTimeout: silentMsMax,
     keepAliveTimeout: keepAliveMs,
-    http: { headersTimeout: receiveMsMax },
+    ...serverOptions(options),
+    trustProxy: options.trustProxy ?? false,
     // A HEAD that ran the GET would lease items and throw them away.
     exposeHeadRoutes: false,
     // While it drains, a request on an open connection is answered, and the connection closed behind it.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    // A name that is too long is refused by its schema, in words, and not as an unknown path.
-    routerOptions: { maxParamLength: 2_048 },
+    // A name that is too long is refused by its schema, in words, and not as an unknown path. The longest is a cache
+    // key whose every byte is written as three.
+    routerOptions: { maxParamLength: 4_096 },
     // A URL that cannot be decoded: no hook has run for it.
     frameworkErrors: (error, request, reply) => {
-      onError(error, request, reply.headers(headersOfAll(request)));
+      onError(error, request, reply.headers(headers).header('x-request-id', request.id));
     },
     clientErrorHandler: answerBrokenRequest,
   });
@@ -79,30 +97,48 @@ export function createHttpServer(options: HttpServerOptions): FastifyInstance {
     }),
   );
   addBodyParser(app);
-  addHooks(app, options);
+  addObservation(app, options, headers);
+  await registerGuardRails(app, options.guardRails);
+  addIdentity(app, options);
   return app;
 }
 
-function addHooks(app: FastifyInstance, { authenticate, observe }: HttpServerOptions): void {
+/** Where there is a certificate, the same server speaks HTTPS; Fastify's type for it differs in its server alone. */
+function serverOptions({ certificate, receiveMs }: HttpServerOptions): object {
+  const http = { headersTimeout: receiveMs, connectionsCheckingInterval: slowLookMs };
+  return certificate === undefined ? { http } : { https: { ...http, ...readCertificate(certificate) } };
+}
+
+/** The server below, where it speaks HTTPS. */
+export const httpsServer = (app: FastifyInstance): HttpsServer => app.server as unknown as HttpsServer;
+
+function addObservation(
+  app: FastifyInstance,
+  { observe }: HttpServerOptions,
+  headersOfAll: HeaderValues,
+): void {
   app.addHook('onRequest', (request, reply, done) => {
     request.observation = observe(request);
-    reply.headers(headersOfAll(request));
+    reply.headers(headersOfAll).header('x-request-id', request.id);
     // `close` and not `finish`: it also comes when the caller hung up.
     reply.raw.once('close', () => {
       request.observation.end(reply.raw.writableFinished ? reply.statusCode : callerGone);
     });
-    request.principal = authenticate(request.headers.authorization);
-    if (request.principal !== undefined || request.routeOptions.config.isPublic === true) done();
-    else done(new Refused({ code: 'unauthorized', message: 'a valid bearer token is needed' }));
+    done();
   });
 }
 
-const headersOfAll = (request: FastifyRequest): Record<string, string> => ({
-  'X-Request-Id': request.id,
-  'X-Content-Type-Options': 'nosniff',
-  // Whatever is answered belongs to whoever showed the token, and leased items to them alone.
-  'Cache-Control': 'no-store',
-});
+/** Who asks, and whether they have asked too often. */
+function addIdentity(app: FastifyInstance, { authenticate, guardRails }: HttpServerOptions): void {
+  const limits = requestLimits(app, guardRails);
+  app.addHook('onRequest', async (request, reply) => {
+    request.principal = authenticate(request.headers.authorization);
+    if (request.principal !== undefined) return limits.known?.(request, reply);
+    if (request.routeOptions.config.isPublic === true) return;
+    await limits.refused?.(request, reply);
+    throw new Refused({ code: 'unauthorized', message: 'a valid bearer token is needed' });
+  });
+}
 
 /** One parser for every content type, so that what is not JSON is refused in our words. */
 function addBodyParser(app: FastifyInstance): void {

@@ -3,6 +3,7 @@ import { runService } from '#shared/runtime/service-process.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import { version } from '#shared/runtime/version.ts';
 import { tokenAuthentication } from './authentication.ts';
+import { certificateFiles } from './certificate.ts';
 import { gatewayService } from './gateway-service.ts';
 import { gatewaySettings } from './settings.ts';
 
@@ -23,6 +24,14 @@ runService({
       host: config.httpHost,
       port: config.httpPort,
       connectionsMax: config.httpConnectionsMax,
+      receiveMs: config.httpReceiveMs,
+      trustProxy: config.httpTrustProxy,
+      certificate: certificateFiles(config.httpTlsCertificate, config.httpTlsKey),
+      guardRails: {
+        corsOrigins: config.httpCorsOrigins,
+        rate: config.httpRate,
+        rateRefused: config.httpRateRefused,
+      },
     });
     const description = { name: service, version, description: 'HTTP in front of Trivet', endpoints: [] };
     const announced = announceService(nats, description, config.name);

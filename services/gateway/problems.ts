@@ -1,11 +1,14 @@
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Refusal } from '#shared/protocol/errors.ts';
+import { type Refusal, errorTable } from '#shared/protocol/errors.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { problemOf } from './core/problem.ts';
-import { Refused } from './refused.ts';
+import { refusedIn } from './refused.ts';
 
 const problemContentType = 'application/problem+json; charset=utf-8';
+
+/** Where nobody knows better when to come again. */
+const retryAfterSeconds = '1';
 
 /** Sends a refusal as problem+json. */
 export function sendProblem(
@@ -18,6 +21,8 @@ export function sendProblem(
   const problem = problemOf(refusal, { instance, requestId: request.id, status: httpStatus });
   reply.code(problem.status).type(problemContentType);
   if (refusal.code === 'unauthorized') reply.header('WWW-Authenticate', 'Bearer');
+  if (errorTable[refusal.code].retryable && problem.status !== 500 && !reply.hasHeader('Retry-After'))
+    reply.header('Retry-After', retryAfterSeconds);
   return reply.send(JSON.stringify(problem));
 }
 
@@ -32,7 +37,8 @@ export const wrongContentType: Refusal = {
 export const errorHandler =
   (log: Log) =>
   (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    if (error instanceof Refused) return sendProblem(request, reply, error.refusal, error.httpStatus);
+    const refused = refusedIn(error);
+    if (refused !== undefined) return sendProblem(request, reply, refused.refusal, refused.httpStatus);
     const status = statusOf(error);
     if (status === 413) {
       return sendProblem(request, reply, { code: 'payload_too_large', message: textOf(error) });

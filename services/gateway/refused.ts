@@ -13,3 +13,13 @@ export class Refused extends Error {
     this.httpStatus = httpStatus;
   }
 }
+
+/**
+ * The refusal that an error carries, if it carries one. Not by its class alone: where a body cannot be unpacked, the
+ * plugin writes what we said onto an error of its own.
+ */
+export function refusedIn(error: unknown): Pick<Refused, 'refusal' | 'httpStatus'> | undefined {
+  const carried = error as Partial<Refused> | null | undefined;
+  if (carried?.refusal === undefined) return undefined;
+  return { refusal: carried.refusal, httpStatus: carried.httpStatus };
+}

@@ -1,3 +1,4 @@
+import { durationMs } from '#shared/protocol/durations.ts';
 import {
   type Setting,
   commonSettings,
@@ -6,6 +7,7 @@ import {
   processSettings,
   text,
 } from '#shared/runtime/config.ts';
+import { type Rate, parseRate } from './core/rate.ts';
 
 const tokenLengthMin = 16;
 // What RFC 6750 lets a bearer token consist of.
@@ -19,6 +21,37 @@ const token: Setting<string> = {
     given.length >= tokenLengthMin && tokenExpression.test(given)
       ? { value: given }
       : { expected: `at least ${tokenLengthMin} characters of A-Z, a-z, 0-9 and ._~+/-` },
+};
+
+const rate = (setting: {
+  readonly env: string;
+  readonly about: string;
+  readonly default: Rate | undefined;
+}): Setting<Rate | undefined> => ({ ...setting, parse: parseRate });
+
+/** An origin as browsers send it: scheme, host and port, nothing behind. */
+const originExpression = /^https?:\/\/[A-Za-z0-9.[\]:-]+$/;
+
+const origins: Setting<readonly string[]> = {
+  env: 'TRIVET_HTTP_CORS_ORIGINS',
+  about: 'origins whose pages may call the gateway, with commas between; none by default',
+  default: [],
+  parse: (given) => {
+    const value = given.split(',').map((one) => one.trim());
+    return value.every((one) => originExpression.test(one))
+      ? { value }
+      : { expected: 'origins such as https://shop.example, with commas between' };
+  },
+};
+
+const receiveMs: Setting<number> = {
+  env: 'TRIVET_HTTP_RECEIVE_TIMEOUT',
+  about: 'a request that has not come in whole after this long is refused and its connection closed',
+  default: 30_000,
+  parse: (given) => {
+    const value = durationMs(given) ?? 0;
+    return value >= 1_000 && value <= 600_000 ? { value } : { expected: 'a duration from 1s to 10m' };
+  },
 };
 
 export const gatewaySettings = {
@@ -36,6 +69,40 @@ export const gatewaySettings = {
     min: 1,
     max: 1_000_000,
     about: 'connections at once; more are closed at once',
+  }),
+  httpReceiveMs: receiveMs,
+  httpEventStreamsMax: integer({
+    env: 'TRIVET_HTTP_EVENT_STREAMS',
+    default: 1_000,
+    min: 0,
+    max: 100_000,
+    about: 'streams of GET /v1/events at once, over all callers',
+  }),
+  httpRate: rate({
+    env: 'TRIVET_HTTP_RATE',
+    default: undefined,
+    about: 'requests that one principal may make of this gateway, such as `1000/1s`; none by default',
+  }),
+  httpRateRefused: rate({
+    env: 'TRIVET_HTTP_RATE_REFUSED',
+    default: { count: 1_000, perMs: 60_000 },
+    about: 'requests without a valid token that one address may make before it is no longer heard',
+  }),
+  httpCorsOrigins: origins,
+  httpTrustProxy: text<string | undefined>({
+    env: 'TRIVET_HTTP_TRUST_PROXY',
+    default: undefined,
+    about: 'addresses or networks of proxies whose X-Forwarded-For is believed, with commas between',
+  }),
+  httpTlsCertificate: text<string | undefined>({
+    env: 'TRIVET_HTTP_TLS_CERT',
+    default: undefined,
+    about: 'file with the certificate chain (PEM): HTTPS instead of HTTP; read again when it changes',
+  }),
+  httpTlsKey: text<string | undefined>({
+    env: 'TRIVET_HTTP_TLS_KEY',
+    default: undefined,
+    about: 'file with its private key (PEM)',
   }),
   token,
 } as const;

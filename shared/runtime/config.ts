@@ -10,7 +10,7 @@ export interface Setting<T> {
   readonly about: string;
   /** Left out where the setting must be given. */
   readonly default?: T;
-  /** Its value is never shown, in no fault either. */
+  /** Its value is never shown, in no fault either; it may be in a file that `<env>_FILE` names. */
   readonly secret?: boolean;
   /** The value of `text`, or what it must be, as the rest of a sentence that begins "must be". */
   readonly parse: (text: string) => { readonly value: T } | { readonly expected: string };
@@ -81,10 +81,13 @@ export function readConfig<Table extends SettingTable>(
   const fromFile = readFile(sources.file, Object.keys(table), faults);
   const config: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(table)) {
-    const given = sources.env[setting.env];
-    const inFile = fromFile[name];
-    const origin = given !== undefined && given !== '' ? setting.env : `${name} in ${sources.file}`;
-    const value = given !== undefined && given !== '' ? given : inFile;
+    const said = saidBy(setting, sources.env);
+    if (said !== undefined && 'fault' in said) {
+      faults.push(said.fault);
+      continue;
+    }
+    const value = said?.value ?? fromFile[name];
+    const origin = said?.origin ?? `${name} in ${sources.file}`;
     if (value === undefined) {
       if (Object.hasOwn(setting, 'default')) config[name] = setting.default;
       else faults.push(`${setting.env} is missing: ${setting.about}`);
@@ -99,6 +102,29 @@ export function readConfig<Table extends SettingTable>(
   }
   if (faults.length > 0) return { faults };
   return { config: Object.freeze(config) as ConfigOf<Table> };
+}
+
+type Said = { readonly value: string; readonly origin: string } | { readonly fault: string };
+
+/** What the environment says, and which variable says it; undefined where it says nothing. */
+function saidBy(setting: SettingTable[string], env: ConfigSources['env']): Said | undefined {
+  const value = env[setting.env] ?? '';
+  const fileVariable = `${setting.env}_FILE`;
+  const file = setting.secret === true ? (env[fileVariable] ?? '') : '';
+  if (value !== '' && file !== '') return { fault: `${setting.env} and ${fileVariable} exclude each other` };
+  if (value !== '') return { value, origin: setting.env };
+  if (file === '') return undefined;
+  try {
+    // Editors and `echo` end a file with a line break that is no part of the secret.
+    return {
+      value: readFileSync(file, 'utf8').replace(/\r?\n$/, ''),
+      origin: `the content of ${fileVariable}`,
+    };
+  } catch (error) {
+    return {
+      fault: `${fileVariable} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    };
+  }
 }
 
 function readFile(

@@ -4,7 +4,17 @@ import { type Logger, destination, pino, stdTimeFunctions } from 'pino';
 export type Log = Logger;
 
 /** Values under these names never reach a log line. */
-const redacted = ['token', 'password', 'authorization', '*.token', '*.password', '*.authorization'];
+const secretNames = [
+  'token',
+  'password',
+  'pass',
+  'secret',
+  'authorization',
+  'cookie',
+  'apiKey',
+  'privateKey',
+];
+const redacted = secretNames.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
 /**
  * The log of a process.

@@ -33,7 +33,8 @@ export function configurationReference(): string {
 
 function section(title: string, table: SettingTable, note?: string): string {
   const rows = Object.entries(table).map(
-    ([name, setting]) => `| \`${setting.env}\` | \`${name}\` | ${shown(setting)} | ${setting.about} |`,
+    ([name, setting]) =>
+      `| \`${setting.env}\` | \`${name}\` | ${shown(setting)} | ${setting.about}${setting.secret === true ? ` (or \`${setting.env}_FILE\`: a file that holds it)` : ''} |`,
   );
   return [
     `## ${title}`,

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readConfig } from '#shared/runtime/config.ts';
 import { gatewaySettings } from '#services/gateway/settings.ts';
@@ -24,3 +27,49 @@ test.each(['fifteen-letters', 'a token with spaces in it', 'ein-schlüssel-mit-u
     ]);
   },
 );
+
+test('a secret may be in a file, which is named by its variable and _FILE', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-settings-'));
+  const file = join(folder, 'token');
+  try {
+    await writeFile(file, 'sixteen-letters-\n');
+    const read = readConfig(gatewaySettings, { env: { TRIVET_TOKEN_FILE: file } });
+    expect(read).toMatchObject({ config: { token: 'sixteen-letters-' } });
+    await writeFile(file, 'too short, and secret');
+    const [fault = ''] = faultsOf({ TRIVET_TOKEN_FILE: file });
+    expect(fault).toMatch(/^the content of TRIVET_TOKEN_FILE must be at least/);
+    expect(fault).not.toContain('secret');
+    expect(faultsOf({ TRIVET_TOKEN_FILE: file, TRIVET_TOKEN: 'sixteen-letters-' })).toEqual([
+      'TRIVET_TOKEN and TRIVET_TOKEN_FILE exclude each other',
+    ]);
+    expect(faultsOf({ TRIVET_TOKEN_FILE: join(folder, 'none') })).toEqual([
+      expect.stringMatching(/^TRIVET_TOKEN_FILE cannot be read: /),
+    ]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test.each([
+  ['1000/1s', { count: 1_000, perMs: 1_000 }],
+  ['5/250ms', { count: 5, perMs: 250 }],
+  ['none', undefined],
+])('the rate %s is read', (text, httpRate) => {
+  const read = readConfig(gatewaySettings, {
+    env: { TRIVET_TOKEN: 'sixteen-letters-', TRIVET_HTTP_RATE: text },
+  });
+  expect(read).toMatchObject({ config: { httpRate } });
+});
+
+test.each([
+  ['TRIVET_HTTP_RATE', '0/1s'],
+  ['TRIVET_HTTP_RATE', '5'],
+  ['TRIVET_HTTP_RATE', '5/2d'],
+  ['TRIVET_HTTP_CORS_ORIGINS', '*'],
+  ['TRIVET_HTTP_CORS_ORIGINS', 'https://a.example/path'],
+  ['TRIVET_HTTP_RECEIVE_TIMEOUT', '10ms'],
+])('%s=%s is refused by name', (variable, value) => {
+  expect(faultsOf({ TRIVET_TOKEN: 'sixteen-letters-', [variable]: value })).toEqual([
+    expect.stringMatching(new RegExp(`^${variable} must be `)),
+  ]);
+});
