@@ -45,6 +45,8 @@ function covers(grant: Grant, operation: Operation, resource: Resource): boolean
   if (resource.kind === 'cluster') return isForEverybody(operation) || !narrowed || grant.cluster === true;
   if (!narrowed) return true;
   const patterns = resource.kind === 'queue' ? grant.queues : grant.namespaces;
+  // A flow has items in other queues, too: who may use some queues only would reach the others through it.
+  if (operation === 'queue.enqueue-flow') return patterns?.includes('*') === true;
   return patterns?.some((pattern) => matches(pattern, resource.name)) === true;
 }
 

@@ -108,6 +108,8 @@ interface Scope {
   readonly holds: (operation: Operation, resource: Resource) => boolean;
 }
 const free = new Set(['events.watch', 'gateway.openapi', 'session.describe']);
+/** It has items in other queues, too. */
+const flow = 'queue.enqueue-flow';
 const enqueues = new Set(['queue.enqueue', 'queue.enqueue-many']);
 const isOwn = (operation: Operation, resource: Resource) =>
   resource.kind === 'namespace'
@@ -119,12 +121,14 @@ const scopes: readonly Scope[] = [
   {
     scope: 'on the queue mails',
     grant: { queues: ['mails'] },
-    holds: (operation, r) => free.has(operation) || (r.kind === 'queue' && r.name === 'mails'),
+    holds: (operation, r) =>
+      free.has(operation) || (r.kind === 'queue' && r.name === 'mails' && operation !== flow),
   },
   {
     scope: 'on queues by a pattern',
     grant: { queues: ['sms', 'mail*'] },
-    holds: (operation, r) => free.has(operation) || (r.kind === 'queue' && r.name.startsWith('mail')),
+    holds: (operation, r) =>
+      free.has(operation) || (r.kind === 'queue' && r.name.startsWith('mail') && operation !== flow),
   },
   {
     scope: 'on the namespace default',
@@ -134,7 +138,8 @@ const scopes: readonly Scope[] = [
   {
     scope: 'on one queue and the cluster',
     grant: { queues: ['mails'], cluster: true },
-    holds: (_, r) => r.kind === 'cluster' || (r.kind === 'queue' && r.name === 'mails'),
+    holds: (operation, r) =>
+      r.kind === 'cluster' || (r.kind === 'queue' && r.name === 'mails' && operation !== flow),
   },
   {
     scope: 'on nothing',
@@ -150,7 +155,8 @@ const scopes: readonly Scope[] = [
     scope: 'on what is its own in the queue mails',
     grant: { own: true, queues: ['mails'] },
     holds: (operation, r) =>
-      free.has(operation) || (r.kind === 'queue' && r.name === 'mails' && isOwn(operation, r)),
+      free.has(operation) ||
+      (r.kind === 'queue' && r.name === 'mails' && isOwn(operation, r) && operation !== flow),
   },
 ];
 const resources: readonly Resource[] = [
