@@ -91,7 +91,7 @@ test('a client cannot make anybody write into a log, a fence, a lease or JetStre
     'trivet.jobs.forged',
   ];
   let heard = 0;
-  for (const target of targets) within.subscribe(target, { callback: () => (heard += 1) });
+  for (const target of targets) within.subscribe(target, { callback: () => void (heard += 1) });
   await within.flush();
   heard = 0;
   for (const target of targets) {
