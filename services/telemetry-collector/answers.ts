@@ -16,7 +16,7 @@ import type {
 } from '#shared/protocol/telemetry-schemas.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
 import { type CountedKind, type Figures, countedKinds, inFlight } from './core/figures.ts';
-import { percentile } from './core/histogram.ts';
+import { percentileOf } from './core/distribution.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { isAtLeast } from './core/levels.ts';
 import { operationFigures } from './core/operations.ts';
@@ -211,7 +211,7 @@ function seriesView(series: Series): SeriesReply['series'][number] {
   if (series.type === 'gauge') return { ...common, value: series.value };
   const { count, sum, min, max } = series.histogram;
   if (count === 0) return { ...common, count, sum };
-  const at = (share: number): number => percentile(series.histogram, share) ?? 0;
+  const at = (share: number): number => percentileOf(series, share) ?? 0;
   return { ...common, count, sum, min, max, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
 

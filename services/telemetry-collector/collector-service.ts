@@ -3,7 +3,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
 import type { Figures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
-import { type DeadLetter, type KeptRecord, type ReadMessage, readMessage } from './core/read-message.ts';
+import { type DeadLetter, type ReadMessage, readMessage } from './core/read-message.ts';
 import type { Series } from './core/series.ts';
 import type { Shipment } from './destinations.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -28,6 +28,8 @@ export interface Recovered {
 export interface Change {
   readonly figures: Figures;
   readonly series: readonly Series[];
+  /** Those among them that are new. */
+  readonly created: readonly Series[];
   readonly markers: ReadonlyMap<number, Marker>;
   /** Sequences whose markers are of no use any more. */
   readonly forgotten: readonly number[];
@@ -57,7 +59,7 @@ export interface DeadLetters {
 
 /** Whoever must have the records before their message is acknowledged. */
 export interface Outlet {
-  wants(kept: readonly KeptRecord[], raw: Signal | undefined): boolean;
+  wants(read: Pick<ReadMessage, 'kept' | 'known'>, raw: Signal | undefined): boolean;
   send(shipment: Shipment): void;
 }
 
@@ -106,7 +108,8 @@ export class Collector {
     this.#steps = new GroupCommit({
       delayMs: options.flushMs,
       weightMax: recordsMax,
-      weightOf: (step) => (step.kind === 'arrived' ? 1 + step.read.kept.length : recordsMax),
+      weightOf: (step) =>
+        step.kind === 'arrived' ? 1 + step.read.kept.length + step.read.known.length : recordsMax,
       run: (steps) => this.#commit(steps),
       fail: options.fail,
       clock: options.clock,
@@ -155,18 +158,19 @@ export class Collector {
         origin: span && { traceId: span.traceId, spanId: span.spanId, traceFlags: span.traceFlags },
         levelMin: this.#options.levelMin,
       },
+      this.#options.totals.known,
     );
   }
 
   async #commit(steps: readonly Step[]): Promise<void> {
-    const { totals, store, held } = this.#options;
+    const { totals, store, held, clock } = this.#options;
     const arrived = steps.filter((step) => step.kind === 'arrived').map((step) => this.#count(step));
     await this.#bury(arrived.flatMap(({ step, applied }) => burialsOf(step, applied.letters)));
     for (const step of steps) {
       if (step.kind === 'settled') totals.settle(step.settled);
       else if (step.kind === 'floor') totals.forgetThrough(step.floor);
     }
-    const change = totals.takeChange();
+    const change = totals.takeChange(clock.nowMs());
     await store.commit(change);
     totals.committed(change);
     for (const step of steps) if (step.kind === 'settled') held.acknowledge(step.settled.sequence);
@@ -178,7 +182,7 @@ export class Collector {
 
   #count(step: Arrived) {
     const { read, raw, delivery } = step;
-    const mustBeSent = this.#options.outlet.wants(read.kept, raw?.signal);
+    const mustBeSent = this.#options.outlet.wants(read, raw?.signal);
     const applied = this.#options.totals.apply({ sequence: delivery.sequence, read, mustBeSent });
     return { step, applied, mustBeSent };
   }
@@ -189,7 +193,8 @@ export class Collector {
     this.#options.outlet.send({
       bytes: step.bytes,
       kept: applied.kept,
-      series: applied.series,
+      counted: applied.counted,
+      series: this.#options.totals.snapshots(applied.series),
       raw: step.raw,
       refused: async (places, reason) => {
         const letters = step.read.lettersOf(places, 'refused_by_destination', reason);
@@ -217,6 +222,7 @@ function rawOf({ subject, body }: Delivery): Shipment['raw'] {
 const rawRead = (body: Uint8Array): ReadMessage => ({
   kind: 'otlp',
   kept: [],
+  known: [],
   dead: [],
   filtered: 0,
   lettersOf: (_places, reason, message) => [

@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { LogEntry, SpanEntry } from './core/interpret.ts';
-import type { KeptRecord } from './core/read-message.ts';
+import type { KeptRecord, ReadMessage } from './core/read-message.ts';
 import type { Series } from './core/series.ts';
 import { Lane, type LaneOptions, type LaneState } from './lane.ts';
 import { OtlpEncoding, readPartial } from './otlp-encoding.ts';
@@ -11,6 +11,9 @@ import { OtlpSender, type Signal, otlpTarget } from './otlp-http.ts';
 export interface Shipment {
   readonly bytes: number;
   readonly kept: readonly KeptRecord[];
+  /** Places of the records that count in `series`. */
+  readonly counted: readonly number[];
+  /** Shared by all messages of a group. */
   readonly series: readonly Series[];
   /** An OTLP request as it came. */
   readonly raw: { readonly signal: Signal; readonly body: Uint8Array } | undefined;
@@ -47,8 +50,9 @@ type Ways<T> = Pick<LaneOptions<T>, 'encode' | 'halve' | 'sizeOf' | 'refused'> &
 // Requests stay below the 4 MiB that receivers commonly allow.
 const itemsMax = 1_000;
 const bytesMax = 2 * 1_048_576;
-// A point of a histogram with its labels, roughly.
-const pointBytes = 600;
+// Messages of one group share their series: a request grows by what one of them adds, and that is mostly nothing.
+const metricItemsMax = 4_000;
+const seriesBytes = 4;
 
 /** The destinations that must have every record, with one lane for each signal. */
 export class Destinations {
@@ -61,7 +65,7 @@ export class Destinations {
   constructor(options: DestinationOptions) {
     this.#options = options;
     const encoding = new OtlpEncoding(options.instance);
-    this.#metrics = this.#lane('metrics', 'metrics', metricsWays(encoding, options.clock));
+    this.#metrics = this.#lane('metrics', 'metrics', metricsWays(encoding));
     this.#logs = this.#lane(
       'logs',
       'logs',
@@ -81,8 +85,9 @@ export class Destinations {
   }
 
   /** True where something waits for a message of this content. */
-  wants(kept: readonly KeptRecord[], raw: Signal | undefined): boolean {
+  wants({ kept, known }: Pick<ReadMessage, 'kept' | 'known'>, raw: Signal | undefined): boolean {
     if (raw !== undefined) return this.#raw[raw] !== undefined;
+    if (known.length > 0 && this.#metrics !== undefined) return true;
     return kept.some(({ updates, entry }) => {
       if (updates.length > 0 && this.#metrics !== undefined) return true;
       return entry !== undefined && ('kind' in entry ? this.#logs : this.#spans) !== undefined;
@@ -104,7 +109,7 @@ export class Destinations {
       lane.add({ value, bytes: itemBytes, done });
     };
     if (raw !== undefined) put(this.#raw[raw.signal], shipment, raw.body.length);
-    if (series.length > 0) put(this.#metrics, shipment, series.length * pointBytes);
+    if (series.length > 0) put(this.#metrics, shipment, series.length * seriesBytes);
     const logs: Placed<LogEntry>[] = [];
     const spans: Placed<SpanEntry>[] = [];
     for (const { index, entry } of shipment.kept) {
@@ -142,16 +147,13 @@ export class Destinations {
   }
 }
 
-const metricsWays = (encoding: OtlpEncoding, clock: Clock): Ways<Shipment> => ({
-  encode: (shipments) =>
-    encoding.metrics(
-      shipments.flatMap((one) => one.series),
-      clock.nowMs(),
-    ),
+const metricsWays = (encoding: OtlpEncoding): Ways<Shipment> => ({
+  itemsMax: metricItemsMax,
+  encode: (shipments) => encoding.metrics(shipments.map((one) => one.series)),
   sizeOf: (shipment) => shipment.series.length,
   // A total is not one record's: which of them made it unacceptable cannot be told.
   halve: () => undefined,
-  refused: (shipment, reason) => shipment.refused(placesOf(shipment.kept), reason),
+  refused: (shipment, reason) => shipment.refused(shipment.counted, reason),
 });
 
 const rawWays: Ways<Shipment> = {

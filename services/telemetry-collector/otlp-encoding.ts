@@ -49,10 +49,10 @@ export class OtlpEncoding {
     this.#instance = instance;
   }
 
-  /** Cumulative totals. @param nowMs the time of every point, epoch milliseconds */
-  metrics(series: readonly Series[], nowMs: number): Uint8Array {
-    // The same series twice is one point: the later one, which holds the earlier.
-    const latest = new Map(series.map((one) => [one.id, one]));
+  /** Cumulative totals. Of a series that comes more than once, what was counted last. */
+  metrics(groups: readonly (readonly Series[])[]): Uint8Array {
+    const latest = new Map<number, Series>();
+    for (const group of groups) for (const one of group) latest.set(one.id, one);
     const bySource = Map.groupBy(latest.values(), (one) => one.source);
     const parts = [...bySource].map(([source, own]) => {
       // A collector's totals are its own: the instance tells them from another collector's.
@@ -60,8 +60,8 @@ export class OtlpEncoding {
         [ATTR_SERVICE_NAME]: source,
         [ATTR_SERVICE_INSTANCE_ID]: this.#instance,
       });
-      const byInstrument = Map.groupBy(own, (one) => JSON.stringify([one.type, one.name, one.unit]));
-      const metrics = [...byInstrument.values()].map((points) => metricData(points, nowMs));
+      const byInstrument = Map.groupBy(own, (one) => `${one.type} ${one.unit} ${one.name}`);
+      const metrics = [...byInstrument.values()].map((points) => metricData(points));
       return ProtobufMetricsSerializer.serializeRequest({
         resource,
         scopeMetrics: [{ scope, metrics }],
@@ -135,8 +135,7 @@ export class OtlpEncoding {
 const resourcesMax = 1_000;
 
 /** Points of one instrument. */
-function metricData(points: readonly Series[], nowMs: number): MetricData {
-  const endTime = millisToHrTime(nowMs);
+function metricData(points: readonly Series[]): MetricData {
   const [first] = points;
   const common = {
     descriptor: {
@@ -147,31 +146,54 @@ function metricData(points: readonly Series[], nowMs: number): MetricData {
     },
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
   };
-  if (first?.type === 'histogram') {
-    const dataPoints = points.flatMap((one) =>
-      one.type === 'histogram' ? [{ ...pointOf(one, endTime), value: histogramOf(one) }] : [],
-    );
-    return { ...common, dataPointType: DataPointType.HISTOGRAM, dataPoints };
+  switch (first?.type) {
+    case 'histogram':
+      return {
+        ...common,
+        dataPointType: DataPointType.HISTOGRAM,
+        dataPoints: pointsOf(points, first.type, histogramOf),
+      };
+    case 'exponential_histogram': {
+      const dataPoints = pointsOf(points, first.type, exponentialOf);
+      return { ...common, dataPointType: DataPointType.EXPONENTIAL_HISTOGRAM, dataPoints };
+    }
+    case 'counter': {
+      const dataPoints = pointsOf(points, first.type, (one) => one.total);
+      return { ...common, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
+    }
+    default: {
+      const dataPoints = pointsOf(points, 'gauge', (one) => one.value);
+      return { ...common, dataPointType: DataPointType.GAUGE, dataPoints };
+    }
   }
-  if (first?.type === 'counter') {
-    const dataPoints = points.flatMap((one) =>
-      one.type === 'counter' ? [{ ...pointOf(one, endTime), value: one.total }] : [],
-    );
-    return { ...common, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
-  }
-  const dataPoints = points.flatMap((one) =>
-    one.type === 'gauge' ? [{ ...pointOf(one, millisToHrTime(one.atMs)), value: one.value }] : [],
-  );
-  return { ...common, dataPointType: DataPointType.GAUGE, dataPoints };
 }
 
-const pointOf = (series: Series, endTime: HrTime) => ({
-  startTime: millisToHrTime(series.startMs),
-  endTime,
-  attributes: attributesOf(series.labels),
-});
+type SeriesOf<T extends Series['type']> = Extract<Series, { type: T }>;
 
-const histogramOf = (series: Extract<Series, { type: 'histogram' }>) => {
+const pointsOf = <T extends Series['type'], V>(
+  points: readonly Series[],
+  type: T,
+  valueOf: (series: SeriesOf<T>) => V,
+): { startTime: HrTime; endTime: HrTime; attributes: OtelAttributes; value: V }[] =>
+  points
+    .filter((one): one is SeriesOf<T> => one.type === type)
+    .map((one) => ({
+      startTime: millisToHrTime(one.startMs),
+      endTime: millisToHrTime(endMsOf(one)),
+      attributes: attributesOf(one.labels),
+      value: valueOf(one),
+    }));
+
+/** The time of the commit, or of the gauge's value: the same whenever it is sent. */
+const endMsOf = (series: Series): number => (series.type === 'gauge' ? series.atMs : series.updatedMs);
+
+const exponentialOf = ({ histogram }: SeriesOf<'exponential_histogram'>) => {
+  const { positive, negative, ...rest } = histogram;
+  const buckets = ({ offset, counts }: typeof positive) => ({ offset, bucketCounts: counts });
+  return { ...rest, positive: buckets(positive), negative: buckets(negative) };
+};
+
+const histogramOf = (series: SeriesOf<'histogram'>) => {
   const { bounds, counts, count, sum, min, max } = series.histogram;
   return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum, min, max };
 };

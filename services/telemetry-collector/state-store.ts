@@ -2,8 +2,8 @@ import { decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { type Figures, addFigures, emptyFigures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
-import type { Series } from './core/series.ts';
 import type { Change, Marker, Recovered, StateStore } from './collector-service.ts';
+import { SeriesRows } from './series-rows.ts';
 
 type EntryKind = LogEntry['kind'];
 
@@ -14,7 +14,7 @@ type EntryKind = LogEntry['kind'];
 export class LmdbStateStore implements StateStore {
   readonly #environment: Environment;
   readonly #meta: Table<string>;
-  readonly #series: Table<number>;
+  readonly #series: SeriesRows;
   readonly #markers: Table<number>;
   readonly #recent: Readonly<Record<EntryKind, RecentTable>>;
 
@@ -22,7 +22,7 @@ export class LmdbStateStore implements StateStore {
   constructor(path: string, recentMax: number) {
     this.#environment = openEnvironment({ path });
     this.#meta = this.#environment.table('meta');
-    this.#series = this.#environment.table('series');
+    this.#series = new SeriesRows(this.#environment);
     this.#markers = this.#environment.table('markers');
     const recent = (kind: EntryKind) => new RecentTable(this.#environment.table(`recent-${kind}`), recentMax);
     this.#recent = { event: recent('event'), error: recent('error'), log: recent('log') };
@@ -43,18 +43,17 @@ export class LmdbStateStore implements StateStore {
     const figures = emptyFigures();
     const kept = this.#get('figures') as Figures | undefined;
     if (kept !== undefined) addFigures(figures, kept);
-    const series = [...this.#series.getRange()].map(({ value }) => decoded(value) as Series);
-    return { markers, figures, series };
+    return { markers, figures, series: this.#series.read() };
   }
 
   async commit(change: Change): Promise<void> {
     // Encoded before anything is awaited: the objects go on changing.
     const figures = encoded(change.figures);
-    const series = change.series.map((one) => [one.id, encoded(one)] as const);
+    const writeSeries = this.#series.change(change.created, change.series);
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
     await this.#environment.transaction(() => {
       void this.#meta.put('figures', figures);
-      for (const [id, value] of series) void this.#series.put(id, value);
+      writeSeries();
       for (const [sequence, value] of markers) void this.#markers.put(sequence, value);
       for (const sequence of change.forgotten) void this.#markers.remove(sequence);
       for (const entry of change.recent) this.#recent[entry.kind].add(entry);

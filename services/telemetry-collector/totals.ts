@@ -1,7 +1,24 @@
 import { type CountedKind, type Figures, addFigures, emptyFigures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
-import type { DeadLetter, DeadReason, KeptRecord, ReadMessage } from './core/read-message.ts';
-import { type Rejection, type Series, type SeriesLimits, SeriesTable, snapshotOf } from './core/series.ts';
+import {
+  type DeadLetter,
+  type DeadReason,
+  type KeptRecord,
+  type Known,
+  type KnownRecord,
+  type ReadMessage,
+  nothingKnown,
+} from './core/read-message.ts';
+import {
+  type Rejection,
+  type Series,
+  type SeriesLimits,
+  SeriesTable,
+  count,
+  isOverflow,
+  snapshotOf,
+} from './core/series.ts';
+import { SeriesSet } from './core/series-set.ts';
 import type { Change, Marker, Recovered } from './collector-service.ts';
 
 /** A message that is counted for the first time, or again. */
@@ -15,8 +32,10 @@ export interface Arrival {
 /** What an arrival comes to. */
 export interface Applied {
   readonly kept: readonly KeptRecord[];
-  /** Its series as they are after it. */
-  readonly series: readonly Series[];
+  /** Places of the records that count in series. */
+  readonly counted: readonly number[];
+  /** Ids of its series, each once. What they are after this group, `snapshots` tells once the group is taken. */
+  readonly series: readonly number[];
   /** Dead letters that nobody has stored yet; empty for a message that comes again. */
   readonly letters: readonly DeadLetter[];
 }
@@ -39,8 +58,11 @@ export class Totals {
   readonly #markers = new Map<number, Marker>();
   /** By id, as of the last commit: what may be shown and sent. */
   readonly #committed = new Map<number, Series>();
+  /** What records have come to before, so that they need not be decoded. */
+  readonly known = nothingKnown();
   #committedFigures: Figures = emptyFigures();
-  #changedSeries = new Map<number, Series>();
+  readonly #changedSeries = new SeriesSet();
+  readonly #messageSeries = new SeriesSet();
   #changedMarkers = new Map<number, Marker>();
   #forgotten: number[] = [];
   #recent: LogEntry[] = [];
@@ -85,21 +107,35 @@ export class Totals {
     }
     const rejected: Record<Rejection, number[]> = { series_limit: [], type_conflict: [] };
     const kept: KeptRecord[] = [];
-    const series = new Set<Series>();
+    const counted: number[] = [];
+    // In the order of the message, as if all had been decoded: sums of fractions depend on it, and so do gauges.
+    let next = 0;
     for (const record of read.kept) {
+      for (
+        let one = read.known[next];
+        one !== undefined && one.index < record.index;
+        one = read.known[next]
+      ) {
+        this.#countKnown(one, counted);
+        next += 1;
+      }
       const changed = this.#table.apply(record.updates);
       if (isRejection(changed)) rejected[changed].push(record.index);
       else {
         kept.push(record);
-        for (const one of changed) series.add(one);
+        if (changed.length > 0) counted.push(record.index);
+        for (const one of changed) this.#touch(one);
+        if (record.lesson !== undefined && !changed.some(isOverflow))
+          this.known[read.kind as keyof Known]?.learn(record.lesson, changed);
       }
     }
+    for (const one of next === 0 ? read.known : read.known.slice(next)) this.#countKnown(one, counted);
     const letters = [...read.dead, ...rejectedLetters(read, rejected)];
-    const records = recordsOf(read, kept.length);
+    const records = recordsOf(read, kept.length + read.known.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
     this.#mark(sequence, { delivered: !mustBeSent, records });
     for (const { entry } of kept) if (entry !== undefined && 'kind' in entry) this.#recent.push(entry);
-    return { kept, letters, series: [...series].map((one) => this.#changed(one)) };
+    return { kept, counted, letters, series: this.#messageSeries.take().map((one) => one.id) };
   }
 
   settle({ sequence, kind, refused }: Settled): void {
@@ -120,16 +156,26 @@ export class Totals {
     }
   }
 
-  /** Everything since the last call. Call `committed` with it once it is durable. */
-  takeChange(): Change {
+  /**
+   * Everything since the last call. Call `committed` with it once it is durable.
+   * @param nowMs the time that everything in it has changed at
+   */
+  takeChange(nowMs: number): Change {
+    const series = this.#changedSeries.take().map((one) => {
+      // A clock that was set back does not make time run backwards.
+      one.updatedMs = Math.max(nowMs, one.updatedMs);
+      // What a producer dates into the future has begun when it was counted.
+      one.startMs = Math.min(one.startMs, one.updatedMs);
+      return snapshotOf(one);
+    });
     const change: Change = {
       figures: structuredClone(this.#figures),
-      series: [...this.#changedSeries.values()],
+      series,
+      created: series.filter((one) => !this.#committed.has(one.id)),
       markers: this.#changedMarkers,
       forgotten: this.#forgotten,
       recent: this.#recent,
     };
-    this.#changedSeries = new Map();
     this.#changedMarkers = new Map();
     this.#forgotten = [];
     this.#recent = [];
@@ -141,21 +187,42 @@ export class Totals {
     for (const series of change.series) this.#committed.set(series.id, series);
   }
 
-  #again(read: ReadMessage): Applied {
-    const series = new Set<Series>();
-    for (const record of read.kept) {
-      for (const update of record.updates) {
-        const found = this.#table.find(update);
-        if (found !== undefined) series.add(found);
-      }
-    }
-    return { kept: read.kept, letters: [], series: [...series].map(snapshotOf) };
+  /** The series of these ids as of the last commit. */
+  snapshots(ids: readonly number[]): readonly Series[] {
+    return ids.flatMap((id) => this.#committed.get(id) ?? []);
   }
 
-  #changed(series: Series): Series {
-    const snapshot = snapshotOf(series);
-    this.#changedSeries.set(series.id, snapshot);
-    return snapshot;
+  #countKnown({ index, series, value, atMs }: KnownRecord, counted: number[]): void {
+    const [first, second] = series;
+    if (first === undefined) return;
+    count(first, value, atMs);
+    this.#touch(first);
+    if (second !== undefined) {
+      count(second, 1, atMs);
+      this.#touch(second);
+    }
+    counted.push(index);
+  }
+
+  #touch(series: Series): void {
+    this.#changedSeries.add(series);
+    this.#messageSeries.add(series);
+  }
+
+  /** What a message that is counted already has to be sent of. */
+  #again(read: ReadMessage): Applied {
+    const counted: number[] = [];
+    for (const record of read.kept) {
+      const found = record.updates.flatMap((update) => this.#table.find(update) ?? []);
+      if (found.length > 0) counted.push(record.index);
+      for (const one of found) this.#messageSeries.add(one);
+    }
+    for (const { index, series } of read.known) {
+      counted.push(index);
+      for (const one of series) this.#messageSeries.add(one);
+    }
+    const series = this.#messageSeries.take().map((one) => one.id);
+    return { kept: read.kept, counted, letters: [], series };
   }
 
   #count(

@@ -26,10 +26,12 @@ const common = {
 };
 const Message = Type.String({ minLength: 1, maxLength: limits.stackLengthMax });
 
+const MetricType = Word(['counter', 'gauge', 'histogram', 'exponential_histogram'] as const);
+
 export const TelemetryMetric = Strict({
   name: InstrumentName,
   value: Type.Number(),
-  type: Type.Optional(Word(['counter', 'gauge', 'histogram'] as const)),
+  type: Type.Optional(MetricType),
   unit: Type.Optional(Type.String({ maxLength: 63 })),
   tags: Type.Optional(Tags),
   ...common,
@@ -199,7 +201,7 @@ export const SeriesReply = Type.Object({
   series: Type.Array(
     Type.Object({
       name: Type.String(),
-      type: Word(['counter', 'gauge', 'histogram'] as const),
+      type: MetricType,
       source: Type.String(),
       unit: Type.Optional(Type.String()),
       tags: Type.Record(Type.String(), Type.String()),

@@ -1,3 +1,4 @@
+import { explicitOf } from './distribution.ts';
 import { type Histogram, merged } from './histogram.ts';
 import type { Labels, Series } from './series.ts';
 
@@ -55,7 +56,8 @@ function addSeries(families: Map<string, Family>, series: Series): void {
 function added(known: number | Histogram | undefined, series: Series): number | Histogram {
   if (series.type === 'counter') return series.total + (typeof known === 'number' ? known : 0);
   if (series.type === 'gauge') return series.value;
-  return typeof known === 'object' ? merged(known, series.histogram) : series.histogram;
+  const histogram = explicitOf(series);
+  return typeof known === 'object' ? merged(known, histogram) : histogram;
 }
 
 function familyName(series: Series): string {

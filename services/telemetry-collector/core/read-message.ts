@@ -1,6 +1,6 @@
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { type Encoding, decode, encode, encodingOf, json } from '#shared/protocol/encoding.ts';
-import { telemetryRecordsMax } from '#shared/protocol/limits.ts';
+import { nestingMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import {
   TelemetryError,
   TelemetryEvent,
@@ -14,7 +14,8 @@ import type { Result } from '#shared/protocol/errors.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { CountedKind } from './figures.ts';
 import { type Interpretation, type KindedRecord, type MessageContext, interpret } from './interpret.ts';
-import type { Rejection } from './series.ts';
+import { KnownRecords, type Lesson } from './known-records.ts';
+import type { Rejection, Series } from './series.ts';
 
 /** Why a record or a message is kept as a dead letter. */
 export type DeadReason =
@@ -40,6 +41,8 @@ export interface DeadLetter {
 export interface ReadMessage {
   readonly kind: CountedKind;
   readonly kept: readonly KeptRecord[];
+  /** Records that were known by their bytes: kept, too, and counted without being decoded. */
+  readonly known: readonly KnownRecord[];
   readonly dead: readonly DeadLetter[];
   readonly filtered: number;
   /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
@@ -55,7 +58,26 @@ export interface KeptRecord {
   readonly index: number;
   readonly updates: Kept['updates'];
   readonly entry: Kept['entry'];
+  /** By which it is known the next time. */
+  readonly lesson?: Lesson;
 }
+
+/** A record that says what another one said, with another number and another time. */
+export interface KnownRecord {
+  readonly index: number;
+  /** The series that it counts in: its number in the first, one in the second, where there is a second. */
+  readonly series: readonly Series[];
+  readonly value: number;
+  readonly atMs: number;
+}
+
+/** By kind: what records have come to before. Only kinds that are mere numbers have it. */
+export type Known = Partial<Record<TelemetryType, KnownRecords<readonly Series[]>>>;
+
+export const nothingKnown = (): Known => ({
+  metric: new KnownRecords('value', telemetryRecordsMax),
+  performance: new KnownRecords('durationMs', telemetryRecordsMax),
+});
 
 type Kept = Extract<Interpretation, { kind: 'kept' }>;
 
@@ -67,7 +89,7 @@ export interface MessageBody {
 }
 
 /** Decodes, checks and interprets one message. A fault in one record leaves its neighbours alone; never throws. */
-export function readMessage(message: MessageBody, context: MessageContext): ReadMessage {
+export function readMessage(message: MessageBody, context: MessageContext, known?: Known): ReadMessage {
   const { kind } = message;
   if (!isTelemetryKind(kind))
     return unreadable('other', message, 'unknown_kind', `${kind} is no kind of record`);
@@ -79,6 +101,10 @@ export function readMessage(message: MessageBody, context: MessageContext): Read
       'unknown_content_type',
       `Content-Type ${message.contentType} is not spoken here`,
     );
+  }
+  if (encoding === json && message.body.length > 0) {
+    const read = readKnown(kind, message.body, context, known?.[kind]);
+    if (read !== undefined) return read;
   }
   const decoded = decode(message.body, encoding);
   if (!decoded.ok) return unreadable(kind, message, 'undecodable', decoded.error.message);
@@ -107,7 +133,7 @@ function unreadable(
     contentType: message.contentType ?? json,
     body: message.body,
   };
-  return { kind, kept: [], dead: [letter], filtered: 0, lettersOf: () => [letter] };
+  return { kind, kept: [], known: [], dead: [letter], filtered: 0, lettersOf: () => [letter] };
 }
 
 interface DecodedMessage {
@@ -119,28 +145,87 @@ interface DecodedMessage {
 
 function readRecords(decoded: DecodedMessage, context: MessageContext): ReadMessage {
   const { kind, records, encoding, body } = decoded;
-  const kept: KeptRecord[] = [];
-  const dead: DeadLetter[] = [];
-  let filtered = 0;
-  for (const [index, record] of records.entries()) {
+  const reading = new Reading(kind, encoding, body);
+  for (const [index, record] of records.entries()) reading.take(record, index, context);
+  return reading.result([]);
+}
+
+/**
+ * Reads a message whose records are mostly known. What is not is decoded alone, which is the same as decoding all:
+ * the scanner has seen to what stands between the records.
+ * @returns undefined where the message as a whole must be decoded: it is of another shape, or broken
+ */
+function readKnown(
+  kind: TelemetryType,
+  body: Uint8Array,
+  context: MessageContext,
+  records: KnownRecords<readonly Series[]> | undefined,
+): ReadMessage | undefined {
+  // In a trace a performance record is a span, too, and that is one record's own.
+  if (records === undefined || (kind === 'performance' && context.origin !== undefined)) return undefined;
+  const { scanner } = records;
+  if (!scanner.scan(body)) return undefined;
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const reading = new Reading(kind, json, body);
+  const known: KnownRecord[] = [];
+  for (let index = 0; index < scanner.count; index += 1) {
+    const series = records.find(view, index);
+    const value = scanner.values[index] ?? 0;
+    const time = scanner.times[index] ?? 0;
+    if (series !== undefined && !(value < 0 && mustNotBeNegative(series))) {
+      known.push({ index, series, value, atMs: time < 0 ? context.receivedMs : time });
+      continue;
+    }
+    const decoded = decode(body.subarray(scanner.starts[index], scanner.ends[index]), json);
+    // One level less: the array around it counts, too.
+    if (!decoded.ok || isTooDeep(decoded.value, nestingMax - 1)) return undefined;
+    reading.take(decoded.value, index, context, records.lesson(body, index));
+  }
+  return reading.result(known);
+}
+
+/** A counter, or a duration (which counts in two series). */
+const mustNotBeNegative = (series: readonly Series[]): boolean =>
+  series.length > 1 || series[0]?.type === 'counter';
+
+/** What the records of one message come to, one after the other. */
+class Reading {
+  readonly #message: Omit<DecodedMessage, 'records'>;
+  readonly #kept: KeptRecord[] = [];
+  readonly #dead: DeadLetter[] = [];
+  #filtered = 0;
+
+  constructor(kind: TelemetryType, encoding: Encoding, body: Uint8Array) {
+    this.#message = { kind, encoding, body };
+  }
+
+  take(record: unknown, index: number, context: MessageContext, lesson?: Lesson): void {
+    const { kind, encoding } = this.#message;
     const checked = check[kind](record);
     const meaning: Interpretation = checked.ok
       ? interpret(checked.value, index, context)
       : { kind: 'rejected', reason: 'invalid_record', message: checked.error.message };
-    if (meaning.kind === 'kept') kept.push({ index, updates: meaning.updates, entry: meaning.entry });
-    else if (meaning.kind === 'filtered') filtered += 1;
-    else dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
+    if (meaning.kind === 'kept') {
+      const { updates, entry } = meaning;
+      this.#kept.push({ index, updates, entry, ...(lesson === undefined ? {} : { lesson }) });
+    } else if (meaning.kind === 'filtered') this.#filtered += 1;
+    else this.#dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
   }
-  return {
-    kind,
-    kept,
-    dead,
-    filtered,
-    lettersOf: (places, reason, message) => {
-      const again = recordsIn(decode(body, encoding));
-      return places.map((index) => letter({ record: again[index], index, encoding }, reason, message));
-    },
-  };
+
+  result(known: readonly KnownRecord[]): ReadMessage {
+    const { kind, encoding, body } = this.#message;
+    return {
+      kind,
+      kept: this.#kept,
+      known,
+      dead: this.#dead,
+      filtered: this.#filtered,
+      lettersOf: (places, reason, message) => {
+        const again = recordsIn(decode(body, encoding));
+        return places.map((index) => letter({ record: again[index], index, encoding }, reason, message));
+      },
+    };
+  }
 }
 
 const recordsIn = (decoded: Result<unknown>): readonly unknown[] => {

@@ -1,6 +1,12 @@
+import {
+  type ExponentialHistogram,
+  copyOfExponential,
+  emptyExponential,
+  observeExponential,
+} from './exponential-histogram.ts';
 import { type Histogram, defaultBounds, durationBounds, emptyHistogram, observe } from './histogram.ts';
 
-export type MetricType = 'counter' | 'gauge' | 'histogram';
+export type MetricType = 'counter' | 'gauge' | 'histogram' | 'exponential_histogram';
 
 /** Attribute names with their values, in the order of their names. Values are text, as Prometheus has them. */
 export type Labels = readonly (readonly [name: string, value: string])[];
@@ -26,7 +32,9 @@ interface Identity {
   readonly unit: string;
   readonly labels: Labels;
   /** When its counting began, epoch milliseconds. */
-  readonly startMs: number;
+  startMs: number;
+  /** When it last changed, as of the commit that says so: the end of its time wherever it is sent. */
+  updatedMs: number;
 }
 
 /** Everything that was ever counted under one source, name, unit and set of labels. */
@@ -35,7 +43,16 @@ export type Series = Identity &
     | { readonly type: 'counter'; total: number }
     | { readonly type: 'gauge'; value: number; atMs: number }
     | { readonly type: 'histogram'; readonly histogram: Histogram }
+    | { readonly type: 'exponential_histogram'; readonly histogram: ExponentialHistogram }
   );
+
+/** What one source has. */
+interface SourceUse {
+  series: number;
+  overflow: number;
+  /** Values without room of their own since this process began, by name. */
+  readonly overflowed: Map<string, number>;
+}
 
 export interface SeriesLimits {
   /** Series of one source; what comes after shares one overflow series for each name. */
@@ -76,7 +93,7 @@ const byName = (one: readonly [string, string], other: readonly [string, string]
 export class SeriesTable {
   readonly #limits: SeriesLimits;
   readonly #byKey = new Map<string, Series>();
-  readonly #bySource = new Map<string, { series: number; overflow: number }>();
+  readonly #bySource = new Map<string, SourceUse>();
   /** A name has one type in all sources, since Prometheus allows it only one. */
   readonly #types = new Map<string, MetricType>();
   #nextId = 1;
@@ -121,8 +138,16 @@ export class SeriesTable {
       if (typeof series === 'string') return series;
       changed.push(series);
     }
-    for (const [index, update] of updates.entries()) count(changed[index], update);
+    for (const [index, update] of updates.entries()) {
+      const series = changed[index];
+      if (series !== undefined) count(series, update.value, update.atMs);
+    }
     return changed;
+  }
+
+  /** Sources that have had no room for a series of their own since this process began, and what asked for it. */
+  uses(): ReadonlyMap<string, Readonly<SourceUse>> {
+    return this.#bySource;
   }
 
   #open(update: MetricUpdate): Series | Rejection {
@@ -134,9 +159,10 @@ export class SeriesTable {
     if ((used?.series ?? 0) < this.#limits.perSourceMax) return this.#make(update, update.labels);
     const labels = overflowLabels(update);
     const overflow = this.#byKey.get(keyOf(update, labels));
-    if (overflow !== undefined) return overflow;
-    if ((used?.overflow ?? 0) >= this.#limits.overflowPerSourceMax) return 'series_limit';
-    return this.#make(update, labels);
+    if (overflow === undefined && (used?.overflow ?? 0) >= this.#limits.overflowPerSourceMax)
+      return 'series_limit';
+    if (used !== undefined) used.overflowed.set(update.name, (used.overflowed.get(update.name) ?? 0) + 1);
+    return overflow ?? this.#make(update, labels);
   }
 
   #make(update: MetricUpdate, labels: Labels): Series {
@@ -149,7 +175,7 @@ export class SeriesTable {
   #keep(key: string, series: Series): void {
     this.#byKey.set(key, series);
     this.#types.set(series.name, series.type);
-    const used = this.#bySource.get(series.source) ?? { series: 0, overflow: 0 };
+    const used = this.#bySource.get(series.source) ?? { series: 0, overflow: 0, overflowed: new Map() };
     if (isOverflow(series)) used.overflow += 1;
     else used.series += 1;
     this.#bySource.set(series.source, used);
@@ -163,37 +189,49 @@ const overflowLabels = (update: MetricUpdate): Labels =>
   [...update.overflowLabels, overflowLabel].sort(byName);
 
 function emptySeries(id: number, update: MetricUpdate, labels: Labels): Series {
-  const { source, name, unit, type } = update;
-  const identity = { id, source, name, unit, labels, startMs: update.atMs };
-  if (type === 'counter') return { ...identity, type, total: 0 };
-  if (type === 'gauge') return { ...identity, type, value: 0, atMs: 0 };
-  return { ...identity, type, histogram: emptyHistogram(unit === 'ms' ? durationBounds : defaultBounds) };
+  const { source, name, unit, type, atMs } = update;
+  const identity = { id, source, name, unit, labels, startMs: atMs, updatedMs: 0 };
+  switch (type) {
+    case 'counter':
+      return { ...identity, type, total: 0 };
+    case 'gauge':
+      return { ...identity, type, value: 0, atMs: 0 };
+    case 'histogram':
+      return { ...identity, type, histogram: emptyHistogram(unit === 'ms' ? durationBounds : defaultBounds) };
+    case 'exponential_histogram':
+      return { ...identity, type, histogram: emptyExponential() };
+  }
 }
 
-function count(series: Series | undefined, update: MetricUpdate): void {
-  switch (series?.type) {
-    case undefined:
-      break;
+/** Counts one finite value; for a counter it must not be negative. */
+export function count(series: Series, value: number, atMs: number): void {
+  switch (series.type) {
     case 'counter':
-      series.total += update.value;
+      series.total += value;
       break;
     case 'gauge':
       // Messages may come again or out of order: the youngest value is the current one.
-      if (update.atMs < series.atMs) break;
-      series.value = update.value;
-      series.atMs = update.atMs;
+      if (atMs < series.atMs) break;
+      series.value = value;
+      series.atMs = atMs;
       break;
     case 'histogram':
-      observe(series.histogram, update.value);
+      observe(series.histogram, value);
+      break;
+    case 'exponential_histogram':
+      observeExponential(series.histogram, value);
       break;
   }
 }
 
 /** A copy that later values do not change. */
-export const snapshotOf = (series: Series): Series =>
-  series.type === 'histogram'
-    ? { ...series, histogram: { ...series.histogram, counts: [...series.histogram.counts] } }
-    : { ...series };
+export function snapshotOf(series: Series): Series {
+  if (series.type === 'histogram')
+    return { ...series, histogram: { ...series.histogram, counts: [...series.histogram.counts] } };
+  if (series.type === 'exponential_histogram')
+    return { ...series, histogram: copyOfExponential(series.histogram) };
+  return { ...series };
+}
 
 /** Injective, whatever characters names and values hold. */
 const keyOf = (

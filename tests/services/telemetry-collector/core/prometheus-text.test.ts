@@ -4,7 +4,7 @@ import { emptyHistogram, observe } from '#services/telemetry-collector/core/hist
 import { prometheusText } from '#services/telemetry-collector/core/prometheus-text.ts';
 import { type MetricType, type Series, labelsOf } from '#services/telemetry-collector/core/series.ts';
 
-const identity = { id: 1, source: 'shop', unit: '', startMs: 0 };
+const identity = { id: 1, source: 'shop', unit: '', startMs: 0, updatedMs: 0 };
 const counter = (name: string, tags: Record<string, string>, total: number): Series => ({
   ...identity,
   name,

@@ -1,0 +1,349 @@
+import { timeMsMax } from '#shared/protocol/times.ts';
+
+const quote = 0x22;
+const backslash = 0x5c;
+const comma = 0x2c;
+const colon = 0x3a;
+const minus = 0x2d;
+const point = 0x2e;
+const zero = 0x30;
+const openArray = 0x5b;
+const closeArray = 0x5d;
+const openObject = 0x7b;
+const closeObject = 0x7d;
+
+const isSpace = (byte: number | undefined): boolean =>
+  byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+const isDigit = (byte: number | undefined): byte is number =>
+  byte !== undefined && byte >= zero && byte <= 0x39;
+
+const bytesOf = (text: string): readonly number[] => Array.from(text, (one) => one.charCodeAt(0));
+const timestampKey = bytesOf('timestamp');
+
+// Up to here digits and a division give the same number as JSON.parse: both operands are exact, and one rounding is
+// all there is (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
+const digitsMax = 15;
+const daysInMonth = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const powersOfTen = Array.from({ length: digitsMax + 1 }, (_, power) => 10 ** power);
+
+/**
+ * Finds the records in a JSON message without decoding them: where each lies, its number and its time, and a hash of
+ * all its other bytes. It is no validator: what it says holds for records whose other bytes are known to be good
+ * (KnownRecords), and a record that is not known is decoded on its own, which checks it.
+ *
+ * The arrays are used again by the next `scan`. One pass, no allocation; O(bytes).
+ */
+export class RecordScanner {
+  count = 0;
+  starts = new Int32Array(256);
+  ends = new Int32Array(256);
+  /** The two gaps that are left out of the hash, in the order of the bytes; empty at the end where there is none. */
+  gapStarts = new Int32Array(512);
+  gapEnds = new Int32Array(512);
+  hashes = new Int32Array(256);
+  /** NaN where there is no plain number: the record must be decoded. */
+  values = new Float64Array(256);
+  /** Epoch milliseconds; -1 where the record names no time, NaN where it must be decoded to know. */
+  times = new Float64Array(256);
+
+  readonly #valueKey: readonly number[];
+  readonly #recordsMax: number;
+  #body: Uint8Array = new Uint8Array();
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  #value = Number.NaN;
+  #time = -1;
+  #gaps = 0;
+
+  /** @param valueKey name of the member that holds the record's number */
+  constructor(valueKey: string, recordsMax: number) {
+    this.#valueKey = bytesOf(valueKey);
+    this.#recordsMax = recordsMax;
+  }
+
+  /** @returns false when the body is not of the usual shape: then all of it must be decoded */
+  scan(body: Uint8Array): boolean {
+    this.#body = body;
+    this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    this.count = 0;
+    let at = this.#skipSpace(0);
+    if (body[at] !== openArray) {
+      at = this.#record(at);
+      return at > 0 && this.#skipSpace(at) === body.length;
+    }
+    at = this.#skipSpace(at + 1);
+    if (body[at] === closeArray) return this.#skipSpace(at + 1) === body.length;
+    for (;;) {
+      if (this.count >= this.#recordsMax) return false;
+      at = this.#record(at);
+      if (at < 0) return false;
+      at = this.#skipSpace(at);
+      if (body[at] === closeArray) return this.#skipSpace(at + 1) === body.length;
+      if (body[at] !== comma) return false;
+      at = this.#skipSpace(at + 1);
+    }
+  }
+
+  /** @returns where it ends, or -1 */
+  #record(start: number): number {
+    const body = this.#body;
+    const index = this.count;
+    if (body[start] !== openObject) return -1;
+    if (index >= this.starts.length) this.#grow();
+    this.#value = Number.NaN;
+    this.#time = -1;
+    this.#gaps = 0;
+    let at = this.#skipSpace(start + 1);
+    for (;;) {
+      at = this.#member(at);
+      if (at < 0) return -1;
+      at = this.#skipSpace(at);
+      if (body[at] === closeObject) break;
+      if (body[at] !== comma) return -1;
+      at = this.#skipSpace(at + 1);
+    }
+    const end = at + 1;
+    for (let gap = this.#gaps; gap < 2; gap += 1) this.#gap(index, end, end);
+    this.starts[index] = start;
+    this.ends[index] = end;
+    this.values[index] = this.#value;
+    this.times[index] = this.#time;
+    this.hashes[index] = this.#hash(index);
+    this.count = index + 1;
+    return end;
+  }
+
+  /** A name and its value. @returns where they end, or -1 */
+  #member(start: number): number {
+    const body = this.#body;
+    if (body[start] !== quote) return -1;
+    const nameStart = start + 1;
+    let at = nameStart;
+    let byte = body[at];
+    while (byte !== quote && byte !== backslash && byte !== undefined) byte = body[++at];
+    if (byte === backslash) {
+      // A name in another spelling might be that of the number.
+      this.#time = Number.NaN;
+      at = this.#endOfString(start) - 1;
+    }
+    if (at < 0) return -1;
+    const nameEnd = at;
+    at = this.#skipSpace(at + 1);
+    if (body[at] !== colon) return -1;
+    at = this.#skipSpace(at + 1);
+    if (this.#isNamed(nameStart, nameEnd, this.#valueKey)) return this.#number(at);
+    if (this.#isNamed(nameStart, nameEnd, timestampKey)) return this.#timestamp(at);
+    return this.#endOfValue(at);
+  }
+
+  #isNamed(start: number, end: number, name: readonly number[]): boolean {
+    if (end - start !== name.length) return false;
+    for (let index = 0; index < name.length; index += 1)
+      if (this.#body[start + index] !== name[index]) return false;
+    return true;
+  }
+
+  /** The record's number. Twice the same name, or no plain number, is for the decoder. */
+  #number(start: number): number {
+    const body = this.#body;
+    let at = start;
+    const isNegative = body[at] === minus;
+    if (isNegative) at += 1;
+    const first = at;
+    let whole = 0;
+    let byte = body[at];
+    while (isDigit(byte)) {
+      whole = whole * 10 + (byte - zero);
+      byte = body[++at];
+    }
+    let digits = at - first;
+    let isPlain = digits > 0 && (digits === 1 || body[first] !== zero);
+    let fraction = 0;
+    if (byte === point) {
+      const fractionStart = at + 1;
+      byte = body[++at];
+      while (isDigit(byte)) {
+        whole = whole * 10 + (byte - zero);
+        byte = body[++at];
+      }
+      fraction = at - fractionStart;
+      digits += fraction;
+      isPlain = isPlain && fraction > 0;
+    }
+    isPlain = isPlain && digits <= digitsMax && this.#isEnd(byte) && Number.isNaN(this.#value);
+    if (!isPlain || this.#gaps > 1) return this.#giveUp(start);
+    const value = fraction === 0 ? whole : whole / (powersOfTen[fraction] ?? Number.NaN);
+    this.#value = isNegative ? -value : value;
+    this.#gap(this.count, start, at);
+    return at;
+  }
+
+  #timestamp(start: number): number {
+    if (this.#time !== -1 || this.#gaps > 1) return this.#giveUp(start);
+    const isText = this.#body[start] === quote;
+    const end = isText ? this.#dateEnd(start) : this.#millisEnd(start);
+    if (end < 0 || !this.#isEnd(this.#body[end])) return this.#giveUp(start);
+    this.#gap(this.count, start, end);
+    return end;
+  }
+
+  /** Whole milliseconds. @returns where they end, or -1 */
+  #millisEnd(start: number): number {
+    let at = start;
+    let millis = 0;
+    let byte = this.#body[at];
+    while (isDigit(byte) && at - start < digitsMax) {
+      millis = millis * 10 + (byte - zero);
+      byte = this.#body[++at];
+    }
+    const digits = at - start;
+    if (digits === 0 || (digits > 1 && this.#body[start] === zero) || millis > timeMsMax) return -1;
+    this.#time = millis;
+    return at;
+  }
+
+  /** `"2026-01-31T12:00:00Z"`, or with three digits of a second. @returns where it ends, or -1 */
+  #dateEnd(start: number): number {
+    const body = this.#body;
+    const at = start + 1;
+    const length = body[at + 19] === point ? 24 : 20;
+    if (body[at + length - 1] !== 0x5a || body[at + length] !== quote) return -1;
+    const separators =
+      body[at + 4] === minus &&
+      body[at + 7] === minus &&
+      body[at + 10] === 0x54 &&
+      body[at + 13] === colon &&
+      body[at + 16] === colon;
+    const year = this.#two(at) * 100 + this.#two(at + 2);
+    const month = this.#two(at + 5);
+    const day = this.#two(at + 8);
+    const hour = this.#two(at + 11);
+    const minute = this.#two(at + 14);
+    const second = this.#two(at + 17);
+    const fraction = length === 20 ? 0 : this.#two(at + 20) * 10 + this.#digit(at + 22);
+    // A leap day is not wrong, only rare: the decoder says whether there is one.
+    const isDate = year >= 1970 && year < 2286 && day >= 1 && day <= (daysInMonth[month] ?? 0);
+    if (!separators || !isDate || !(hour < 24 && minute < 60 && second < 60 && fraction >= 0)) return -1;
+    this.#time =
+      daysOf(year, month, day) * 86_400_000 + ((hour * 60 + minute) * 60 + second) * 1_000 + fraction;
+    return at + length + 1;
+  }
+
+  /** Two digits as a number; NaN where they are none. */
+  #two(at: number): number {
+    return this.#digit(at) * 10 + this.#digit(at + 1);
+  }
+
+  #digit(at: number): number {
+    const byte = this.#body[at];
+    return isDigit(byte) ? byte - zero : Number.NaN;
+  }
+
+  /** Leaves the record to the decoder. */
+  #giveUp(start: number): number {
+    this.#time = Number.NaN;
+    return this.#endOfValue(start);
+  }
+
+  #isEnd(byte: number | undefined): boolean {
+    return byte === comma || byte === closeObject || isSpace(byte);
+  }
+
+  #gap(index: number, start: number, end: number): void {
+    const place = index * 2 + this.#gaps;
+    this.gapStarts[place] = start;
+    this.gapEnds[place] = end;
+    this.#gaps += 1;
+  }
+
+  #skipSpace(start: number): number {
+    let at = start;
+    while (isSpace(this.#body[at])) at += 1;
+    return at;
+  }
+
+  /** Behind the closing quote of the string that begins at `start`; -1 where there is none. */
+  #endOfString(start: number): number {
+    const body = this.#body;
+    let at = start + 1;
+    for (;;) {
+      const byte = body[at];
+      if (byte === quote) return at + 1;
+      if (byte === undefined) return -1;
+      at += byte === backslash ? 2 : 1;
+    }
+  }
+
+  #endOfValue(start: number): number {
+    const body = this.#body;
+    const first = body[start];
+    if (first === quote) return this.#endOfString(start);
+    let at = start;
+    if (first !== openObject && first !== openArray) {
+      for (let byte = first; byte !== undefined; byte = body[++at]) {
+        if (this.#isEnd(byte) || byte === closeArray) return at;
+      }
+      return -1;
+    }
+    let depth = 0;
+    for (;;) {
+      const byte = body[at];
+      if (byte === undefined) return -1;
+      if (byte === quote) {
+        at = this.#endOfString(at);
+        if (at < 0) return -1;
+        continue;
+      }
+      at += 1;
+      if (byte === openObject || byte === openArray) depth += 1;
+      else if (byte === closeObject || byte === closeArray) depth -= 1;
+      if (depth === 0) return at;
+    }
+  }
+
+  #hash(index: number): number {
+    let hash = 0x811c9dc5;
+    let from = this.starts[index] ?? 0;
+    for (let gap = 0; gap < 2; gap += 1) {
+      hash = hashOf(this.#view, from, this.gapStarts[index * 2 + gap] ?? 0, hash);
+      from = this.gapEnds[index * 2 + gap] ?? 0;
+    }
+    return hashOf(this.#view, from, this.ends[index] ?? 0, hash) | 0;
+  }
+
+  #grow(): void {
+    const grown = <A extends Int32Array | Float64Array>(made: A, from: A): A => {
+      made.set(from);
+      return made;
+    };
+    const length = this.starts.length * 2;
+    this.starts = grown(new Int32Array(length), this.starts);
+    this.ends = grown(new Int32Array(length), this.ends);
+    this.hashes = grown(new Int32Array(length), this.hashes);
+    this.gapStarts = grown(new Int32Array(length * 2), this.gapStarts);
+    this.gapEnds = grown(new Int32Array(length * 2), this.gapEnds);
+    this.values = grown(new Float64Array(length), this.values);
+    this.times = grown(new Float64Array(length), this.times);
+  }
+}
+
+/** Four bytes a step; whoever finds two records of one hash compares their bytes. */
+function hashOf(view: DataView, start: number, end: number, seed: number): number {
+  let hash = seed;
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
+    hash = Math.imul(hash ^ view.getInt32(at, true), 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  for (; at < end; at += 1) hash = Math.imul(hash ^ view.getUint8(at), 0x01000193);
+  return hash;
+}
+
+/** Days since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
+function daysOf(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year;
+  const era = Math.floor(y / 400);
+  const yearOfEra = y - era * 400;
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  return era * 146_097 + dayOfEra - 719_468;
+}
