@@ -15,12 +15,14 @@ const characterBytes = 3;
 
 /** An item that is enqueued. Headers count: thirty-two of them can be far larger than the payload. */
 export function enqueueBytes({ payload, contentType, options }: EnqueueRequest): number {
-  const { headers = {}, group = '', key = '' } = options;
+  const { headers = none, group = '', key = '' } = options;
   let characters = (contentType ?? '').length + group.length + key.length;
-  for (const [name, value] of Object.entries(headers)) characters += name.length + value.length;
+  for (const name in headers) characters += name.length + (headers[name]?.length ?? 0);
   // A larger payload is refused, or kept up to its limit.
   return itemBytes + Math.min(payload.length, payloadBytesMax) + characters * characterBytes;
 }
+
+const none: Readonly<Record<string, string>> = {};
 
 export const dequeueBytes = (max: number): number => itemBytes + max * orderBytes;
 

@@ -20,8 +20,9 @@ import { validator } from '#shared/protocol/validation.ts';
 import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
-import { readItemOptions } from './core/item-options.ts';
+import { type ItemOptions, noOptions, readItemOptions } from './core/item-options.ts';
 import type { CompleteRequest, ExtendRequest, FailRequest, ReleaseRequest } from './core/lease-decisions.ts';
+import { readJsonItems } from './json-items.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
@@ -154,6 +155,33 @@ export function readEnqueueMany(
       return read.ok ? read : { ok: false, error: inItem(read.error, index) };
     }),
   );
+}
+
+/**
+ * As `readEnqueueMany`, straight from the bytes of JSON, and payloads stay as they came. Undefined where anything is
+ * unusual or wrong: that is read once more by the schemas, which know what to say.
+ */
+export function readPlainEnqueueMany(
+  queue: string,
+  body: Uint8Array,
+): readonly Each<EnqueueRequest>[] | undefined {
+  const items = readJsonItems(body);
+  if (items === undefined || items.length > limits.batchItemsMax) return undefined;
+  const requests: Each<EnqueueRequest>[] = [];
+  for (const { payload, options } of items) {
+    const given = options === undefined ? noOptions : readOptions(options);
+    if (given === undefined) return undefined;
+    // Copied: the request's bytes are a part of what was read from the socket, and the item may live long.
+    const kept = Buffer.from(payload);
+    requests.push(accept({ queue, payload: kept, payloadIsJson: true, options: given }));
+  }
+  return requests;
+}
+
+function readOptions(given: unknown): ItemOptions | undefined {
+  const checked = checkOptions(given);
+  const read = checked.ok ? readItemOptions(checked.value) : checked;
+  return read.ok ? read.value : undefined;
 }
 
 export function readDequeue(queue: string, body: unknown, claim: string | undefined): Result<DequeueCall> {

@@ -16,7 +16,7 @@ import { answerOverall } from './overall-questions.ts';
 import type { Partition } from './partition.ts';
 import { queueOperations } from './queue-operations.ts';
 import type { OperationContext, QueueRequest } from './queue-request.ts';
-import { readDequeue, readEnqueue, readEnqueueMany } from './queue-requests.ts';
+import { readDequeue, readEnqueue, readEnqueueMany, readPlainEnqueueMany } from './queue-requests.ts';
 import * as works from './queue-works.ts';
 
 const checkPage = validator(QueuePage);
@@ -97,6 +97,13 @@ export class QueueService {
       if (!read.ok) return read.error;
       partition.submit(works.enqueueWork(read.value, caller));
       return undefined;
+    }
+    if (operation === 'enqueue-many' && encodings.request === json) {
+      const plain = readPlainEnqueueMany(queue, message.data);
+      if (plain !== undefined) {
+        partition.submit(works.enqueueManyWork(plain, caller));
+        return undefined;
+      }
     }
     const body = decode(message.data, encodings.request);
     if (!body.ok) return body.error;

@@ -89,13 +89,23 @@ export class QueueServing {
     const { nats, subjects } = this.#options;
     const when = formatTime(at);
     const bySubject = new Map<string, string>();
-    for (const { order, queue, state, band, attempt } of events) {
-      const subject = subjects.queueEvents(queue, state);
-      const list = bySubject.get(subject);
+    // Mostly many of one queue and state stand together: their subject is made and looked up once.
+    let subject = '';
+    let list = '';
+    let last: StateEvent | undefined;
+    for (const event of events) {
+      const { order, band, attempt } = event;
+      if (event.queue !== last?.queue || event.state !== last.state) {
+        if (last !== undefined) bySubject.set(subject, list);
+        subject = subjects.queueEvents(event.queue, event.state);
+        list = bySubject.get(subject) ?? '';
+        last = event;
+      }
       // Nothing of it can hold what JSON must escape.
       const one = `{"id":"${itemId(partition, order)}","priority":"${priorities[band]}","attempt":${attempt},"at":"${when}"}`;
-      bySubject.set(subject, list === undefined ? one : `${list},${one}`);
+      list = list === '' ? one : `${list},${one}`;
     }
-    for (const [subject, list] of bySubject) nats.connection.publish(subject, `[${list}]`);
+    if (last !== undefined) bySubject.set(subject, list);
+    for (const [to, texts] of bySubject) nats.connection.publish(to, `[${texts}]`);
   }
 }

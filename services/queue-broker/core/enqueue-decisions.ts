@@ -4,7 +4,7 @@ import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import { decideReplace, isWaiting } from './edit-decisions.ts';
 import type { Enqueued } from './facts.ts';
 import { itemId } from './item.ts';
-import type { ItemOptions } from './item-options.ts';
+import { type ItemOptions, noOptions } from './item-options.ts';
 import { fullQueue, hasRoomLimits } from './queue-room.ts';
 import type { Turn } from './turn.ts';
 
@@ -131,8 +131,8 @@ export function enqueuedFact(turn: Turn, request: EnqueueRequest, supersedes: nu
   const settings = turn.table.settingsOf(request.queue);
   const timeoutMs = options.timeoutMs ?? settings.timeoutMs;
   const runAt = options.delayMs === undefined ? options.runAt : turn.nowMs + options.delayMs;
-  return {
-    kind: 'enqueued',
+  const plain = {
+    kind: 'enqueued' as const,
     order: turn.table.nextOrder,
     queue: request.queue,
     band: options.band,
@@ -140,6 +140,12 @@ export function enqueuedFact(turn: Turn, request: EnqueueRequest, supersedes: nu
     payloadIsJson: request.payloadIsJson,
     attemptsMax: options.attemptsMax ?? settings.attemptsMax,
     backoff: options.backoff ?? settings.backoff,
+  };
+  // Most items: what follows copies a dozen objects, empty ones too.
+  const isPlain = options === noOptions && request.contentType === undefined && timeoutMs === undefined;
+  if (isPlain && request.refused === undefined && supersedes === undefined) return plain;
+  return {
+    ...plain,
     ...(runAt !== undefined && runAt > turn.nowMs ? { runAt } : {}),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(options.expiresMs === undefined ? {} : { expiresAt: turn.nowMs + options.expiresMs }),

@@ -108,7 +108,7 @@ function endedAttempts(item: Item, change: Change): Item['attempts'] {
 }
 
 /** The first transition and the newest ones stay; what lies between is dropped once there are too many. */
-export function withTransition(item: Item, change: StateChange): readonly StateChange[] {
+function withTransition(item: Item, change: StateChange): readonly StateChange[] {
   const known = item.transitions;
   if (known.length < transitionsKeptMax) return [...known, change];
   return [...known.slice(0, 1), ...known.slice(2), change];

@@ -24,6 +24,9 @@ export interface ItemOptions {
 
 const defaultBand = priorities.indexOf('normal');
 
+/** Of an item for which nothing was asked. */
+export const noOptions: ItemOptions = { band: defaultBand };
+
 /** The options that the schema has let through, with the bounds that a schema cannot express. */
 export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
   if (options.delay !== undefined && options.runAt !== undefined) {

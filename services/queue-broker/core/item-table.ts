@@ -5,7 +5,7 @@ import { EndWatch } from './end-watch.ts';
 import type { ChildFailed, EndState } from './flow-facts.ts';
 import type { FlowTable } from './flow-table.ts';
 import { type Item, type Lease, isFinal } from './item.ts';
-import { type Change, changed, withTransition } from './item-changes.ts';
+import { type Change, changed } from './item-changes.ts';
 import { appendLines, removeLines } from './item-logs.ts';
 import type { GuardName, ItemEvent } from './item-machine.ts';
 import { newItem } from './new-item.ts';
@@ -182,13 +182,12 @@ export class ItemTable {
     });
     if (transition === undefined) throw new Error('the machine does not admit an item');
     const queue = this.index(fact.queue);
-    const item = newItem(fact, at, this.#takeReadyOrder());
-    const admitted: Item = {
-      ...item,
-      fields: searchFields(queue.settings.search, fact),
+    const admitted = newItem(fact, {
+      at,
+      readyOrder: this.#takeReadyOrder(),
       state: transition.target,
-      transitions: withTransition(item, { at, from: null, to: transition.target, why: 'enqueued' }),
-    };
+      fields: searchFields(queue.settings.search, fact),
+    });
     if (fact.order >= this.#nextOrder) this.#nextOrder = fact.order + 1;
     if (admitted.inline === undefined) this.#overlay.putPayload(fact.order, fact.payload);
     queue.moved(undefined, admitted);

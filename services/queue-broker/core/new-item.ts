@@ -1,15 +1,24 @@
+import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { Enqueued } from './facts.ts';
 import type { Item } from './item.ts';
 
 /** Payloads up to this many bytes stand in the item's row: one row to write and to read instead of two. */
 export const inlineBytesMax = 2_048;
 
-/** An item as it begins, before the machine has admitted it. */
-export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
+/** How an item begins, besides what its fact says. */
+export interface Beginning {
+  readonly at: number;
+  readonly readyOrder: number;
+  /** As the machine admits it. */
+  readonly state: QueueStatus;
+  readonly fields: Item['fields'];
+}
+
+export function newItem(fact: Enqueued, { at, readyOrder, state, fields }: Beginning): Item {
   return {
     order: fact.order,
     queue: fact.queue,
-    state: 'pending',
+    state,
     band: fact.band,
     readyOrder,
     readyAt: at,
@@ -29,7 +38,7 @@ export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
     settled: undefined,
     attempts:
       fact.refused === undefined ? none : [{ attempt: 0, startedAt: at, endedAt: at, error: fact.refused }],
-    transitions: none,
+    transitions: [{ at, from: null, to: state, why: 'enqueued' }],
     progress: undefined,
     result: undefined,
     contentType: fact.contentType,
@@ -37,7 +46,7 @@ export function newItem(fact: Enqueued, at: number, readyOrder: number): Item {
     payloadIsJson: fact.payloadIsJson,
     payloadBytes: fact.payload.length,
     inline: fact.payload.length <= inlineBytesMax ? fact.payload : undefined,
-    fields: undefined,
+    fields,
     parent: fact.parent,
     family: fact.family,
     logged: undefined,

@@ -19,9 +19,9 @@ export interface QueueSizes {
 }
 
 const fullSizes: QueueSizes = {
-  single: 40_000,
-  batch: 100_000,
-  process: 30_000,
+  single: 200_000,
+  batch: 300_000,
+  process: 100_000,
   pickup: 10_000,
   workers: 30_000,
   backlog: { many: 1_000_000, few: 1_000, count: 10_000 },

@@ -1,0 +1,189 @@
+// Bytes of the JSON grammar (RFC 8259).
+const quote = 0x22;
+const backslash = 0x5c;
+const openObject = 0x7b;
+const closeObject = 0x7d;
+const openList = 0x5b;
+const closeList = 0x5d;
+const comma = 0x2c;
+const colon = 0x3a;
+const minus = 0x2d;
+const plus = 0x2b;
+const dot = 0x2e;
+const zero = 0x30;
+const nine = 0x39;
+
+/** Deeper values are left to a reader that can say what is wrong with them. */
+const depthMax = 64;
+
+const words = ['true', 'false', 'null'].map((word) => Buffer.from(word));
+const escapes = new Set(Buffer.from('"\\/bfnrt'));
+
+/**
+ * Goes through bytes of JSON and checks them on the way, without making anything of them: what is only to be kept need
+ * not be read and written again, and keeps its every digit. The bytes must be UTF-8 (`isUtf8`).
+ * Every verb returns false, or -1, where the bytes are not JSON or nested deeper than 64 levels; the scanner is of no
+ * more use then. O(bytes), no allocation.
+ */
+export class JsonScanner {
+  readonly bytes: Uint8Array;
+  /** The next byte. */
+  at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    this.skipBlanks();
+    return this.at === this.bytes.length;
+  }
+
+  skipBlanks(): void {
+    const { bytes } = this;
+    let { at } = this;
+    for (;;) {
+      const byte = bytes[at];
+      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
+      at += 1;
+    }
+    this.at = at;
+  }
+
+  /** Passes one byte, and blanks before it. */
+  take(byte: number): boolean {
+    this.skipBlanks();
+    if (this.bytes[this.at] !== byte) return false;
+    this.at += 1;
+    return true;
+  }
+
+  openObject = (): boolean => this.take(openObject);
+  closeObject = (): boolean => this.take(closeObject);
+  openList = (): boolean => this.take(openList);
+  closeList = (): boolean => this.take(closeList);
+  comma = (): boolean => this.take(comma);
+
+  /** Passes this name of a member (as JSON text) and the colon behind it; false, and nothing passed, at another one. */
+  isNamed(text: Uint8Array): boolean {
+    this.skipBlanks();
+    const { bytes, at } = this;
+    for (let index = 0; index < text.length; index += 1) if (bytes[at + index] !== text[index]) return false;
+    this.at = at + text.length;
+    if (this.take(colon)) return true;
+    this.at = at;
+    return false;
+  }
+
+  /**
+   * Passes the name of a member and the colon behind it.
+   * @returns the name; undefined where there is none, or one with escapes
+   */
+  name(): string | undefined {
+    if (!this.take(quote)) return undefined;
+    const start = this.at;
+    const end = this.bytes.indexOf(quote, start);
+    for (let at = start; at < end; at += 1) {
+      const byte = this.bytes[at] ?? 0;
+      if (byte === backslash || byte < 0x20) return undefined;
+    }
+    if (end < 0) return undefined;
+    this.at = end + 1;
+    const name = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start, end - start).toString();
+    return this.take(colon) ? name : undefined;
+  }
+
+  /** Passes a value of any kind. @returns where it begins, behind blanks; -1 where there is none */
+  value(): number {
+    this.skipBlanks();
+    const start = this.at;
+    return this.#value(0) ? start : -1;
+  }
+
+  #value(depth: number): boolean {
+    const byte = this.bytes[this.at];
+    if (byte === quote) return this.#string();
+    if (byte === openObject) return depth < depthMax && this.#object(depth + 1);
+    if (byte === openList) return depth < depthMax && this.#list(depth + 1);
+    if (byte === minus || (byte !== undefined && byte >= zero && byte <= nine)) return this.#number();
+    return this.#word();
+  }
+
+  #object(depth: number): boolean {
+    this.at += 1;
+    if (this.take(closeObject)) return true;
+    do {
+      this.skipBlanks();
+      if (this.bytes[this.at] !== quote || !this.#string() || !this.take(colon)) return false;
+      this.skipBlanks();
+      if (!this.#value(depth)) return false;
+    } while (this.take(comma));
+    return this.take(closeObject);
+  }
+
+  #list(depth: number): boolean {
+    this.at += 1;
+    if (this.take(closeList)) return true;
+    do {
+      this.skipBlanks();
+      if (!this.#value(depth)) return false;
+    } while (this.take(comma));
+    return this.take(closeList);
+  }
+
+  #string(): boolean {
+    const { bytes } = this;
+    let at = this.at + 1;
+    for (;;) {
+      const byte = bytes[at];
+      if (byte === undefined || byte < 0x20) return false;
+      at += 1;
+      if (byte === quote) break;
+      if (byte !== backslash) continue;
+      const escaped = bytes[at] ?? 0;
+      at += 1;
+      if (escaped === 0x75) {
+        for (let end = at + 4; at < end; at += 1) if (!isHex(bytes[at])) return false;
+      } else if (!escapes.has(escaped)) return false;
+    }
+    this.at = at;
+    return true;
+  }
+
+  #number(): boolean {
+    if (this.bytes[this.at] === minus) this.at += 1;
+    if (this.bytes[this.at] === zero) this.at += 1;
+    else if (!this.#digits()) return false;
+    if (this.bytes[this.at] === dot) {
+      this.at += 1;
+      if (!this.#digits()) return false;
+    }
+    if (((this.bytes[this.at] ?? 0) | 0x20) !== 0x65) return true;
+    this.at += 1;
+    const sign = this.bytes[this.at];
+    if (sign === plus || sign === minus) this.at += 1;
+    return this.#digits();
+  }
+
+  #digits(): boolean {
+    const start = this.at;
+    for (;;) {
+      const byte = this.bytes[this.at];
+      if (byte === undefined || byte < zero || byte > nine) return this.at > start;
+      this.at += 1;
+    }
+  }
+
+  #word(): boolean {
+    for (const word of words) {
+      if (this.bytes[this.at] !== word[0]) continue;
+      for (const [index, byte] of word.entries()) if (this.bytes[this.at + index] !== byte) return false;
+      this.at += word.length;
+      return true;
+    }
+    return false;
+  }
+}
+
+const isHex = (byte = 0): boolean =>
+  (byte >= zero && byte <= nine) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
