@@ -30,6 +30,8 @@ export interface BrokerOptions {
   readonly partitions: number;
   readonly replicas: number;
   readonly logBytesMax: number;
+  /** Of one item. */
+  readonly payloadBytesMax: number;
   readonly snapshotIntervalMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -179,7 +181,7 @@ export class Broker {
       ...shared,
       snapshots: this.#snapshotsOf(number),
       transitions: this.#transitions,
-      defaults: defaultSettings,
+      defaults: { ...defaultSettings, payloadBytesMax: this.#options.payloadBytesMax },
     });
     return new Partition({
       ...shared,

@@ -18,9 +18,11 @@ const checkChildren = validator(queueRequests.children);
 /** What there is besides `get` and `cancel` for flows. */
 export const flowOperations = {
   'enqueue-flow': (request: QueueRequest, body: unknown): Refusal | undefined => {
-    const read = readFlow(request.queue, body, request.encodings.request);
+    const { queue, partition, encodings } = request;
+    const { payloadBytesMax } = partition.table.settingsOf(queue);
+    const read = readFlow(queue, body, { encoding: encodings.request, payloadBytesMax });
     if (!read.ok) return read.error;
-    request.partition.submit(flowWork(read.value, request.caller));
+    partition.submit(flowWork(read.value, request.caller));
     return undefined;
   },
   children: (request: QueueRequest, body: unknown, { courier }: OperationContext): Refusal | undefined => {

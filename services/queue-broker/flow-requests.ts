@@ -1,6 +1,6 @@
 import type { Encoding } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { flowItemsMax, flowLevelsMax, payloadBytesMax } from '#shared/protocol/limits.ts';
+import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { flowItemsMax, flowLevelsMax } from '#shared/protocol/limits.ts';
 import { EnqueueFlow, FlowChild, type OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -8,6 +8,7 @@ import type { FlowRequest } from './core/flow-decisions.ts';
 import type { FlowMember } from './core/flow-facts.ts';
 import type { Family } from './core/item.ts';
 import { type ItemOptions, readItemOptions } from './core/item-options.ts';
+import { tooLarge } from './core/queue-room.ts';
 import { type Payload, valuePayload } from './payload.ts';
 
 // The door of `enqueue-flow`: a tree comes in as `unknown` and leaves as a list in which parents stand before their
@@ -16,14 +17,21 @@ import { type Payload, valuePayload } from './payload.ts';
 const checkFlow = validator(EnqueueFlow);
 const checkChild = validator(FlowChild);
 
-export function readFlow(queue: string, body: unknown, encoding: Encoding): Result<FlowRequest> {
+/** How content is read, besides what it says itself. */
+interface Rules {
+  readonly encoding: Encoding;
+  /** Of each item. */
+  readonly payloadBytesMax: number;
+}
+
+export function readFlow(queue: string, body: unknown, rules: Rules): Result<FlowRequest> {
   const checked = checkFlow(body);
   if (!checked.ok) return checked;
   const { payload, onChildFailure, children, ...options } = checked.value;
-  const content = readContent(payload, options, encoding);
+  const content = readContent(payload, options, rules);
   if (!content.ok) return content;
   const members: FlowMember[] = [];
-  const fault = readChildren(children, { parent: 0, path: '', level: 2 }, { members, encoding });
+  const fault = readChildren(children, { parent: 0, path: '', level: 2 }, { members, rules });
   if (fault !== undefined) return { ok: false, error: fault };
   const family = familyOf(children.length, members.length, onChildFailure);
   return accept({ root: { queue, ...content.value }, family, members });
@@ -32,7 +40,7 @@ export function readFlow(queue: string, body: unknown, encoding: Encoding): Resu
 /** What has been read so far. */
 interface Reading {
   readonly members: FlowMember[];
-  readonly encoding: Encoding;
+  readonly rules: Rules;
 }
 
 /** Where children stand: below which member, at which path, and how deep. */
@@ -53,7 +61,7 @@ function readChildren(children: readonly unknown[], below: Below, reading: Readi
 
 function readChild(child: unknown, index: number, place: Below, reading: Reading): Refusal | undefined {
   const { path, level, parent } = place;
-  const { members, encoding } = reading;
+  const { members, rules } = reading;
   if (level > flowLevelsMax)
     return refuseField(path, `is on level ${level} of at most ${flowLevelsMax}`).error;
   if (members.length + 1 >= flowItemsMax)
@@ -61,7 +69,7 @@ function readChild(child: unknown, index: number, place: Below, reading: Reading
   const checked = checkChild(child);
   if (!checked.ok) return within(path, checked.error);
   const { queue, payload, onChildFailure, children = [], ...options } = checked.value;
-  const content = readContent(payload, options, encoding);
+  const content = readContent(payload, options, rules);
   if (!content.ok) return within(path, content.error);
   const member: FlowMember = { queue, ...content.value, parent, index };
   const number = members.push(member);
@@ -75,18 +83,14 @@ function readChild(child: unknown, index: number, place: Below, reading: Reading
 function readContent(
   payload: unknown,
   options: EnqueueOptions,
-  encoding: Encoding,
+  { encoding, ...limits }: Rules,
 ): Result<Payload & { readonly options: ItemOptions }> {
   const read = readItemOptions(options);
   if (!read.ok) return read;
   const value = valuePayload(payload, encoding);
   if (!value.ok) return value;
-  const bytes = value.value.payload.length;
-  if (bytes > payloadBytesMax) {
-    const problem = `payload has ${bytes} bytes, the most is ${payloadBytesMax}`;
-    return refuse('payload_too_large', problem, { field: 'payload' });
-  }
-  return accept({ ...value.value, options: read.value });
+  const fault = tooLarge(value.value.payload, limits);
+  return fault !== undefined ? { ok: false, error: fault } : accept({ ...value.value, options: read.value });
 }
 
 const familyOf = (children: number, below: number, onChildFailure: OnChildFailure = 'fail'): Family => ({

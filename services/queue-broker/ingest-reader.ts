@@ -17,7 +17,7 @@ import { type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts'
 import type { Turn } from './core/turn.ts';
 import { enqueueBytes } from './log-bytes.ts';
 import type { Partition } from './partition.ts';
-import { readEnqueue, refusedPublish } from './queue-requests.ts';
+import { type Published, readEnqueue, refusedPublish } from './queue-requests.ts';
 import type { Work } from './work.ts';
 
 export interface IngestOptions {
@@ -72,6 +72,12 @@ export async function ensureIngestStream(options: IngestOptions): Promise<string
     );
   }
   return info.created;
+}
+
+interface TakenIn {
+  readonly published: Published;
+  /** In the ingest stream. */
+  readonly sequence: number;
 }
 
 /** Reads the plain publishes of one partition, in order, into its log; then purges what is in the log. */
@@ -140,7 +146,8 @@ export class IngestReader {
   }
 
   #workOf(message: JsMsg): Work {
-    const request = requestOf(message);
+    const published = this.#published(message);
+    const request = requestOf(published);
     const finished = () => {
       this.#underWay -= 1;
       this.#room?.();
@@ -150,7 +157,7 @@ export class IngestReader {
       // It is stored in NATS already: refusing it here would not make it smaller.
       room: 'always',
       decide: (turn) => {
-        this.#takeIn(turn, request, message);
+        this.#takeIn(turn, request, { published, sequence: message.seq });
         return finished;
       },
       // Not decided, so not marked: who owns the partition next reads it again.
@@ -158,14 +165,19 @@ export class IngestReader {
     };
   }
 
-  #takeIn(turn: Turn, request: EnqueueRequest, message: JsMsg): void {
+  #published({ subject, data, headers }: JsMsg): Published {
+    const queue = subject.split('.').at(-1) ?? '';
+    const { payloadBytesMax } = this.#partition.table.settingsOf(queue);
+    return { queue, body: data, headers, payloadBytesMax };
+  }
+
+  #takeIn(turn: Turn, request: EnqueueRequest, { published, sequence }: TakenIn): void {
     // A consumer that was made again after a lost connection may begin before what is under way.
-    if (message.seq <= this.#mark()) return;
+    if (sequence <= this.#mark()) return;
     // Durable already, so that a queue which is full takes it in all the same.
     const decided = decideEnqueue(turn, request, true);
-    if (!decided.ok)
-      decideEnqueue(turn, refusedPublish(request.queue, message.data, message.headers, decided.error), true);
-    turn.emit({ kind: 'ingested', stream: this.#identity, sequence: message.seq });
+    if (!decided.ok) decideEnqueue(turn, refusedPublish(published, decided.error), true);
+    turn.emit({ kind: 'ingested', stream: this.#identity, sequence });
   }
 
   /** Stops reading while too much is under way or the log fills up: what is not read waits safely in NATS. */
@@ -208,10 +220,10 @@ export class IngestReader {
 }
 
 /** What a publish asks for. One that cannot be understood is kept as failed: its publisher has its PubAck. */
-function requestOf({ subject, data, headers }: JsMsg): EnqueueRequest {
-  const queue = subject.split('.').at(-1) ?? '';
-  const read = isName(queue) ? readEnqueue(queue, data, headers, false) : badName;
-  return read.ok ? read.value : refusedPublish(queue, data, headers, read.error);
+function requestOf(published: Published): EnqueueRequest {
+  const { queue, body, headers } = published;
+  const read = isName(queue) ? readEnqueue(queue, body, headers, false) : badName;
+  return read.ok ? read.value : refusedPublish(published, read.error);
 }
 
 // NATS lets any token through. Nobody can ask for such a queue, but its figures show that something went wrong.

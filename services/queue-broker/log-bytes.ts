@@ -1,4 +1,4 @@
-import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
 import type { LeaseRequest } from './core/lease-decisions.ts';
 
@@ -18,8 +18,8 @@ export function enqueueBytes({ payload, contentType, options }: EnqueueRequest):
   const { headers = none, group = '', key = '' } = options;
   let characters = (contentType ?? '').length + group.length + key.length;
   for (const name in headers) characters += name.length + (headers[name]?.length ?? 0);
-  // A larger payload is refused, or kept up to its limit.
-  return itemBytes + Math.min(payload.length, payloadBytesMax) + characters * characterBytes;
+  // A larger payload is refused.
+  return itemBytes + Math.min(payload.length, payloadBytesLimit) + characters * characterBytes;
 }
 
 const none: Readonly<Record<string, string>> = {};

@@ -114,25 +114,29 @@ function withOptions(
   return accept({ queue, ...payload, options: options.value });
 }
 
+/** A message as it was published, and the most bytes of a payload where it went. */
+export interface Published {
+  readonly queue: string;
+  readonly body: Uint8Array;
+  readonly headers: MsgHdrs | undefined;
+  readonly payloadBytesMax: number;
+}
+
 /** A plain publish that cannot be understood is not lost: it becomes a failed item that says why. */
 export function refusedPublish(
-  queue: string,
-  body: Uint8Array,
-  headers: MsgHdrs | undefined,
+  { queue, body, headers, payloadBytesMax }: Published,
   fault: Refusal,
 ): EnqueueRequest {
   const defaults = readItemOptions({});
   if (!defaults.ok) throw new Error('an item without options is refused');
   const contentType = headers?.get('Content-Type') ?? '';
   const kept = contentType.length <= limits.keyLengthMax ? contentType : undefined;
-  const payload = rawPayload(body.slice(0, limits.payloadBytesMax), kept, false);
+  const payload = rawPayload(body.slice(0, payloadBytesMax), kept, false);
   const key = headers?.get('Nats-Msg-Id') ?? '';
   const keyed = key !== '' && key.length <= limits.keyLengthMax ? { key } : {};
   return {
     queue,
-    ...(payload.ok
-      ? payload.value
-      : { payload: body.slice(0, limits.payloadBytesMax), payloadIsJson: false }),
+    ...(payload.ok ? payload.value : { payload: body.slice(0, payloadBytesMax), payloadIsJson: false }),
     options: { ...defaults.value, ...keyed },
     refused: { message: fault.message, type: fault.code },
   };

@@ -1,3 +1,4 @@
+import { payloadBytesLimit, payloadBytesMax } from '#shared/protocol/limits.ts';
 import { type Setting, commonSettings, integer, processSettings, word } from '#shared/runtime/config.ts';
 
 const redisUrl: Setting<string> = {
@@ -36,6 +37,14 @@ export const queueSettings = {
     min: 1_048_576,
     max: 2 ** 49,
     about: "most bytes of one partition's log",
+  }),
+  payloadBytesMax: integer({
+    env: 'TRIVET_PAYLOAD_BYTES_MAX',
+    default: payloadBytesMax,
+    min: 1_024,
+    max: payloadBytesLimit,
+    about:
+      'most bytes of the payload of one item, the same for every broker; `max_payload` of NATS must be 8 MB',
   }),
   snapshotIntervalMs: integer({
     env: 'TRIVET_SNAPSHOT_INTERVAL_MS',

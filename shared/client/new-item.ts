@@ -1,6 +1,6 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import { optionHeaders } from '#shared/protocol/queue-item-options.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 
@@ -16,14 +16,14 @@ export interface NewItem {
 /** An item of `enqueue-many`, as JSON text. Throws a `TrivetError` for a payload that cannot be sent. */
 export function itemText({ payload, options }: NewItem): string {
   const text = payloadText(payload);
-  if (text.length > payloadBytesMax / 3 && Buffer.byteLength(text) > payloadBytesMax) throw tooLarge();
+  if (text.length > payloadBytesLimit / 3 && Buffer.byteLength(text) > payloadBytesLimit) throw tooLarge();
   const rest = isEmpty(options) ? '{}' : jsonText(options);
   return rest === '{}' ? `{"payload":${text}}` : `{"payload":${text},${rest.slice(1)}`;
 }
 
 /** The headers of an `enqueue` whose body is bytes. */
 export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<string, string> {
-  if (payload.byteLength > payloadBytesMax) throw tooLarge();
+  if (payload.byteLength > payloadBytesLimit) throw tooLarge();
   const headers: Record<string, string> = {
     ...options.headers,
     'Content-Type': 'application/octet-stream',
@@ -68,6 +68,6 @@ function isEmpty(options: object): boolean {
 
 const tooLarge = () =>
   new TrivetError(
-    refuse('payload_too_large', `payload must be at most ${payloadBytesMax} bytes`, { field: 'payload' })
+    refuse('payload_too_large', `payload must be at most ${payloadBytesLimit} bytes`, { field: 'payload' })
       .error,
   );

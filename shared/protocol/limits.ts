@@ -3,8 +3,13 @@
 /** Longest queue or namespace name, in characters: one NATS subject token that people can still read. */
 export const nameLengthMax = 64;
 
-/** Largest payload or cache value, in bytes: fits NATS's `max_payload` of 8 MB with its envelope, eight times over. */
+/** Largest payload of an item, unless configured otherwise, and largest cache value, in bytes: fits NATS's `max_payload` of 8 MB with its envelope, eight times over. */
 export const payloadBytesMax = 1_048_576;
+
+/**
+ * What the largest payload of items may be set to, in bytes: as base64, with the largest result, it still fits a reply.
+ */
+export const payloadBytesLimit = 4 * 1_048_576;
 
 /** Largest reply, in bytes. Below `max_payload`, so that headers and the envelope still fit. */
 export const replyBytesMax = 7 * 1_048_576;

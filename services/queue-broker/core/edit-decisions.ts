@@ -1,5 +1,4 @@
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { StateAnswer } from './admin-decisions.ts';
 import type { EnqueueRequest } from './enqueue-decisions.ts';
@@ -7,6 +6,7 @@ import type { Content, Updated } from './facts.ts';
 import { type Item, isFinal } from './item.ts';
 import type { ItemOptions } from './item-options.ts';
 import { findItem } from './lease-decisions.ts';
+import { tooLarge } from './queue-room.ts';
 import type { Turn } from './turn.ts';
 
 /** What is to be other than it is; what is absent stays. */
@@ -91,11 +91,10 @@ const contentOf = ({ payload, payloadIsJson, contentType }: EnqueueRequest): Con
 
 /** Why an item cannot have this payload, or undefined. A queue that is full of bytes may still shrink. */
 function faultOfContent(turn: Turn, item: Item, { payload }: Pick<Content, 'payload'>): Refusal | undefined {
-  if (payload.length > payloadBytesMax) {
-    const problem = `payload has ${payload.length} bytes, the most is ${payloadBytesMax}`;
-    return refuse('payload_too_large', problem, { field: 'payload' }).error;
-  }
-  const { bytesMax } = turn.table.settingsOf(item.queue);
+  const settings = turn.table.settingsOf(item.queue);
+  const { bytesMax } = settings;
+  const fault = tooLarge(payload, settings);
+  if (fault !== undefined) return fault;
   const grows = payload.length - item.payloadBytes;
   const held = turn.table.queue(item.queue)?.waitingBytes ?? 0;
   if (bytesMax === undefined || grows <= 0 || held + grows <= bytesMax) return undefined;

@@ -1,11 +1,10 @@
-import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
-import { payloadBytesMax } from '#shared/protocol/limits.ts';
+import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import { decideReplace, isWaiting } from './edit-decisions.ts';
 import type { Enqueued } from './facts.ts';
 import { itemId } from './item.ts';
 import { type ItemOptions, noOptions } from './item-options.ts';
-import { fullQueue, hasRoomLimits } from './queue-room.ts';
+import { fullQueue, hasRoomLimits, tooLarge } from './queue-room.ts';
 import type { Turn } from './turn.ts';
 
 /** One item that wants in. */
@@ -39,15 +38,8 @@ export function decideEnqueue(turn: Turn, request: EnqueueRequest, hasRoom = fal
   const known = options.key === undefined ? undefined : turn.table.duplicateOf(queue, options.key, turn.at);
   const answer = known === undefined ? undefined : decideDuplicate(turn, request, known);
   if (answer !== undefined) return answer;
-  if (request.payload.length > payloadBytesMax) {
-    return refuse(
-      'payload_too_large',
-      `payload has ${request.payload.length} bytes, the most is ${payloadBytesMax}`,
-      {
-        field: 'payload',
-      },
-    );
-  }
+  const fault = tooLarge(request.payload, turn.table.settingsOf(queue));
+  if (fault !== undefined) return { ok: false, error: fault };
   const full = hasRoom
     ? undefined
     : fullQueue(turn.table, queue, { items: 1, bytes: request.payload.length });
@@ -93,7 +85,7 @@ function fullForAll(turn: Turn, requests: readonly Result<EnqueueRequest>[]): Re
 
 /** True when a request would make a new item. @param keys those of the batch so far */
 function becomesItem(turn: Turn, { queue, options, payload }: EnqueueRequest, keys: Set<string>): boolean {
-  if (payload.length > payloadBytesMax) return false;
+  if (payload.length > turn.table.settingsOf(queue).payloadBytesMax) return false;
   const { key } = options;
   if (key === undefined) return true;
   if (keys.has(key)) return false;

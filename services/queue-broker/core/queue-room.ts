@@ -1,5 +1,6 @@
 import { type Refusal, refuse } from '#shared/protocol/errors.ts';
 import type { PartitionTable } from './partition-table.ts';
+import type { QueueSettings } from './queue-settings.ts';
 
 /** What somebody wants to add to a queue. */
 export interface Addition {
@@ -40,4 +41,14 @@ export function fullQueue(table: PartitionTable, name: string, adds: Addition): 
 export function hasRoomLimits(table: PartitionTable, name: string): boolean {
   const { itemsMax, bytesMax } = table.settingsOf(name);
   return itemsMax !== undefined || bytesMax !== undefined;
+}
+
+/** Why a payload is refused in a queue with these settings, or undefined. */
+export function tooLarge(
+  { length }: Uint8Array,
+  { payloadBytesMax }: Pick<QueueSettings, 'payloadBytesMax'>,
+): Refusal | undefined {
+  if (length <= payloadBytesMax) return undefined;
+  const problem = `payload has ${length} bytes, the most is ${payloadBytesMax}`;
+  return refuse('payload_too_large', problem, { field: 'payload' }).error;
 }

@@ -1,3 +1,4 @@
+import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { QueueOrdering } from '#shared/protocol/queue-settings-schemas.ts';
 import { type Backoff, defaultBackoff } from './retry-policy.ts';
 
@@ -16,6 +17,8 @@ export interface QueueSettings {
   readonly concurrency: Concurrency;
   readonly rateLimit: RateLimits;
   readonly retention: Retention;
+  /** Of one item. The same for all queues of a broker. */
+  readonly payloadBytesMax: number;
   /** Paths of the payload's fields whose text is kept beside the item. */
   readonly search: readonly string[];
 }
@@ -51,7 +54,7 @@ export interface Retention {
 }
 
 /** What was configured; what is absent has its default. */
-export type StoredSettings = Omit<Partial<QueueSettings>, 'retention'> & {
+export type StoredSettings = Omit<Partial<QueueSettings>, 'retention' | 'payloadBytesMax'> & {
   readonly retention?: Partial<Retention>;
 };
 
@@ -75,5 +78,6 @@ export const defaultSettings: QueueSettings = {
   concurrency: {},
   rateLimit: {},
   retention: { done: { ageMs: 3_600_000, count: 100_000 }, failed: { ageMs: 14 * 86_400_000 } },
+  payloadBytesMax,
   search: [],
 };

@@ -17,6 +17,8 @@ import type { OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
 import { MadeTable, value } from './made-table.ts';
 
 /** A flow whose members are made, released and ended by hand; all in one partition. */
+const rules = { encoding: json, payloadBytesMax: 1_000 };
+
 class MadeFlow {
   readonly made: MadeTable;
   readonly flow: FlowAnswer;
@@ -24,7 +26,7 @@ class MadeFlow {
 
   constructor(onChildFailure: OnChildFailure, count = 2, made = new MadeTable()) {
     const children = Array.from({ length: count }, (_, n) => ({ queue: 'parts', payload: n, delay: '1m' }));
-    const request = value(readFlow('sums', { payload: 1, key: 'k', onChildFailure, children }, json));
+    const request = value(readFlow('sums', { payload: 1, key: 'k', onChildFailure, children }, rules));
     this.made = made;
     this.flow = value(made.turn(1_000, (turn) => decideFlow(turn, request)));
     this.members = request.members;
@@ -210,7 +212,7 @@ test('a queue that is full takes no flow, and what a flow brings elsewhere is le
     table.turn(1, (turn) => turn.emit({ kind: 'configured', queue, settings: { itemsMax: 1 } }));
   const flow = new MadeFlow('fail', 2, table);
   expect(flow.place(2_000)).toHaveLength(2);
-  const again = value(readFlow('sums', { payload: 1, children: [{ queue: 'parts', payload: 1 }] }, json));
+  const again = value(readFlow('sums', { payload: 1, children: [{ queue: 'parts', payload: 1 }] }, rules));
   expect(table.turn(3_000, (turn) => decideFlow(turn, again))).toMatchObject({
     error: { code: 'queue_full' },
   });

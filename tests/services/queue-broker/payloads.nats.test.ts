@@ -85,3 +85,33 @@ test('bytes that are called JSON and are none are refused; a publish of them is 
   for (const payload of broken) await queue.publish('broken', payload, json);
   for (const payload of broken) expect(sum(await handedOut('broken'))).toBe(sum(payload));
 });
+
+test('the limit is as configured: the largest one survives a restart, one byte more is refused', async () => {
+  const limit = 4 * 1_048_576;
+  const large = await startQueue({ env: { TRIVET_PAYLOAD_BYTES_MAX: String(limit) } });
+  try {
+    const first = await large.startBroker();
+    const [largest, larger] = [randomBytes(limit), randomBytes(limit + 1)];
+    const tooLarge = { status: 413, body: { error: { code: 'payload_too_large' } } };
+    expect((await large.send('trivet.queue.large.enqueue', largest, binary)).status).toBe(0);
+    expect(await large.send('trivet.queue.large.enqueue', larger, binary)).toMatchObject(tooLarge);
+    await large.publish('large', larger);
+    const counts = async () => (await large.ask('large', 'stats')).body;
+    await expect.poll(counts).toMatchObject({ counts: { pending: 1, failed: 1 } });
+    await first.kill();
+    await large.startBroker();
+    const [item] = leased(await large.ask('large', 'dequeue', {}));
+    expect(sum(Buffer.from(item?.payloadBase64 ?? '', 'base64'))).toBe(sum(largest));
+  } finally {
+    await large.stop();
+  }
+});
+
+test.each(['1023', '4194305', 'much'])('a broker refuses %s as the limit of payloads', async (limit) => {
+  const wrong = await startQueue({ env: { TRIVET_PAYLOAD_BYTES_MAX: limit } });
+  try {
+    await expect(wrong.startBroker()).rejects.toThrow('TRIVET_PAYLOAD_BYTES_MAX');
+  } finally {
+    await wrong.stop();
+  }
+});
