@@ -47,6 +47,8 @@ export function cacheNode(options: CacheNodeOptions): Service {
     clock,
     bytesMax: options.bytesMax,
     owns: () => lease.holds(),
+    newEpoch: () => randomUUID(),
+    random01: Math.random,
     observe: requestObserver(announced, telemetry, clock),
   });
   observeTotals(cache, telemetry);

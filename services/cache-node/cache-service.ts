@@ -1,9 +1,8 @@
-import { cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
-import { json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { cacheExpiredPerStepMax } from '#shared/protocol/limits.ts';
+import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
+import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
+import { type Refusal, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { cacheExpiredPerStepMax, cacheHeartbeatMs } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
-import { type Encoded, encodePart } from '#shared/protocol/splice.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -14,8 +13,12 @@ import {
   replyRefusal,
   requestEncodings,
 } from '#shared/runtime/replies.ts';
+import type { LoadOutcome } from './core/fills.ts';
+import type { Namespace } from './core/namespace.ts';
 import { Namespaces } from './core/namespaces.ts';
-import { operations } from './operations.ts';
+import { writeOutcome } from './entry-reply.ts';
+import { type Decided, type Request, operations } from './operations.ts';
+import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
 
 /** One answered request, for whoever counts. */
@@ -36,6 +39,10 @@ export interface CacheServiceOptions {
   /** Whether this node owns the cache at this very moment. */
   readonly owns: () => boolean;
   readonly observe: (message: Msg, answered: Answered) => void;
+  /** Names a run of this node; another one with each call. */
+  readonly newEpoch: () => string;
+  /** Uniform in [0, 1). */
+  readonly random01: () => number;
 }
 
 export const cacheQueueGroup = 'trivet-cache';
@@ -53,6 +60,10 @@ export class CacheService {
   #namespaces: Namespaces;
   #subscriptions: readonly Subscription[] = [];
   #cancelExpiry = () => {};
+  #cancelHeartbeat = () => {};
+  readonly #out = new ReplyWriter();
+  /** Writes what waited for a fill is answered with, while `#out` may be in use for the request that filled. */
+  readonly #laterOut = new ReplyWriter();
 
   constructor(options: CacheServiceOptions) {
     this.#options = options;
@@ -72,11 +83,13 @@ export class CacheService {
       subscribe(nats, subjects.cacheStats, group, (message) => this.#answer(message)),
     ];
     this.#expireLater(expiryPeriodMs);
+    this.#beatLater();
   }
 
   /** Takes no more requests, and forgets what it held: another node may have become the owner. */
   cease(): void {
-    this.#cancelExpiry();
+    this.#stopTimers();
+    this.#closeFills();
     // Drained, so that what is on its way is refused and not left without an answer. A closed connection has nothing.
     for (const subscription of this.#subscriptions) subscription.drain().catch(() => {});
     this.#subscriptions = [];
@@ -85,56 +98,94 @@ export class CacheService {
 
   /** Takes nothing new and answers what has arrived. */
   async drain(): Promise<void> {
-    this.#cancelExpiry();
+    this.#stopTimers();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     this.#subscriptions = [];
+    this.#closeFills();
   }
 
   stats() {
-    return this.#namespaces.stats();
+    return this.#namespaces.stats(this.#nowMs());
   }
 
   #answer(message: Msg): void {
     const startedMs = this.#options.clock.monotonicMs();
     const encodings = requestEncodings(message);
     const operation = this.#operationOf(message);
-    const reply = encodings.ok ? this.#decide(message, encodings.value) : encodings;
+    const decided = encodings.ok ? this.#decide(message, encodings.value) : encodings.error;
     const encoding = encodings.ok ? encodings.value.reply : json;
-    if (reply.ok) replyBytes(message, reply.value, encoding);
-    else replyRefusal(message, reply.error, encoding);
+    if (decided === 'written') replyBytes(message, this.#out.finish(), encoding);
+    else if (decided !== 'later') replyRefusal(message, decided, encoding);
     this.#options.observe(message, {
       operation,
-      refusal: reply.ok ? undefined : reply.error,
+      refusal: typeof decided === 'object' ? decided : undefined,
       startedMs,
       endedMs: this.#options.clock.monotonicMs(),
     });
   }
 
-  #decide(message: Msg, encodings: RequestEncodings): Result<Encoded> {
-    if (!this.#options.owns()) return refuse('unavailable', 'this node does not own the cache just now');
+  #decide(message: Msg, encodings: RequestEncodings): Decided {
+    if (!this.#options.owns())
+      return refuse('unavailable', 'this node does not own the cache just now').error;
     const { name, operation } = this.#address(message);
     const body = decodeBody(message.data, encodings.request, operation);
-    if (!body.ok) return body;
+    if (!body.ok) return body.error;
+    const out = this.#out.begin(encodings.reply);
     // An empty body stands for a request without fields.
     const request = body.value === undefined ? {} : body.value;
     if (message.subject === this.#options.subjects.cacheStats) {
       const checked = noFields(request);
-      return checked.ok ? accept(encodePart(this.stats(), encodings.reply)) : checked;
+      if (!checked.ok) return checked.error;
+      out.value(this.stats());
+      return 'written';
     }
     if (!isName(name))
-      return refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');
+      return refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;
     if (!isCacheOperation(operation))
-      return refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`);
+      return refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`).error;
+    const read = operations[operation].read(request);
+    if (!read.ok) return read.error;
     const namespace = this.#namespaces.open(name);
-    if (!namespace.ok) return namespace;
+    if (!namespace.ok) return namespace.error;
+    return this.#decideIn(namespace.value, read.value, { message, encodings });
+  }
+
+  #decideIn(
+    namespace: Namespace,
+    request: Request,
+    { message, encodings }: { readonly message: Msg; readonly encodings: RequestEncodings },
+  ): Decided {
     const nowMs = this.#nowMs();
-    const reply = operations[operation](request, {
-      namespace: namespace.value,
+    const bytesBefore = namespace.bytes;
+    const decided = request.decide({
+      namespace,
       nowMs,
-      replyEncoding: encodings.reply,
+      out: this.#out,
+      answerLater: (outcome) => this.#answerWaiter(message, outcome, encodings.reply),
     });
-    this.#namespaces.keepWithinBytes(nowMs);
-    return reply;
+    if (namespace.bytes > bytesBefore) this.#namespaces.keepWithinBytes(nowMs);
+    if (namespace.events.isWaiting) this.#publishEvents(namespace);
+    const endMs = this.#nowMs();
+    if (decided !== 'later') namespace.latency.record(endMs - nowMs, endMs);
+    return decided;
+  }
+
+  /** One who waited for a fill. Its entry is good only now, so the reply is written at once. */
+  #answerWaiter(message: Msg, outcome: LoadOutcome, encoding: Encoding): void {
+    const out = this.#laterOut.begin(encoding);
+    const refusal = writeOutcome(out, outcome);
+    if (refusal === undefined) replyBytes(message, out.finish(), encoding);
+    else replyRefusal(message, refusal, encoding);
+  }
+
+  /** Before the reply to the request that they are of. */
+  #publishEvents(namespace: Namespace): void {
+    for (const event of namespace.events.take()) this.#publish(namespace.name, event);
+  }
+
+  #publish(namespace: string, event: CacheEvent): void {
+    const { nats, subjects } = this.#options;
+    nats.connection.publish(subjects.cacheEvents(namespace), encode(event, json));
   }
 
   /** The last two tokens: `<prefix>.cache.<namespace>.<operation>`. */
@@ -152,14 +203,37 @@ export class CacheService {
 
   #expireLater(delayMs: number): void {
     this.#cancelExpiry = this.#options.clock.after(delayMs, () => {
-      const expired = this.#namespaces.expire(cacheExpiredPerStepMax, this.#nowMs());
+      const nowMs = this.#nowMs();
+      const expired = this.#namespaces.expire(cacheExpiredPerStepMax, nowMs);
+      for (const namespace of this.#namespaces.all())
+        if (namespace.events.isWaiting) this.#publishEvents(namespace);
       // A full step means that more are due: requests get their turn first.
       this.#expireLater(expired === cacheExpiredPerStepMax ? 0 : expiryPeriodMs);
     });
   }
 
+  /** The last sequence again, wherever somebody may hold copies: so a lost invalidation is noticed. */
+  #beatLater(): void {
+    this.#cancelHeartbeat = this.#options.clock.after(cacheHeartbeatMs, () => {
+      for (const namespace of this.#namespaces.all())
+        if (namespace.settings.nearCache) this.#publish(namespace.name, namespace.events.heartbeat());
+      this.#beatLater();
+    });
+  }
+
+  #stopTimers(): void {
+    this.#cancelExpiry();
+    this.#cancelHeartbeat();
+  }
+
+  /** Who waits for a fill is told that it will not come from here. */
+  #closeFills(): void {
+    for (const namespace of this.#namespaces.all()) namespace.fills.close();
+  }
+
   #emptyNamespaces(): Namespaces {
     const versionFloor = Math.floor(this.#options.clock.nowMs()) * 1_000;
-    return new Namespaces({ versionFloor, bytesMax: this.#options.bytesMax });
+    const { bytesMax, newEpoch, random01 } = this.#options;
+    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01 });
   }
 }

@@ -1,159 +1,313 @@
 import {
   type CacheRequestName,
-  type CacheStats,
-  SetRequest,
+  type ConfigureRequest,
+  type KeyRequest,
+  type SetRequest,
   cacheRequests,
 } from '#shared/protocol/cache-schemas.ts';
-import type { Encoding } from '#shared/protocol/encoding.ts';
-import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
-import { cacheKeysPageDefault } from '#shared/protocol/limits.ts';
-import { type Encoded, encodePart } from '#shared/protocol/splice.ts';
+import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import * as limits from '#shared/protocol/limits.ts';
 import { type Validator, validator } from '#shared/protocol/validation.ts';
-import type { Namespace, NamespaceSettings } from './core/namespace.ts';
-import { entryReply, itemsReply } from './entry-reply.ts';
-import { readKey, readSet, readTtl } from './set-command.ts';
+import { compressed } from './compression.ts';
+import type { SetCommand } from './core/commands.ts';
+import type { LoadOutcome } from './core/fills.ts';
+import type { Namespace } from './core/namespace.ts';
+import type { NamespaceSettings } from './core/namespace-settings.ts';
+import { writeEntry, writeItems, writeOutcome, writeVersion } from './entry-reply.ts';
+import type { ReplyWriter } from './reply-writer.ts';
+import { readKey, readSet, readTags, readTtl } from './set-command.ts';
 
 /** What a request is decided with. */
 export interface Call {
   readonly namespace: Namespace;
   readonly nowMs: number;
-  readonly replyEncoding: Encoding;
+  /** Where the reply is written. */
+  readonly out: ReplyWriter;
+  /** Answers a `load` that had to wait; may be called much later, or in this turn. */
+  readonly answerLater: (outcome: LoadOutcome) => void;
 }
 
-/** Validates a decoded body (request-body.ts), decides, and encodes the reply. Never throws on what a caller can send. */
-export type Operation = (body: unknown, call: Call) => Result<Encoded>;
+/** The reply was written; or it will come later; or why not. */
+export type Decided = 'written' | 'later' | Refusal;
 
-/** An operation whose reply is encoded here, as most are. */
-const operation = <Request>(
-  check: Validator<Request>,
-  decide: (request: Request, call: Call) => Result<unknown>,
-): Operation =>
-  encodedOperation(check, (request, call) => {
-    const reply = decide(request, call);
-    return reply.ok ? accept(encodePart(reply.value, call.replyEncoding)) : reply;
-  });
+/** One operation: validates a decoded body (request-body.ts), decides, writes. Never throws on what a caller can send. */
+export interface Operation {
+  /** A request that is valid, or why it is not. */
+  read(body: unknown): Result<Request>;
+}
 
-/** An operation that splices its reply from what is encoded already. */
-const encodedOperation =
-  <Request>(
-    check: Validator<Request>,
-    decide: (request: Request, call: Call) => Result<Encoded>,
-  ): Operation =>
-  (body, call) => {
-    const request = check(body);
-    return request.ok ? decide(request.value, call) : request;
-  };
+/** A request that was read and not yet decided. */
+export interface Request {
+  /** The keys that it needs, so that whoever has to fetch them can do so first. */
+  readonly keys: readonly string[];
+  decide(call: Call): Decided;
+}
+
+/** Writes a reply or says why not. */
+type Decide<Read> = (read: Read, call: Call) => Refusal | undefined;
 
 /** An operation on one key. */
-const keyOperation = (decide: (key: string, call: Call) => Result<Encoded>): Operation =>
-  encodedOperation(validator(cacheRequests.get), (request, call) => {
-    const key = readKey(request.key);
-    return key.ok ? decide(key.value, call) : key;
-  });
+const keyOperation = (decide: Decide<string>): Operation =>
+  onOne(
+    validator(cacheRequests.get),
+    ({ key }: KeyRequest) => readKey(key),
+    (key) => key,
+    decide,
+  );
 
-const get = keyOperation((key, { namespace, replyEncoding, nowMs }) =>
-  entryReply(namespace.get(key, nowMs), replyEncoding, nowMs),
-);
+/** An operation on one key, with more than the key. */
+function onOne<Body, Read>(
+  check: Validator<Body>,
+  read: (body: Body) => Result<Read>,
+  keyOf: (read: Read) => string,
+  decide: Decide<Read>,
+): Operation {
+  return {
+    read: (body) => {
+      const checked = check(body);
+      const done = checked.ok ? read(checked.value) : checked;
+      if (!done.ok) return done;
+      const { value } = done;
+      return accept({ keys: [keyOf(value)], decide: (call) => decide(value, call) ?? 'written' });
+    },
+  };
+}
 
-const set = operation(validator(SetRequest), (request, { namespace, nowMs }) => {
-  const unknown = unservedField(request, ['key', 'value', 'ttl', 'sliding', 'ifAbsent', 'ifVersion']);
-  if (unknown !== undefined) return unknown;
-  const command = readSet(request);
-  return command.ok ? namespace.set(command.value, nowMs) : command;
-});
-
-const remove = keyOperation((key, { namespace, replyEncoding, nowMs }) =>
-  accept(encodePart({ deleted: namespace.delete(key, nowMs) }, replyEncoding)),
-);
-
-/** What the wire has and this node does not do yet: refused by name, never taken and forgotten. */
-const unserved = (check: Validator<unknown>, name: string): Operation =>
-  operation(check, () => refuse('unavailable', `${name} is not served by this node yet`));
-
-/** The fields of a request that this node does not act upon yet. */
-function unservedField(request: object, served: readonly string[]) {
-  const field = Object.keys(request).find((name) => !served.includes(name));
-  return field === undefined
-    ? undefined
-    : refuse('unavailable', `${field} is not served by this node yet`, { field });
+/** An operation on the namespace as a whole, whose reply is encoded here. */
+function onAll<Body, Read>(
+  check: Validator<Body>,
+  read: (body: Body) => Result<Read>,
+  decide: (read: Read, call: Call) => Result<unknown>,
+): Operation {
+  return {
+    read: (body) => {
+      const checked = check(body);
+      const done = checked.ok ? read(checked.value) : checked;
+      if (!done.ok) return done;
+      return accept({ keys: [], decide: (call) => written(decide(done.value, call), call) ?? 'written' });
+    },
+  };
 }
 
 /** A batch is its single operation, item by item: a bad item refuses only itself. */
-const batch = <Request>(
-  check: Validator<Request>,
-  bodies: (request: Request) => readonly unknown[],
-  single: Operation,
-): Operation =>
-  encodedOperation(check, (request, call) =>
-    accept(
-      itemsReply(
-        bodies(request).map((body) => single(body, call)),
-        call.replyEncoding,
-      ),
-    ),
-  );
+function batch<Body, Read>(
+  check: Validator<Body>,
+  itemsOf: (body: Body) => readonly unknown[],
+  item: {
+    readonly read: (item: unknown) => Result<Read>;
+    readonly keyOf: (read: Read) => string;
+    readonly decide: Decide<Read>;
+  },
+): Operation {
+  return {
+    read: (body) => {
+      const checked = check(body);
+      if (!checked.ok) return checked;
+      const items = itemsOf(checked.value).map(item.read);
+      const keys: string[] = [];
+      for (const one of items) if (one.ok) keys.push(item.keyOf(one.value));
+      return accept({
+        keys,
+        decide: (call) => {
+          writeItems(call.out, items.length, (index) => {
+            const one = items[index] as Result<Read>;
+            return one.ok ? item.decide(one.value, call) : one.error;
+          });
+          return 'written';
+        },
+      });
+    },
+  };
+}
 
-const keyBodies = (request: { readonly keys: readonly unknown[] }) => request.keys.map((key) => ({ key }));
+const asIs = <Body>(body: Body): Result<Body> => accept(body);
+const sameKey = (key: string): string => key;
+
+function written(reply: Result<unknown>, { out }: Call): Refusal | undefined {
+  if (!reply.ok) return reply.error;
+  out.value(reply.value);
+  return undefined;
+}
+
+const checkKey = validator(cacheRequests.get);
+const checkSet = validator(cacheRequests.set);
+
+/** One of the keys of a batch: checked as the key of a single request, so that refusals are the same. */
+function readBatchKey(item: unknown): Result<string> {
+  if (typeof item === 'string' && item.length > 0 && item.length * 3 <= limits.cacheKeyBytesMax)
+    return readKey(item);
+  const checked = checkKey({ key: item });
+  return checked.ok ? readKey(checked.value.key) : checked;
+}
+
+function readSetItem(item: unknown): Result<SetCommand> {
+  const checked = checkSet(item);
+  return checked.ok ? readSet(checked.value) : checked;
+}
+
+const getOne: Decide<string> = (key, { namespace, nowMs, out }) =>
+  writeEntry(out, namespace.get(key, nowMs), { nowMs });
+
+const setOne: Decide<SetCommand> = (command, { namespace, nowMs, out }) => {
+  const above = namespace.settings.compressAbove;
+  const { value } = command;
+  const set =
+    above > 0 && value.bytes.length > above ? { ...command, value: compressed(value, above) } : command;
+  const done = namespace.set(set, nowMs);
+  if (!done.ok) return done.error;
+  writeVersion(out, done.value.version);
+  return undefined;
+};
+
+const deleteOne: Decide<string> = (key, call) =>
+  written(accept({ deleted: call.namespace.delete(key, call.nowMs) }), call);
+
+const keysOf = (request: { readonly keys: readonly unknown[] }) => request.keys;
+
+const ofKey = (read: { readonly key: string }): string => read.key;
 
 /** Every operation of `trivet.cache.<namespace>.<operation>`. */
 export const operations: Readonly<Record<CacheRequestName, Operation>> = {
-  get,
-  set,
-  delete: remove,
-  'get-many': batch(validator(cacheRequests['get-many']), keyBodies, get),
-  'set-many': batch(validator(cacheRequests['set-many']), (request) => request.items, set),
-  'delete-many': batch(validator(cacheRequests['delete-many']), keyBodies, remove),
-
-  exists: keyOperation((key, { namespace, replyEncoding, nowMs }) =>
-    accept(encodePart({ exists: namespace.exists(key, nowMs) }, replyEncoding)),
-  ),
-
-  increment: operation(validator(cacheRequests.increment), (request, { namespace, nowMs }) => {
-    const key = readKey(request.key);
-    if (!key.ok) return key;
-    const ttlMs = readTtl(request.ttl, 'ttl');
-    if (!ttlMs.ok) return ttlMs;
-    const { by = 1, initial = 0 } = request;
-    return namespace.increment({ key: key.value, by, initial, ttlMs: ttlMs.value }, nowMs);
+  get: keyOperation(getOne),
+  set: onOne(checkSet, (request: SetRequest) => readSet(request), ofKey, setOne),
+  delete: keyOperation(deleteOne),
+  'get-many': batch(validator(cacheRequests['get-many']), keysOf, {
+    read: readBatchKey,
+    keyOf: sameKey,
+    decide: getOne,
+  }),
+  'set-many': batch(validator(cacheRequests['set-many']), (request) => request.items, {
+    read: readSetItem,
+    keyOf: ofKey,
+    decide: setOne,
+  }),
+  'delete-many': batch(validator(cacheRequests['delete-many']), keysOf, {
+    read: readBatchKey,
+    keyOf: sameKey,
+    decide: deleteOne,
   }),
 
-  touch: operation(validator(cacheRequests.touch), (request, { namespace, nowMs }) => {
-    const key = readKey(request.key);
-    if (!key.ok) return key;
-    const ttlMs = readTtl(request.ttl, 'ttl');
-    if (!ttlMs.ok) return ttlMs;
-    return accept({ touched: namespace.touch(key.value, ttlMs.value ?? 0, nowMs) });
-  }),
-
-  clear: operation(validator(cacheRequests.clear), (_request, { namespace }) =>
-    accept({ cleared: namespace.clear() }),
+  exists: keyOperation((key, call) =>
+    written(accept({ exists: call.namespace.exists(key, call.nowMs) }), call),
   ),
 
-  'invalidate-tags': unserved(validator(cacheRequests['invalidate-tags']), 'invalidate-tags'),
-  load: unserved(validator(cacheRequests.load), 'load'),
-  'load-failed': unserved(validator(cacheRequests['load-failed']), 'load-failed'),
-  missed: unserved(validator(cacheRequests.missed), 'missed'),
+  increment: onOne(
+    validator(cacheRequests.increment),
+    ({ key, by = 1, initial = 0, ttl }) =>
+      withKey(key, readTtl(ttl, 'ttl'), (ttlMs) => ({ by, initial, ttlMs })),
+    ofKey,
+    (command, call) => written(call.namespace.increment(command, call.nowMs), call),
+  ),
 
-  keys: operation(validator(cacheRequests.keys), (request, { namespace, nowMs }) => {
-    const { prefix = '', limit = cacheKeysPageDefault, cursor } = request;
+  touch: onOne(
+    validator(cacheRequests.touch),
+    ({ key, ttl }) => withKey(key, readTtl(ttl, 'ttl'), (ttlMs) => ({ ttlMs: ttlMs ?? 0 })),
+    ofKey,
+    ({ key, ttlMs }, call) =>
+      written(accept({ touched: call.namespace.touch(key, ttlMs, call.nowMs) }), call),
+  ),
+
+  clear: onAll(validator(cacheRequests.clear), asIs, (_request, { namespace, nowMs }) =>
+    accept({ cleared: namespace.clear(nowMs) }),
+  ),
+
+  'invalidate-tags': onAll(
+    validator(cacheRequests['invalidate-tags']),
+    ({ tags }) => readTags(tags),
+    (tags, { namespace }) => accept({ tags: namespace.invalidateTags(tags) }),
+  ),
+
+  keys: onAll(validator(cacheRequests.keys), asIs, (request, { namespace, nowMs }) => {
+    const { prefix = '', limit = limits.cacheKeysPageDefault, cursor } = request;
     return namespace.keys({ prefix, limit, cursor }, nowMs);
   }),
 
-  stats: operation(validator(cacheRequests.stats), (_request, { namespace }) => accept(namespace.stats())),
-
-  configure: operation(
-    validator(cacheRequests.configure),
-    (request, { namespace, nowMs }): Result<CacheStats> => {
-      const unknown = unservedField(request, ['defaultTtl', 'entriesMax', 'bytesMax']);
-      if (unknown !== undefined) return unknown;
-      const { defaultTtl, ...quotas } = request;
-      const ttlMs = readTtl(defaultTtl, 'defaultTtl');
-      if (!ttlMs.ok) return ttlMs;
-      const settings = (
-        ttlMs.value === undefined ? quotas : { ...quotas, defaultTtlMs: ttlMs.value }
-      ) as Partial<NamespaceSettings>;
-      namespace.configure(settings, nowMs);
-      return accept(namespace.stats());
+  load: {
+    read: (body) => {
+      const checked = checkLoad(body);
+      if (!checked.ok) return checked;
+      const { key, lease, wait } = checked.value;
+      const leaseMs = readTtl(lease, 'lease', leaseBounds);
+      if (!leaseMs.ok) return leaseMs;
+      const asked = withKey(key, readTtl(wait, 'wait', waitBounds), (waitMs) => ({
+        leaseMs: leaseMs.value ?? limits.cacheLoadLeaseMsDefault,
+        waitMs: waitMs ?? limits.cacheLoadWaitMsDefault,
+      }));
+      if (!asked.ok) return asked;
+      return accept({ keys: [asked.value.key], decide: (call) => load(asked.value, call) });
     },
+  },
+
+  'load-failed': onOne(
+    validator(cacheRequests['load-failed']),
+    ({ key, loadToken, error, ttl }) =>
+      withKey(key, readTtl(ttl, 'ttl', failureBounds), (ttlMs) => ({
+        loadToken,
+        message: error.message,
+        ttlMs: ttlMs ?? 0,
+      })),
+    ofKey,
+    (command, call) => written(call.namespace.loadFailed(command, call.nowMs), call),
+  ),
+
+  stats: onAll(validator(cacheRequests.stats), asIs, (_request, { namespace, nowMs }) =>
+    accept(namespace.stats(nowMs)),
+  ),
+
+  configure: onAll(validator(cacheRequests.configure), readSettings, (settings, { namespace, nowMs }) => {
+    namespace.configure(settings, nowMs);
+    return accept(namespace.stats(nowMs));
+  }),
+
+  missed: onAll(validator(cacheRequests.missed), asIs, ({ epoch, after }, { namespace }) =>
+    accept(namespace.events.missed(epoch, after)),
   ),
 };
+
+const checkLoad = validator(cacheRequests.load);
+
+interface LoadCommand {
+  readonly key: string;
+  readonly leaseMs: number;
+  readonly waitMs: number;
+}
+
+function load({ key, leaseMs, waitMs }: LoadCommand, call: Call): Decided {
+  const waiter = { answer: call.answerLater };
+  const outcome = call.namespace.load(key, { leaseMs, waitMs, waiter }, call.nowMs);
+  return outcome === undefined ? 'later' : (writeOutcome(call.out, outcome) ?? 'written');
+}
+
+/** A command with its key, where both parts can be read. */
+function withKey<Part, Read>(
+  text: string,
+  part: Result<Part>,
+  make: (part: Part) => Read,
+): Result<Read & { readonly key: string }> {
+  const key = readKey(text);
+  if (!key.ok) return key;
+  return part.ok ? accept({ ...make(part.value), key: key.value }) : part;
+}
+
+const leaseBounds = {
+  minMs: limits.cacheLoadLeaseMsMin,
+  maxMs: limits.cacheLoadLeaseMsMax,
+  expected: '100 milliseconds to one hour',
+};
+const waitBounds = { minMs: 0, maxMs: limits.waitMsMax, expected: 'at most one minute' };
+const failureBounds = { minMs: 0, maxMs: limits.cacheFailureMsMax, expected: 'at most one hour' };
+
+function readSettings(request: ConfigureRequest): Result<Partial<NamespaceSettings>> {
+  const { defaultTtl, defaultGrace, ...rest } = request;
+  if (rest.backend !== undefined && rest.backend !== 'memory')
+    return refuse('unavailable', `this node has no backend ${rest.backend}`, { field: 'backend' });
+  const ttlMs = readTtl(defaultTtl, 'defaultTtl');
+  if (!ttlMs.ok) return ttlMs;
+  const graceMs = readTtl(defaultGrace, 'defaultGrace');
+  if (!graceMs.ok) return graceMs;
+  return accept({
+    ...(rest as Partial<NamespaceSettings>),
+    ...(ttlMs.value === undefined ? {} : { defaultTtlMs: ttlMs.value }),
+    ...(graceMs.value === undefined ? {} : { defaultGraceMs: graceMs.value }),
+  });
+}

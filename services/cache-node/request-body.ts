@@ -1,11 +1,12 @@
 import { type Encoding, decode, json } from '#shared/protocol/encoding.ts';
 import { type Result, accept } from '#shared/protocol/errors.ts';
 import type { StoredValue } from './core/entry.ts';
-import { type Span, jsonElements, jsonMembers } from './json-spans.ts';
+import { type Span, isNamed, skipJsonValue, visitElements, visitMembers } from './json-spans.ts';
 import { msgpackElements, msgpackMembers } from './msgpack-spans.ts';
 
 /** A value of a set that was left as it came in. A class, so that nothing that a caller sends can pass for one. */
 export class KeptValue {
+  /** Its bytes are a view of the message. */
   readonly stored: StoredValue;
 
   constructor(stored: StoredValue) {
@@ -26,60 +27,73 @@ export function decodeBody(body: Uint8Array, encoding: Encoding, operation: stri
 function decodeJsonSets(body: Uint8Array, operation: string): Result<unknown> {
   const decoded = decode(body, json);
   if (!decoded.ok) return decoded;
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString();
-  const valueOf = (start: number) => last(jsonMembers(text, start), 'value');
-  const keep = (span: Span): StoredValue => {
-    // Through bytes and back: a slice of the text would keep all of the message in memory.
-    const bytes = Buffer.from(text.slice(span.start, span.end));
-    return { encoding: json, encoded: bytes.toString(), sizeBytes: bytes.length };
-  };
-  if (operation === 'set') return accept(withValue(decoded.value, valueOf(0), keep));
-  const items = last(jsonMembers(text, 0), 'items');
-  const spans = items === undefined ? [] : [...jsonElements(text, items.start)];
-  return accept(
-    withItemValues(
-      decoded.value,
-      spans.map((span) => valueOf(span.start)),
-      keep,
-    ),
-  );
+  const begin = startsWithMark(body) ? 3 : 0;
+  if (operation === 'set') {
+    keepValue(decoded.value, jsonMember(body, begin, 'value').found, { body, encoding: json });
+    return decoded;
+  }
+  const { found: items } = jsonMember(body, begin, 'items');
+  const list = itemsOf(decoded.value);
+  if (items === undefined || list === undefined) return decoded;
+  let index = 0;
+  visitElements(body, items.start, (start) => {
+    const { found, end } = jsonMember(body, start, 'value');
+    keepValue(list[index], found, { body, encoding: json });
+    index += 1;
+    return end === start ? skipJsonValue(body, start) : end;
+  });
+  return decoded;
+}
+
+/** A byte order mark, which the decoder skips. */
+const startsWithMark = (body: Uint8Array): boolean =>
+  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
+
+/** Of members of the same name the last one counts, as it does for the decoder. */
+function jsonMember(bytes: Uint8Array, start: number, name: string) {
+  let found: Span | undefined;
+  const end = visitMembers(bytes, start, (memberName, value) => {
+    if (isNamed(bytes, memberName, name)) found = value;
+  });
+  return { found, end };
 }
 
 function decodeMsgpackSets(body: Uint8Array, operation: string): Result<unknown> {
   const values = (start: number) => [...msgpackMembers(body, start)].filter((one) => one.name === 'value');
-  const keep = (span: Span): StoredValue => {
-    const encoded = new Uint8Array(body.subarray(span.start, span.end));
-    return { encoding: 'application/msgpack', encoded, sizeBytes: encoded.length };
-  };
+  const source = { body, encoding: 'application/msgpack' } as const;
   if (operation === 'set') {
     const spans = values(0);
-    const decoded = decode(withoutSpans(body, spans), 'application/msgpack');
-    return decoded.ok ? accept(withValue(decoded.value, spans.at(-1), keep)) : decoded;
+    const decoded = decode(withoutSpans(body, spans), source.encoding);
+    if (decoded.ok) keepValue(decoded.value, spans.at(-1), source);
+    return decoded;
   }
-  const items = last(msgpackMembers(body, 0), 'items');
+  const items = [...msgpackMembers(body, 0)].findLast((member) => member.name === 'items');
   const spans = (items === undefined ? [] : [...msgpackElements(body, items.start)]).map((one) =>
     values(one.start),
   );
-  const decoded = decode(withoutSpans(body, spans.flat()), 'application/msgpack');
+  const decoded = decode(withoutSpans(body, spans.flat()), source.encoding);
   if (!decoded.ok) return decoded;
-  return accept(
-    withItemValues(
-      decoded.value,
-      spans.map((one) => one.at(-1)),
-      keep,
-    ),
-  );
+  for (const [index, item] of itemsOf(decoded.value)?.entries() ?? [])
+    keepValue(item, spans[index]?.at(-1), source);
+  return accept(decoded.value);
 }
 
-type Keep = (span: Span) => StoredValue;
-
-function withItemValues(body: unknown, spans: readonly (Span | undefined)[], keep: Keep): unknown {
-  if (!isObject(body) || !Array.isArray(body['items'])) return body;
-  return { ...body, items: body['items'].map((item: unknown, index) => withValue(item, spans[index], keep)) };
+interface Source {
+  readonly body: Uint8Array;
+  readonly encoding: Encoding;
 }
 
-function withValue(body: unknown, span: Span | undefined, keep: Keep): unknown {
-  return isObject(body) && span !== undefined ? { ...body, value: new KeptValue(keep(span)) } : body;
+/** Puts the bytes of the span in the place of the value of an object that the decoder has just made. */
+function keepValue(set: unknown, span: Span | undefined, { body, encoding }: Source): void {
+  if (span === undefined || typeof set !== 'object' || set === null || Array.isArray(set)) return;
+  const bytes = body.subarray(span.start, span.end);
+  (set as Record<string, unknown>)['value'] = new KeptValue({ encoding, bytes, rawBytes: 0 });
+}
+
+function itemsOf(body: unknown): readonly unknown[] | undefined {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  const { items } = body as { readonly items?: unknown };
+  return Array.isArray(items) ? items : undefined;
 }
 
 /** The bytes with nil in the place of each span, so that the decoder does not look inside. */
@@ -93,16 +107,3 @@ function withoutSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
   }
   return Buffer.concat([...parts, bytes.subarray(at)]);
 }
-
-/** Of members of the same name the last one counts, as it does for the decoders. */
-function last(
-  members: Iterable<Span & { readonly name: string | undefined }>,
-  name: string,
-): Span | undefined {
-  let found: Span | undefined;
-  for (const member of members) if (member.name === name) found = member;
-  return found;
-}
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,4 +1,4 @@
-const absent = -1;
+import { doubleColumn, intColumn } from './slot-column.ts';
 
 /**
  * Slots by the time at which they are due: a binary heap that knows where each slot stands, so that a slot can be
@@ -7,12 +7,12 @@ const absent = -1;
  */
 export class ExpiryHeap {
   /** The heap: slots, the earliest first. */
-  #heap = new Int32Array(16);
+  readonly #heap = intColumn();
   #length = 0;
-  /** Where each slot stands in the heap. */
-  #places = new Int32Array(16).fill(absent);
+  /** Where each slot stands in the heap, counted from 1; 0: it is not there. */
+  readonly #places = intColumn();
   /** When each slot is due. */
-  #dueMs = new Float64Array(16);
+  readonly #dueMs = doubleColumn();
 
   /** Puts `slot` at `dueMs`, from wherever it was; Infinity takes it out. */
   set(slot: number, dueMs: number): void {
@@ -20,90 +20,72 @@ export class ExpiryHeap {
       this.remove(slot);
       return;
     }
-    if (slot >= this.#places.length) this.#growSlots(slot);
-    this.#dueMs[slot] = dueMs;
-    let place = this.#placeOf(slot);
-    if (place === absent) {
+    this.#dueMs.set(slot, dueMs);
+    let place = this.#places.get(slot) - 1;
+    if (place < 0) {
       place = this.#length;
       this.#length += 1;
-      if (place >= this.#heap.length) this.#growHeap();
       this.#stand(slot, place);
     }
     this.#settle(place);
   }
 
   remove(slot: number): void {
-    const place = this.#placeOf(slot);
-    if (place === absent) return;
-    this.#places[slot] = absent;
+    const place = this.#places.get(slot) - 1;
+    if (place < 0) return;
+    this.#places.set(slot, 0);
     this.#length -= 1;
     if (place === this.#length) return;
-    this.#stand(this.#at(this.#length), place);
+    this.#stand(this.#heap.get(this.#length), place);
     this.#settle(place);
   }
 
   /** The slot that is due first. */
   earliest(): number | undefined {
-    return this.#length === 0 ? undefined : this.#heap[0];
+    return this.#length === 0 ? undefined : this.#heap.get(0);
+  }
+
+  /** When `slot` is due; Infinity when it is not in the heap. */
+  dueMs(slot: number): number {
+    return this.#places.get(slot) === 0 ? Infinity : this.#dueMs.get(slot);
+  }
+
+  /** Bytes of memory that it takes. */
+  get bytes(): number {
+    return this.#heap.bytes + this.#places.bytes + this.#dueMs.bytes;
   }
 
   /** Moves what stands at `place` up or down to where it belongs. */
   #settle(place: number): void {
-    const slot = this.#at(place);
-    const dueMs = this.#due(slot);
+    const slot = this.#heap.get(place);
+    const dueMs = this.#dueMs.get(slot);
     let at = place;
     while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (this.#due(this.#at(parent)) <= dueMs) break;
-      this.#stand(this.#at(parent), at);
-      at = parent;
+      const parent = this.#heap.get((at - 1) >> 1);
+      if (this.#dueMs.get(parent) <= dueMs) break;
+      this.#stand(parent, at);
+      at = (at - 1) >> 1;
     }
-    for (let child = this.#earlierChild(at); child !== absent; child = this.#earlierChild(at)) {
-      if (this.#due(this.#at(child)) >= dueMs) break;
-      this.#stand(this.#at(child), at);
+    for (let child = this.#earlierChild(at); child > 0; child = this.#earlierChild(at)) {
+      const below = this.#heap.get(child);
+      if (this.#dueMs.get(below) >= dueMs) break;
+      this.#stand(below, at);
       at = child;
     }
     this.#stand(slot, at);
   }
 
+  /** The place of the child that is due first; 0 when there is none. */
   #earlierChild(place: number): number {
     const left = 2 * place + 1;
-    if (left >= this.#length) return absent;
+    if (left >= this.#length) return 0;
     const right = left + 1;
-    if (right < this.#length && this.#due(this.#at(right)) < this.#due(this.#at(left))) return right;
-    return left;
+    if (right === this.#length) return left;
+    return this.#dueMs.get(this.#heap.get(right)) < this.#dueMs.get(this.#heap.get(left)) ? right : left;
   }
 
   #stand(slot: number, place: number): void {
-    this.#heap[place] = slot;
-    this.#places[slot] = place;
-  }
-
-  #at(place: number): number {
-    return this.#heap[place] ?? absent;
-  }
-
-  #due(slot: number): number {
-    return this.#dueMs[slot] ?? Infinity;
-  }
-
-  #placeOf(slot: number): number {
-    return this.#places[slot] ?? absent;
-  }
-
-  #growHeap(): void {
-    const heap = new Int32Array(2 * this.#heap.length);
-    heap.set(this.#heap);
-    this.#heap = heap;
-  }
-
-  #growSlots(slot: number): void {
-    const length = Math.max(2 * this.#places.length, slot + 1);
-    const places = new Int32Array(length).fill(absent);
-    const dueMs = new Float64Array(length);
-    places.set(this.#places);
-    dueMs.set(this.#dueMs);
-    this.#places = places;
-    this.#dueMs = dueMs;
+    this.#heap.set(place, slot);
+    this.#places.set(slot, place + 1);
   }
 }

@@ -2,291 +2,278 @@ import type { CacheStats } from '#shared/protocol/cache-schemas.ts';
 import { decode } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
-import { type Entry, type StoredValue, entrySize, isExpired, storedInteger } from './entry.ts';
-import type { EntryStore, Page } from './entry-store.ts';
+import type {
+  IncrementCommand,
+  KeysCommand,
+  LoadFailedCommand,
+  SetCommand,
+  SetCondition,
+} from './commands.ts';
+import { type Entry, type StoredValue, isExpired, storedInteger } from './entry.ts';
+import { EventLog } from './event-log.ts';
+import { expiryOf, isRefreshDue, jitteredTtl, slidExpiry } from './expiry.ts';
+import { type FillRequest, Fills, type LoadOutcome } from './fills.ts';
+import { LatencyHistogram } from './latency-histogram.ts';
+import type { NamespaceSettings } from './namespace-settings.ts';
+import type { NoteChange } from './residence.ts';
+import { Residents, type ResidentsOptions } from './residents.ts';
 
-export interface SetCommand {
-  readonly key: string;
-  readonly value: StoredValue;
-  /** Milliseconds; 0: it stays; undefined: the namespace's default. */
-  readonly ttlMs: number | undefined;
-  readonly sliding: boolean;
-  readonly condition: SetCondition;
-}
-
-export type SetCondition =
-  | { readonly kind: 'always' }
-  | { readonly kind: 'absent' }
-  /** Version 0 stands for "absent". */
-  | { readonly kind: 'version'; readonly version: number };
-
-export interface IncrementCommand {
-  readonly key: string;
-  readonly by: number;
-  readonly initial: number;
-  readonly ttlMs: number | undefined;
-}
-
-export interface KeysCommand {
-  readonly prefix: string;
-  readonly limit: number;
-  readonly cursor: string | undefined;
-}
-
-export interface NamespaceSettings {
-  /** 0: entries stay until they are evicted. */
-  readonly defaultTtlMs: number;
-  readonly entriesMax: number;
-  readonly bytesMax: number;
-}
-
-const defaultSettings: NamespaceSettings = {
-  defaultTtlMs: 0,
-  entriesMax: limits.cacheEntriesMaxDefault,
-  bytesMax: limits.cacheBytesMaxDefault,
-};
-
-export interface NamespaceOptions {
+export interface NamespaceOptions extends Omit<ResidentsOptions, 'note'> {
   readonly name: string;
-  readonly makeStore: () => EntryStore;
-  /** Greater with each call, over all namespaces and over restarts of the node. */
-  readonly nextVersion: () => number;
+  /** Names one run of this namespace on this node: whose events have numbers without a gap. */
+  readonly epoch: string;
+  /** Uniform in [0, 1). */
+  readonly random01: () => number;
+  /** Hears of every change, where a tier below or somebody else must know. */
+  readonly note?: NoteChange | undefined;
 }
 
 /**
- * One namespace: what is served, what is refused, what goes for room. Time comes in with every call and must not run
- * backwards. An entry that has expired is as good as absent for every verb, whether it was removed yet or not.
+ * One namespace: what is served and what is refused. Time comes in with every call and must not run backwards. An entry
+ * that has expired is as good as absent for every verb but `get` and `load`, which serve it as stale within its grace.
  */
 export class Namespace {
   readonly name: string;
+  readonly residents: Residents;
+  readonly events: EventLog;
+  readonly fills: Fills;
+  readonly latency = new LatencyHistogram();
   readonly #options: NamespaceOptions;
-  #store: EntryStore;
-  #settings = defaultSettings;
-  readonly #counts = { hits: 0, misses: 0, sets: 0, deletes: 0, evictions: 0, expirations: 0 };
+  /** Set from outside while memory stands in for the backend. */
+  isDegraded = false;
 
   constructor(options: NamespaceOptions) {
     this.name = options.name;
     this.#options = options;
-    this.#store = options.makeStore();
+    this.events = new EventLog(options.epoch);
+    this.fills = new Fills(options.nextVersion);
+    this.residents = new Residents({
+      ...options,
+      note: (change) => {
+        const { nearCache, events } = this.residents.settings;
+        const { kind } = change;
+        if (kind === 'evicted' || kind === 'expired' ? events.includes(kind) : nearCache)
+          this.events.note(change);
+        options.note?.(change);
+      },
+    });
+    this.#listen();
+  }
+
+  get settings(): NamespaceSettings {
+    return this.residents.settings;
   }
 
   get bytes(): number {
-    return this.#store.bytes;
+    return this.residents.bytes;
   }
 
   /** True when dropping it would lose nothing that somebody put there. */
   get isIdle(): boolean {
-    return this.#store.entries === 0 && this.#settings === defaultSettings;
+    return this.residents.isIdle && this.fills.size === 0;
   }
 
+  /** The entry, also a stale one within its grace. */
   get(key: string, nowMs: number): Entry | undefined {
-    const entry = this.#live(key, nowMs);
+    const { residents } = this;
+    const entry = residents.present(key, nowMs);
     if (entry === undefined) {
-      this.#counts.misses += 1;
+      residents.figures.misses += 1;
       return undefined;
     }
-    this.#counts.hits += 1;
-    return this.#used(entry, nowMs);
+    residents.figures.hits += 1;
+    if (!isExpired(entry, nowMs)) return residents.used(entry, nowMs);
+    residents.figures.staleHits += 1;
+    return entry;
   }
 
   exists(key: string, nowMs: number): boolean {
-    return this.#live(key, nowMs) !== undefined;
+    return this.residents.fresh(key, nowMs) !== undefined;
   }
 
   set(command: SetCommand, nowMs: number): Result<{ readonly version: number }> {
-    const current = this.#live(command.key, nowMs);
-    const conflict = conflictOf(command.condition, current?.version ?? 0);
-    if (conflict !== undefined) return conflict;
-    const ttlMs = command.ttlMs ?? this.#settings.defaultTtlMs;
-    return this.#write(
+    const { key, loadToken } = command;
+    const current = this.residents.fresh(key, nowMs);
+    const refusal =
+      (loadToken === undefined ? undefined : this.#lostRight(command, loadToken, nowMs)) ??
+      conflictOf(command.condition, current?.version ?? 0);
+    if (refusal !== undefined) return refusal;
+    const { defaultTtlMs, defaultGraceMs, ttlJitter } = this.settings;
+    const ttlMs = command.ttlMs ?? defaultTtlMs;
+    const isSliding = command.sliding && ttlMs > 0;
+    const jitter = isSliding || ttlJitter === 0 ? 0 : this.#options.random01();
+    const expiresAtMs = expiryOf(jitteredTtl(ttlMs, ttlJitter, jitter), nowMs);
+    const written = this.residents.write(
       {
-        key: command.key,
+        key,
         value: command.value,
-        expiresAtMs: expiryOf(ttlMs, nowMs),
-        slidingMs: command.sliding ? ttlMs : 0,
+        createdAtMs: nowMs,
+        expiresAtMs,
+        slidingMs: isSliding ? ttlMs : 0,
+        graceMs: expiresAtMs === Infinity ? 0 : (command.graceMs ?? defaultGraceMs),
+        tags: command.tags,
+        fillMs: loadToken === undefined ? 0 : this.fills.fillMs(key, nowMs),
       },
       nowMs,
     );
+    if (written.ok) this.#filled(key, nowMs);
+    return written;
   }
 
   delete(key: string, nowMs: number): boolean {
-    if (this.#live(key, nowMs) === undefined) return false;
-    this.#store.remove(key);
-    this.#counts.deletes += 1;
-    return true;
+    const deleted = this.residents.delete(key, nowMs);
+    this.fills.pass(key, nowMs);
+    return deleted;
   }
 
   /** Adds to a counter. The ttl begins when the counter does, so that "so many a minute" can be counted. */
   increment(command: IncrementCommand, nowMs: number): Result<{ value: number; version: number }> {
-    const current = this.#live(command.key, nowMs);
-    const from = current === undefined ? command.initial : integerOf(current.value);
+    const { key, by, initial } = command;
+    const current = this.residents.fresh(key, nowMs);
+    const from = current === undefined ? initial : integerOf(current.value);
     if (from === undefined)
       return refuse('wrong_state', 'the value is not an integer, so nothing can be added to it');
-    const value = from + command.by;
+    const value = from + by;
     if (!Number.isSafeInteger(value))
-      return refuse('wrong_state', `${from} and ${command.by} make no integer that can be kept exactly`);
-    const ttlMs = command.ttlMs ?? this.#settings.defaultTtlMs;
-    const expiry = current === undefined ? expiryOf(ttlMs, nowMs) : slidExpiry(current, nowMs);
-    const written = this.#write(
-      {
-        key: command.key,
-        value: storedInteger(value),
-        expiresAtMs: expiry,
-        slidingMs: current?.slidingMs ?? 0,
-      },
+      return refuse('wrong_state', `${from} and ${by} make no integer that can be kept exactly`);
+    const ttlMs = command.ttlMs ?? this.settings.defaultTtlMs;
+    const counter = { key, value: storedInteger(value), fillMs: 0 };
+    const written = this.residents.write(
+      current === undefined
+        ? {
+            ...counter,
+            createdAtMs: nowMs,
+            expiresAtMs: expiryOf(ttlMs, nowMs),
+            slidingMs: 0,
+            graceMs: 0,
+            tags: [],
+          }
+        : { ...current, ...counter, expiresAtMs: slidExpiry(current, nowMs) },
       nowMs,
     );
-    return written.ok ? accept({ value, version: written.value.version }) : written;
+    if (!written.ok) return written;
+    this.#filled(key, nowMs);
+    return accept({ value, version: written.value.version });
   }
 
   /** Gives an entry a new expiry; a sliding one then slides by the new ttl. */
   touch(key: string, ttlMs: number, nowMs: number): boolean {
-    const entry = this.#live(key, nowMs);
+    const entry = this.residents.fresh(key, nowMs);
     if (entry === undefined) return false;
     const slidingMs = entry.slidingMs === 0 ? 0 : ttlMs;
-    this.#store.put({ ...entry, expiresAtMs: expiryOf(ttlMs, nowMs), slidingMs });
+    this.residents.touch(entry, { expiresAtMs: expiryOf(ttlMs, nowMs), slidingMs });
     return true;
   }
 
-  /** Drops the store for an empty one: O(1), whatever it held. */
-  clear(): number {
-    const cleared = this.#store.entries;
-    this.#store = this.#options.makeStore();
+  /** Drops all entries, whatever their number, at once. */
+  clear(nowMs: number): number {
+    const cleared = this.residents.clear();
+    this.fills.passAll(nowMs);
     return cleared;
   }
 
-  keys(command: KeysCommand, nowMs: number): Result<Page> {
-    const page = this.#store.page({
+  /** Entries with one of the tags are gone, whatever their number; returns how many of the tags were known. */
+  invalidateTags(tags: readonly string[]): number {
+    return this.residents.invalidateTags(tags, this.fills.size > 0);
+  }
+
+  /** As `get`; on a miss the right to fill, or undefined where the caller waits: its waiter is answered later. */
+  load(key: string, request: FillRequest, nowMs: number): LoadOutcome | undefined {
+    this.fills.expire(limits.cacheExpiredPerStepMax, nowMs);
+    const entry = this.get(key, nowMs);
+    if (entry === undefined) return this.fills.ask(key, request, nowMs);
+    const wantsFill = isExpired(entry, nowMs) || this.#isRefreshDue(entry, nowMs);
+    const right = wantsFill ? this.fills.offer(key, request.leaseMs, nowMs) : undefined;
+    return right === undefined ? { kind: 'hit', entry, nowMs } : { kind: 'hit', entry, nowMs, right };
+  }
+
+  loadFailed(command: LoadFailedCommand, nowMs: number): Result<Readonly<Record<string, never>>> {
+    const { key, loadToken, message, ttlMs } = command;
+    if (!this.fills.holds(key, loadToken)) return lostRight(key);
+    this.fills.failed(key, { message, ttlMs }, nowMs);
+    return accept({});
+  }
+
+  keys(
+    command: KeysCommand,
+    nowMs: number,
+  ): Result<{ readonly keys: readonly string[]; readonly cursor?: string }> {
+    const keys: string[] = [];
+    let keyBytes = 0;
+    const page = this.residents.page({
       cursor: command.cursor,
-      entriesMax: command.limit,
-      keyBytesMax: limits.cacheKeysPageBytesMax,
       scanMax: limits.cacheKeysScanMax,
-      wanted: (entry) => !isExpired(entry, nowMs) && entry.key.startsWith(command.prefix),
+      wantedKey: (key) => key.startsWith(command.prefix),
+      take: (entry) => {
+        if (isExpired(entry, nowMs) || this.residents.isInvalidated(entry)) return true;
+        keyBytes += Buffer.byteLength(entry.key);
+        if (keys.length === command.limit || (keys.length > 0 && keyBytes > limits.cacheKeysPageBytesMax))
+          return false;
+        keys.push(entry.key);
+        return true;
+      },
     });
-    return page === undefined ? refuseField('cursor', 'must be as keys returned it') : accept(page);
+    return page === undefined
+      ? refuseField('cursor', 'must be as keys returned it')
+      : accept({ keys, ...page });
   }
 
   /** Changes what is given and keeps the rest. A smaller quota holds at once: O(entries that must go). */
   configure(settings: Partial<NamespaceSettings>, nowMs: number): void {
-    this.#settings = { ...this.#settings, ...settings };
-    this.#makeRoom(0, 0, nowMs);
+    this.residents.configure(settings, nowMs);
+    this.#listen();
   }
 
-  /** Removes at most `entriesMax` expired entries; returns how many it removed. */
+  /** Removes at most `entriesMax` expired entries and ends what is due of fills; returns how many it removed. */
   expire(entriesMax: number, nowMs: number): number {
-    let expired = 0;
-    while (expired < entriesMax && this.#expireOne(nowMs)) expired += 1;
-    return expired;
+    this.fills.expire(entriesMax, nowMs);
+    if (this.fills.size === 0) this.residents.forgetTagVersions();
+    return this.residents.expire(entriesMax, nowMs);
   }
 
-  /** Gives up the entry that goes first, for the good of the node; false when there is none. */
-  evict(nowMs: number): boolean {
-    if (this.#expireOne(nowMs)) return true;
-    const victim = this.#store.victim();
-    if (victim === undefined) return false;
-    this.#store.remove(victim.key);
-    this.#counts.evictions += 1;
-    return true;
-  }
-
-  stats(): CacheStats {
-    const { hits, misses } = this.#counts;
+  stats(nowMs: number): CacheStats {
+    const [p50 = 0, p95 = 0, p99 = 0] = this.latency.percentiles([0.5, 0.95, 0.99], nowMs);
     return {
       namespace: this.name,
-      backend: 'memory',
-      strategy: 'lru',
-      entries: this.#store.entries,
-      bytes: this.#store.bytes,
-      overheadBytes: 0,
-      ...unserved,
-      entriesMax: this.#settings.entriesMax,
-      bytesMax: this.#settings.bytesMax,
-      defaultTtlMs: this.#settings.defaultTtlMs,
-      hitRate: hits + misses === 0 ? 0 : hits / (hits + misses),
-      ...this.#counts,
+      ...this.settings,
+      events: [...this.settings.events],
+      entries: this.residents.entries,
+      bytes: this.residents.bytes,
+      overheadBytes: this.residents.overheadBytes,
+      ...this.residents.figures.read(),
+      loads: this.fills.figures,
+      latencyMs: { p50, p95, p99 },
+      degraded: this.isDegraded,
     };
   }
 
-  #write(
-    draft: Pick<Entry, 'key' | 'value' | 'expiresAtMs' | 'slidingMs'>,
-    nowMs: number,
-  ): Result<{ readonly version: number }> {
-    const sizeBytes = entrySize(draft.key, draft.value);
-    if (sizeBytes > this.#settings.bytesMax) {
-      return refuse(
-        'payload_too_large',
-        `the entry's ${sizeBytes} bytes pass the namespace's quota of ${this.#settings.bytesMax}`,
-      );
-    }
-    // Most recently used first, so that it is not the one that goes for its own room.
-    this.#store.use(draft.key);
-    const replaced = this.#store.get(draft.key);
-    this.#makeRoom(replaced === undefined ? 1 : 0, sizeBytes - (replaced?.sizeBytes ?? 0), nowMs);
-    const version = this.#options.nextVersion();
-    this.#store.put({ ...draft, version, sizeBytes });
-    this.#counts.sets += 1;
-    return accept({ version });
+  /** Why the caller may not set with its right, if it may not. */
+  #lostRight({ key, tags }: SetCommand, token: number, nowMs: number) {
+    if (!this.fills.holds(key, token)) return lostRight(key);
+    if (!this.residents.isTagAbove(tags, token)) return undefined;
+    // One of the tags was invalidated after the right was given: what was read from the source may be older.
+    this.fills.pass(key, nowMs);
+    return lostRight(key);
   }
 
-  /** Before anything is added: a quota is not passed, not even for a moment. */
-  #makeRoom(entries: number, bytes: number, nowMs: number): void {
-    const { entriesMax, bytesMax } = this.#settings;
-    while (this.#store.entries + entries > entriesMax || this.#store.bytes + bytes > bytesMax) {
-      if (!this.evict(nowMs)) return;
-    }
+  #filled(key: string, nowMs: number): void {
+    this.fills.filled(key, () => this.residents.present(key, nowMs), nowMs);
   }
 
-  /** The entry of `key`, unless it has expired: then it is removed and counted here. */
-  #live(key: string, nowMs: number): Entry | undefined {
-    const entry = this.#store.get(key);
-    if (entry === undefined || !isExpired(entry, nowMs)) return entry;
-    this.#remove(entry);
-    return undefined;
+  #isRefreshDue(entry: Entry, nowMs: number): boolean {
+    const beta = this.settings.earlyRefresh;
+    return beta > 0 && isRefreshDue(entry, { beta, random01: this.#options.random01(), nowMs });
   }
 
-  #expireOne(nowMs: number): boolean {
-    const entry = this.#store.earliest();
-    if (entry === undefined || !isExpired(entry, nowMs)) return false;
-    this.#remove(entry);
-    return true;
-  }
-
-  #remove(expired: Entry): void {
-    this.#store.remove(expired.key);
-    this.#counts.expirations += 1;
-  }
-
-  #used(entry: Entry, nowMs: number): Entry {
-    if (entry.slidingMs === 0) {
-      this.#store.use(entry.key);
-      return entry;
-    }
-    const extended = { ...entry, expiresAtMs: slidExpiry(entry, nowMs) };
-    this.#store.put(extended);
-    return extended;
+  /** Notes cost the making of each: they are made only where somebody listens. */
+  #listen(): void {
+    const { nearCache, events } = this.settings;
+    this.residents.isHeard = nearCache || events.length > 0 || this.#options.note !== undefined;
   }
 }
 
-/** Figures and settings of what this node does not serve yet. */
-const unserved = {
-  defaultGraceMs: 0,
-  ttlJitter: 0,
-  compressAbove: 0,
-  earlyRefresh: 0,
-  nearCache: false,
-  events: [],
-  staleHits: 0,
-  evictionsBy: { entries: 0, bytes: 0, node: 0 },
-  invalidations: 0,
-  loads: { granted: 0, failed: 0, expired: 0, waiting: 0 },
-  latencyMs: { p50: 0, p95: 0, p99: 0 },
-  degraded: false,
-};
-
-const expiryOf = (ttlMs: number, nowMs: number): number => (ttlMs === 0 ? Infinity : nowMs + ttlMs);
-
-const slidExpiry = (entry: Entry, nowMs: number): number =>
-  entry.slidingMs === 0 ? entry.expiresAtMs : nowMs + entry.slidingMs;
+const lostRight = (key: string) =>
+  refuse('lease_lost', 'the right to fill this key is no longer good', { key });
 
 /** @param version of the entry that is there, 0 when none is */
 function conflictOf(condition: SetCondition, version: number) {
@@ -299,8 +286,7 @@ function conflictOf(condition: SetCondition, version: number) {
 
 /** The integer that a value holds, whichever encoding it came in. */
 function integerOf(value: StoredValue): number | undefined {
-  if (value.sizeBytes > 24) return undefined;
-  const bytes = typeof value.encoded === 'string' ? Buffer.from(value.encoded) : value.encoded;
-  const decoded = decode(bytes, value.encoding);
+  if (value.bytes.length > 24 || value.rawBytes > 0) return undefined;
+  const decoded = decode(value.bytes, value.encoding);
   return decoded.ok && Number.isSafeInteger(decoded.value) ? (decoded.value as number) : undefined;
 }

@@ -1,27 +1,40 @@
 import type { CacheClusterStats } from '#shared/protocol/cache-schemas.ts';
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
-import { MemoryStore } from './memory-store.ts';
+import { keyHash } from './key-hash.ts';
 import { Namespace } from './namespace.ts';
+import { PackedStore } from './packed-store.ts';
+import type { NoteChange } from './residence.ts';
 
 export interface NamespacesOptions {
   /** Versions begin above this: the time at which this node began, in microseconds, keeps them growing over restarts. */
   readonly versionFloor: number;
   /** What all namespaces together may hold, by the measure of the quotas. */
   readonly bytesMax: number;
+  /** Names this run of this node; no other run of any node has it. */
+  readonly epoch: string;
+  /** Uniform in [0, 1). */
+  readonly random01: () => number;
+  /** Who hears of the changes of a namespace, where somebody must. */
+  readonly noteOf?: (namespace: string) => NoteChange | undefined;
 }
 
 /** The namespaces of one node. They exist from their first request; only so many may. */
 export class Namespaces {
   readonly #options: NamespacesOptions;
   readonly #byName = new Map<string, Namespace>();
+  readonly #hash: (key: string) => number;
   #version: number;
+  /** How many namespaces were made: each has an epoch of its own, also when it comes back. */
+  #made = 0;
   /** Where the next round of expiry begins, so that one namespace does not take all of it. */
   #expiryTurn = 0;
 
   constructor(options: NamespacesOptions) {
     this.#options = options;
     this.#version = options.versionFloor;
+    const word = () => Math.floor(options.random01() * 2 ** 32) | 0;
+    this.#hash = keyHash([word(), word()]);
   }
 
   /** The namespace of that name. At the cap one that holds nothing makes room; `unavailable` when none does. */
@@ -30,13 +43,24 @@ export class Namespaces {
     if (known !== undefined) return accept(known);
     if (this.#byName.size >= cacheNamespacesMax && !this.#dropIdle())
       return refuse('unavailable', `this node holds its most namespaces already (${cacheNamespacesMax})`);
+    this.#made += 1;
     const made = new Namespace({
       name,
-      makeStore: () => new MemoryStore(),
+      epoch: `${this.#options.epoch}.${this.#made.toString(36)}`,
+      makeStore: (strategy) => new PackedStore(this.#hash, strategy),
       nextVersion: () => (this.#version += 1),
+      sawVersion: (version) => {
+        this.#version = Math.max(this.#version, version);
+      },
+      random01: this.#options.random01,
+      note: this.#options.noteOf?.(name),
     });
     this.#byName.set(name, made);
     return accept(made);
+  }
+
+  all(): Iterable<Namespace> {
+    return this.#byName.values();
   }
 
   /** After a write: while the node holds too much, its largest namespace gives up entries. */
@@ -46,7 +70,7 @@ export class Namespaces {
     while (bytes > this.#options.bytesMax) {
       const largest = this.#largest();
       const before = largest?.bytes ?? 0;
-      if (largest === undefined || !largest.evict(nowMs)) return;
+      if (largest === undefined || !largest.residents.evict('node', nowMs)) return;
       bytes -= before - largest.bytes;
     }
   }
@@ -63,8 +87,15 @@ export class Namespaces {
     return expired;
   }
 
-  stats(): CacheClusterStats {
-    const namespaces = [...this.#byName.values()].map((namespace) => namespace.stats());
+  /** When a lease or a wait of a `load` ends next; Infinity when none is there. */
+  nextDueMs(): number {
+    let next = Infinity;
+    for (const namespace of this.#byName.values()) next = Math.min(next, namespace.fills.nextDueMs);
+    return next;
+  }
+
+  stats(nowMs: number): CacheClusterStats {
+    const namespaces = [...this.#byName.values()].map((namespace) => namespace.stats(nowMs));
     const sums = {
       entries: 0,
       bytes: 0,

@@ -1,35 +1,13 @@
-import type { Encoding } from '#shared/protocol/encoding.ts';
-import type { NamespaceSettings } from './namespace.ts';
+import type { Entry, StoredValue } from './entry.ts';
+import type { NamespaceSettings } from './namespace-settings.ts';
 
 // What stands around a namespace needs of it: a tier below (a file, Redis), and a hand-over to another node. Nothing
 // here waits: whoever has to (for a disk, for the network) does so before the decision (`admit` what the request's keys
 // need) or after it (write the changes that it noted, then answer).
 
-/** A value as it is kept. The bytes may be a view that is good only until the next call of the namespace: copy them. */
-export interface KeptBytes {
-  readonly encoding: Encoding;
-  readonly bytes: Uint8Array;
-  /** Bytes before compression; 0: it is not compressed. */
-  readonly rawBytes: number;
-}
-
-/** An entry with everything that is kept of it, as a tier writes it and a hand-over sends it. */
-export interface EntryRecord {
-  readonly key: string;
-  readonly value: KeptBytes;
-  /** Grows with every write of any key, on any node: of two records of one key the higher one is true. */
-  readonly version: number;
-  readonly createdAtMs: number;
-  /** When its ttl is over; Infinity when it has none. */
-  readonly expiresAtMs: number;
-  /** What a hit extends the ttl by; 0: hits do not. */
-  readonly slidingMs: number;
-  /** How long after `expiresAtMs` it may still be served as stale. */
-  readonly graceMs: number;
-  readonly tags: readonly string[];
-  /** How long its last fill took, in milliseconds; 0: not known. */
-  readonly fillMs: number;
-}
+/** A value as it is kept, and an entry with everything that is kept of it. */
+export type KeptBytes = StoredValue;
+export type EntryRecord = Entry;
 
 /** What a decision changed. Noted while the decision is made, in order, each before the next one. */
 export type Change =
@@ -56,7 +34,7 @@ export type Change =
 /** Hears of each change. It must not call back into the namespace, but for `peek`. */
 export type NoteChange = (change: Change) => void;
 
-/** What a namespace offers beside its operations. `Namespace` implements it. */
+/** What a namespace offers beside its operations, as `namespace.residents`. */
 export interface Residence {
   /**
    * Takes in an entry that exists elsewhere: out of the tier below, or from the node that had its slot. Counts as no

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ExpiryHeap } from '#services/cache-node/core/expiry-heap.ts';
-import { LruOrder } from '#services/cache-node/core/lru-order.ts';
+import { LruPolicy } from '#services/cache-node/core/lru-policy.ts';
 
 const slot = fc.integer({ min: 0, max: 40 });
 
@@ -9,7 +9,7 @@ test('the order of use is exact, whatever was added, used and removed', () => {
   const step = fc.record({ verb: fc.constantFrom('use', 'use', 'remove'), slot });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const order = new LruOrder();
+      const order = new LruPolicy();
       let model: number[] = [];
       for (const { verb, slot } of steps) {
         const isIn = model.includes(slot);
@@ -20,15 +20,15 @@ test('the order of use is exact, whatever was added, used and removed', () => {
           else order.add(slot);
           model.push(slot);
         }
-        expect(order.oldest()).toBe(model[0]);
+        expect(order.victim()).toBe(model[0]);
       }
       // Emptied from its old end, it gives back the whole order.
       for (const expected of model) {
-        const oldest = order.oldest();
+        const oldest = order.victim();
         expect(oldest).toBe(expected);
         if (oldest !== undefined) order.remove(oldest);
       }
-      expect(order.oldest()).toBeUndefined();
+      expect(order.victim()).toBeUndefined();
     }),
   );
 });

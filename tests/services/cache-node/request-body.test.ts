@@ -20,9 +20,7 @@ function unkept(body: unknown): unknown {
     if (typeof body !== 'object' || body === null) return body;
     return Object.fromEntries(Object.entries(body).map(([name, value]) => [name, unkept(value)]));
   }
-  const { encoded, encoding, sizeBytes } = body.stored;
-  const bytes = Buffer.from(encoded);
-  expect(sizeBytes).toBe(bytes.length);
+  const { bytes, encoding } = body.stored;
   const decoded = decode(bytes, encoding);
   return decoded.ok ? decoded.value : decoded;
 }
@@ -52,7 +50,7 @@ test('JSON is read with blanks, escaped names, byte order mark and doubled names
   const text = '\ufeff { "key" : "a" , "value" : 1 , "\\u0076alue" :\n [ "}" , {"x" : "\\"]"} ]\t} ';
   const read = decodeBody(Buffer.from(text), json, 'set');
   expect(read).toMatchObject({ ok: true, value: { key: 'a' } });
-  expect(read.ok && (read.value as { value: KeptValue }).value.stored.encoded).toBe(
+  expect(read.ok && Buffer.from((read.value as { value: KeptValue }).value.stored.bytes).toString()).toBe(
     '[ "}" , {"x" : "\\"]"} ]',
   );
 });
@@ -87,7 +85,7 @@ test('every form of MessagePack is walked over', () => {
   };
   const read = decodeBody(packr.pack({ key: 'a', value, sliding: true }), msgpack, 'set');
   expect(read).toMatchObject({ ok: true, value: { key: 'a', sliding: true } });
-  const kept = read.ok ? (read.value as { value: KeptValue }).value.stored.encoded : '';
+  const kept = read.ok ? (read.value as { value: KeptValue }).value.stored.bytes : '';
   expect(Buffer.from(kept).equals(packr.pack(value))).toBe(true);
 });
 

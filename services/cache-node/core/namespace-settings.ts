@@ -1,0 +1,32 @@
+import type { CacheEventKind, CacheStrategy, CacheType } from '#shared/protocol/cache-schemas.ts';
+import * as limits from '#shared/protocol/limits.ts';
+
+/** What `configure` changes, as docs/protocol.md says. */
+export interface NamespaceSettings {
+  readonly backend: CacheType;
+  readonly strategy: CacheStrategy;
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+  /** 0: entries stay until they are evicted. */
+  readonly defaultTtlMs: number;
+  readonly defaultGraceMs: number;
+  readonly ttlJitter: number;
+  readonly compressAbove: number;
+  readonly earlyRefresh: number;
+  readonly nearCache: boolean;
+  readonly events: readonly CacheEventKind[];
+}
+
+export const defaultSettings: NamespaceSettings = {
+  backend: 'memory',
+  strategy: 'lru',
+  entriesMax: limits.cacheEntriesMaxDefault,
+  bytesMax: limits.cacheBytesMaxDefault,
+  defaultTtlMs: 0,
+  defaultGraceMs: 0,
+  ttlJitter: 0,
+  compressAbove: 0,
+  earlyRefresh: 0,
+  nearCache: false,
+  events: [],
+};
