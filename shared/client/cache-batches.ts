@@ -1,99 +1,194 @@
 import type { GetReply } from '#shared/protocol/cache-schemas.ts';
-import { type Result } from '#shared/protocol/errors.ts';
+import type { Result } from '#shared/protocol/errors.ts';
 import { batchItemsMax } from '#shared/protocol/limits.ts';
-import { type Encoded, encodedBytes } from '#shared/protocol/splice.ts';
-import type { CacheWire, DeleteReply, SetReply } from './cache-wire.ts';
-import { MicroBatch } from './micro-batch.ts';
-
-/** Bytes of one message of sets: below the server's 8 MB with room for the largest value. */
-const batchBytesMax = 4 * 1_048_576;
-
-type Kind = 'get' | 'set' | 'delete';
-const kinds: readonly Kind[] = ['get', 'set', 'delete'];
-
-interface EncodedSet {
-  readonly key: string;
-  readonly encoded: Encoded;
-}
+import type { Encoded } from '#shared/protocol/splice.ts';
+import {
+  type CacheWire,
+  type DeleteReply,
+  type Item,
+  type SetReply,
+  isRefused,
+  refusedItem,
+} from './cache-wire.ts';
 
 /**
- * The requests of one namespace, packed: what is asked in one turn of the event loop goes out as one message of gets,
- * one of sets and one of deletes. Requests for the same key keep their order: what meets its key in an open batch of
- * another kind sends that batch first, and NATS keeps the order of one connection's messages.
+ * Requests of one message, though it may have a thousand. Where more ask at once they become several messages, so
+ * that the node works on the second one while this process reads the reply to the first.
+ */
+const pipelinedItems = 64;
+
+/** Characters of one message of sets; in UTF-8 they may be three times as many bytes, and a request has 7 MiB. */
+const batchLengthMax = 2 * 1_048_576;
+
+type Kind = 'get' | 'set' | 'delete';
+
+/**
+ * The requests of one namespace, packed: what is asked in one turn of the event loop goes out together, gets, sets and
+ * deletes apart. Requests for the same key keep their order: what meets its key in an open batch of another kind sends
+ * that batch first, and NATS keeps the order of one connection's messages. Nothing is held back by a timer: a batch
+ * leaves when the turn that began it ends.
  */
 export class CacheBatches {
   readonly #wire: CacheWire;
-  readonly #gets: MicroBatch<string, GetReply>;
-  readonly #sets: MicroBatch<EncodedSet, SetReply>;
-  readonly #deletes: MicroBatch<string, DeleteReply>;
-  /** The keys in each kind's open batch. */
-  readonly #open: Readonly<Record<Kind, Set<string>>> = { get: new Set(), set: new Set(), delete: new Set() };
+  readonly #gets: OpenBatch<undefined, GetReply>;
+  readonly #sets: OpenBatch<Encoded, SetReply>;
+  readonly #deletes: OpenBatch<undefined, DeleteReply>;
+  readonly #batches: Readonly<Record<Kind, { hasKey(key: string): boolean; flush(): void }>>;
+  #scheduled = false;
 
   constructor(wire: CacheWire) {
     this.#wire = wire;
-    const limits = { itemsMax: batchItemsMax, bytesMax: batchBytesMax };
-    const sending = (kind: Kind) => this.#open[kind].clear();
-    this.#gets = new MicroBatch({
-      ...limits,
-      send: (keys) => {
-        sending('get');
-        return wire.getMany(keys);
-      },
-    });
-    this.#sets = new MicroBatch({
-      ...limits,
-      send: (items) => {
-        sending('set');
-        return wire.setMany(items.map((item) => item.encoded));
-      },
-    });
-    this.#deletes = new MicroBatch({
-      ...limits,
-      send: (keys) => {
-        sending('delete');
-        return wire.deleteMany(keys);
-      },
-    });
+    this.#gets = new OpenBatch((keys) => wire.getMany(keys));
+    this.#sets = new OpenBatch((keys, sets) => wire.setMany(keys, sets));
+    this.#deletes = new OpenBatch((keys) => wire.deleteMany(keys));
+    this.#batches = { get: this.#gets, set: this.#sets, delete: this.#deletes };
   }
 
   get(key: string): Promise<GetReply> {
-    return this.#add('get', key, () => this.#gets.add(key, Buffer.byteLength(key)));
+    if (this.#sets.length > 0) this.#flushOne('set', key);
+    if (this.#deletes.length > 0) this.#flushOne('delete', key);
+    this.#schedule();
+    return this.#gets.add(key, undefined, key.length);
   }
 
   delete(key: string): Promise<DeleteReply> {
-    return this.#add('delete', key, () => this.#deletes.add(key, Buffer.byteLength(key)));
+    if (this.#sets.length > 0) this.#flushOne('set', key);
+    if (this.#gets.length > 0) this.#flushOne('get', key);
+    this.#schedule();
+    return this.#deletes.add(key, undefined, key.length);
   }
 
-  /** Rejects with `payload_too_large` or `invalid_request`, before anything is sent, when the value cannot be. */
-  async set(item: { readonly key: string }): Promise<SetReply> {
-    const encoded = this.#wire.encodeSet(item);
-    return this.#add('set', item.key, () =>
-      this.#sets.add({ key: item.key, encoded }, encodedBytes(encoded)),
-    );
+  /** @param encoded  as `CacheWire.encodeSet` made it */
+  set(key: string, encoded: Encoded): Promise<SetReply> {
+    if (this.#deletes.length > 0) this.#flushOne('delete', key);
+    if (this.#gets.length > 0) this.#flushOne('get', key);
+    this.#schedule();
+    return this.#sets.add(key, encoded, encoded.length);
+  }
+
+  /** Many at once, without a promise for each: in messages of their own, sent at once, after what is open for them. */
+  async getMany(keys: readonly string[]): Promise<readonly Item<GetReply>[]> {
+    if (keys.length === 0) return [];
+    for (const kind of ['set', 'delete'] as const) this.#flushAny(kind, keys);
+    if (keys.length <= batchItemsMax) return this.#wire.getMany(keys);
+    const parts: Promise<readonly Item<GetReply>[]>[] = [];
+    for (let from = 0; from < keys.length; from += batchItemsMax)
+      parts.push(this.#wire.getMany(keys.slice(from, from + batchItemsMax)));
+    return (await Promise.all(parts)).flat();
   }
 
   /**
-   * A request that is a message of its own: sent at once, after what is open for its keys.
-   * @param keys the keys that it concerns; all of them when left out
+   * A request that is a message of its own: sent at once, after what is open for its key.
+   * @param key  the key that it concerns; all of them when undefined
    */
-  request(operation: string, body: unknown, keys?: readonly string[]): Promise<Result<unknown>> {
-    for (const kind of kinds) {
-      const open = this.#open[kind];
-      if (keys === undefined || keys.some((key) => open.has(key))) this.#flush(kind);
+  request(operation: string, body: unknown, key?: string, timeoutMs?: number): Promise<Result<unknown>> {
+    for (const kind of ['get', 'set', 'delete'] as const) {
+      if (key === undefined) this.#batches[kind].flush();
+      else this.#flushOne(kind, key);
     }
-    return this.#wire.request(operation, body);
+    return this.#wire.request(operation, body, key, timeoutMs);
   }
 
-  #add<Reply>(kind: Kind, key: string, add: () => Promise<Reply>): Promise<Reply> {
-    for (const other of kinds) if (other !== kind && this.#open[other].has(key)) this.#flush(other);
-    // Adding may send the batch that was open before this item (its bytes); the key then belongs to the next one.
-    const reply = add();
-    this.#open[kind].add(key);
-    return reply;
+  #flushOne(kind: Kind, key: string): void {
+    const batch = this.#batches[kind];
+    if (batch.hasKey(key)) batch.flush();
   }
 
-  #flush(kind: Kind): void {
-    const batch = { get: this.#gets, set: this.#sets, delete: this.#deletes }[kind];
-    batch.flush();
+  #flushAny(kind: Kind, keys: readonly string[]): void {
+    const batch = this.#batches[kind];
+    if (keys.some((key) => batch.hasKey(key))) batch.flush();
+  }
+
+  /** `setImmediate` ends the turn after every socket that was readable in it, so many connections share a batch. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#endTurn);
+  }
+
+  readonly #endTurn = (): void => {
+    this.#scheduled = false;
+    this.#sets.flush();
+    this.#deletes.flush();
+    this.#gets.flush();
+  };
+}
+
+type Send<Payload, Reply> = (
+  keys: readonly string[],
+  payloads: readonly Payload[],
+) => Promise<readonly Item<Reply>[]>;
+
+/** Requests of one kind that wait for the end of the turn. */
+class OpenBatch<Payload, Reply extends object> {
+  readonly #send: Send<Payload, Reply>;
+  #keys: string[] = [];
+  #payloads: Payload[] = [];
+  #resolves: ((reply: Reply) => void)[] = [];
+  #rejects: ((error: unknown) => void)[] = [];
+  #charactersOpen = 0;
+  /** Made when somebody asks for it, which needs two kinds in one turn, and kept until the batch leaves. */
+  #keySet: Set<string> | undefined;
+
+  constructor(send: Send<Payload, Reply>) {
+    this.#send = send;
+  }
+
+  get length(): number {
+    return this.#keys.length;
+  }
+
+  hasKey(key: string): boolean {
+    if (this.#keys.length === 0) return false;
+    this.#keySet ??= new Set(this.#keys);
+    return this.#keySet.has(key);
+  }
+
+  add(key: string, payload: Payload, characters: number): Promise<Reply> {
+    if (this.#keys.length >= pipelinedItems || this.#charactersOpen + characters > batchLengthMax)
+      this.flush();
+    this.#keys.push(key);
+    this.#payloads.push(payload);
+    this.#charactersOpen += characters;
+    this.#keySet?.add(key);
+    return new Promise((resolve, reject) => {
+      this.#resolves.push(resolve);
+      this.#rejects.push(reject);
+    });
+  }
+
+  flush(): void {
+    if (this.#keys.length === 0) return;
+    const [keys, payloads] = [this.#keys, this.#payloads];
+    const [resolves, rejects] = [this.#resolves, this.#rejects];
+    this.#keys = [];
+    this.#payloads = [];
+    this.#resolves = [];
+    this.#rejects = [];
+    this.#charactersOpen = 0;
+    this.#keySet = undefined;
+    // Never rejects beyond this: what goes wrong is told to those who wait.
+    this.#send(keys, payloads).then(
+      (items) => settle(items, resolves, rejects),
+      (error: unknown) => {
+        for (const reject of rejects) reject(error);
+      },
+    );
   }
 }
+
+function settle<Reply extends object>(
+  items: readonly Item<Reply>[],
+  resolves: readonly ((reply: Reply) => void)[],
+  rejects: readonly ((error: unknown) => void)[],
+): void {
+  for (let index = 0; index < resolves.length; index += 1) {
+    const item = items[index];
+    if (item !== undefined && !isRefused(item)) resolves[index]?.(item);
+    else rejects[index]?.(refusedItem(item ?? missingReply));
+  }
+}
+
+const missingReply = {
+  error: { code: 'internal', message: 'the reply of a batch has fewer items than its request' },
+} as const;

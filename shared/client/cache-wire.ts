@@ -1,33 +1,31 @@
 import type { GetReply } from '#shared/protocol/cache-schemas.ts';
-import { type Encoding, json } from '#shared/protocol/encoding.ts';
-import {
-  type Refusal,
-  type Result,
-  TrivetError,
-  accept,
-  isErrorCode,
-  refuse,
-} from '#shared/protocol/errors.ts';
+import { type Encoding, json, jsonText } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, TrivetError, isErrorCode } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import { type Encoded, encodePart, encodedBytes, spliceList, spliceObject } from '#shared/protocol/splice.ts';
-import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import type { CacheRouting } from './cache-routing.ts';
 import { requestReply } from './request.ts';
 
 export interface CacheTarget {
-  readonly subjects: Subjects;
-  readonly namespace: string;
+  readonly routing: CacheRouting;
   readonly encoding: Encoding;
   readonly timeoutMs: number;
 }
 
 /** What a set may weigh beside its value: the key, written as JSON escapes, and the options. */
-const setEnvelopeBytesMax = 16_384;
+const setEnvelopeBytesMax = 65_536;
 
 export type SetReply = { readonly version: number };
 export type DeleteReply = { readonly deleted: boolean };
 
-/** The requests of one namespace on the wire: one call, one message (but see `getMany`). Refusals are values. */
+/** One item of a reply to a batch: what was asked for, or why not. */
+export type Item<Reply> = Reply | { readonly error: Refusal };
+
+export const isRefused = <Reply>(item: Item<Reply>): item is { readonly error: Refusal } =>
+  (item as { readonly error?: Refusal }).error !== undefined;
+
+/** The requests of one namespace on the wire: one call, one message a node (but see `getMany`). Refusals are values. */
 export class CacheWire {
   readonly #nats: Nats;
   readonly #target: CacheTarget;
@@ -37,48 +35,77 @@ export class CacheWire {
     this.#target = target;
   }
 
-  request(operation: string, body: unknown): Promise<Result<unknown>> {
-    return this.#send(operation, encodePart(body, this.#target.encoding));
+  /**
+   * One request that is a message of its own.
+   * @param key        the key that it is about; undefined: none, or all
+   * @param timeoutMs  where it may take longer than others
+   */
+  request(
+    operation: string,
+    body: unknown,
+    key: string | undefined,
+    timeoutMs?: number,
+  ): Promise<Result<unknown>> {
+    const subject = this.#target.routing.subjectOf(operation, key);
+    return this.#send(subject, encodePart(body, this.#target.encoding), timeoutMs);
   }
 
   /**
    * The entries of `keys`, in order. What did not fit into the reply together with the others is asked for alone:
    * the caller of one `get` does not know what else was in its message.
    */
-  async getMany(keys: readonly string[]): Promise<readonly Result<GetReply>[]> {
-    const results = await this.#ask<GetReply>('get', keys);
-    if (keys.length === 1) return results;
+  async getMany(keys: readonly string[]): Promise<readonly Item<GetReply>[]> {
+    const items = await this.#keys<GetReply>('get', keys);
+    if (keys.length === 1 || !items.some(isTooLarge)) return items;
     return Promise.all(
-      results.map(async (result, index) => {
-        if (result.ok || result.error.code !== 'payload_too_large') return result;
-        const [alone] = await this.#ask<GetReply>('get', keys.slice(index, index + 1));
-        return alone ?? result;
+      items.map(async (item, index) => {
+        if (!isTooLarge(item)) return item;
+        const [alone] = await this.#keys<GetReply>('get', keys.slice(index, index + 1));
+        return alone ?? item;
       }),
     );
   }
 
-  deleteMany(keys: readonly string[]): Promise<readonly Result<DeleteReply>[]> {
-    return this.#ask('delete', keys);
+  deleteMany(keys: readonly string[]): Promise<readonly Item<DeleteReply>[]> {
+    return this.#keys('delete', keys);
   }
 
-  /** @param sets each as `encodeSet` made it */
-  async setMany(sets: readonly Encoded[]): Promise<readonly Result<SetReply>[]> {
-    const [only] = sets;
-    if (sets.length === 1 && only !== undefined) return [await this.#one<SetReply>('set', only)];
-    return this.#many('set-many', 'items', sets);
+  /**
+   * @param keys  the key of each
+   * @param sets  each as `encodeSet` made it
+   */
+  setMany(keys: readonly string[], sets: readonly Encoded[]): Promise<readonly Item<SetReply>[]> {
+    const { encoding } = this.#target;
+    return this.#byNode('set', keys, (subjects, indexes) => {
+      const parts = indexes === undefined ? sets : indexes.map((index) => sets[index] ?? '');
+      const [only] = parts;
+      if (parts.length === 1 && only !== undefined) return this.#one<SetReply>(subjects.one, only);
+      const body = spliceObject([['items', spliceList(parts, encoding)]], encoding);
+      return this.#many<SetReply>(subjects.many, body, parts.length);
+    });
   }
 
   /** One set, encoded; throws a `TrivetError` for a value that cannot be sent. */
-  encodeSet(set: { readonly key: string }): Encoded {
-    const encoded = this.#encodeValue(set);
-    if (encodedBytes(encoded) <= payloadBytesMax + setEnvelopeBytesMax) return encoded;
+  encodeSet(key: string, value: unknown, options: object | undefined): Encoded {
+    const encoded = this.#encodeValue(key, value, options);
+    // A character has three bytes at most; where that is little, nobody counts.
+    const bytesMax = payloadBytesMax + setEnvelopeBytesMax;
+    if (encoded.length * 3 <= bytesMax || encodedBytes(encoded) <= bytesMax) return encoded;
     const message = `value must be at most ${payloadBytesMax} bytes`;
     throw new TrivetError({ code: 'payload_too_large', message, details: { field: 'value' } });
   }
 
-  #encodeValue(set: object): Encoded {
+  #encodeValue(key: string, value: unknown, options: object | undefined): Encoded {
+    const { encoding } = this.#target;
+    if (value === undefined) {
+      const message = 'value must not be undefined: delete the key, or set null';
+      throw new TrivetError({ code: 'invalid_request', message, details: { field: 'value' } });
+    }
     try {
-      return encodePart(set, this.#target.encoding);
+      if (encoding !== json) return encodePart({ ...options, key, value }, encoding);
+      const head = `{"key":${JSON.stringify(key)},"value":${jsonText(value)}`;
+      const rest = options === undefined ? '{}' : jsonText(options);
+      return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;
     } catch (error) {
       const message = 'value cannot be encoded: it has a cycle, or is nested too deeply';
       throw new TrivetError(
@@ -88,42 +115,95 @@ export class CacheWire {
     }
   }
 
-  async #ask<Reply>(operation: 'get' | 'delete', keys: readonly string[]): Promise<readonly Result<Reply>[]> {
+  #keys<Reply>(operation: 'get' | 'delete', keys: readonly string[]): Promise<readonly Item<Reply>[]> {
     const { encoding } = this.#target;
-    const parts = keys.map((key) => encodePart(key, encoding));
-    const [only] = parts;
-    if (parts.length === 1 && only !== undefined)
-      return [await this.#one<Reply>(operation, spliceObject([['key', only]], encoding))];
-    return this.#many(`${operation}-many`, 'keys', parts);
+    return this.#byNode(operation, keys, (subjects, indexes) => {
+      const asked = indexes === undefined ? keys : indexes.map((index) => keys[index] ?? '');
+      if (asked.length === 1) return this.#one<Reply>(subjects.one, encodePart({ key: asked[0] }, encoding));
+      const body =
+        encoding === json ? JSON.stringify({ keys: asked }) : encodePart({ keys: asked }, encoding);
+      return this.#many<Reply>(subjects.many, body, asked.length);
+    });
   }
 
-  async #one<Reply>(operation: string, body: Encoded): Promise<Result<Reply>> {
+  /** One message to each node that has some of the keys; their replies in the order of the keys. */
+  #byNode<Reply>(
+    operation: string,
+    keys: readonly string[],
+    ask: (subjects: Subjects, indexes: readonly number[] | undefined) => Promise<readonly Item<Reply>[]>,
+  ): Promise<readonly Item<Reply>[]> {
+    const { routing } = this.#target;
+    const many = `${operation}-many`;
+    const subjectsOf = (subject: string, key: string | undefined): Subjects => ({
+      one: routing.subjectOf(operation, key),
+      many: subject,
+    });
+    const first = routing.subjectOf(many, keys[0]);
+    if (keys.every((key) => routing.subjectOf(many, key) === first))
+      return ask(subjectsOf(first, keys[0]), undefined);
+    return this.#bySubject(many, keys, (subject, indexes) =>
+      ask(subjectsOf(subject, keys[indexes[0] ?? 0]), indexes),
+    );
+  }
+
+  async #bySubject<Reply>(
+    operation: string,
+    keys: readonly string[],
+    ask: (subject: string, indexes: readonly number[]) => Promise<readonly Item<Reply>[]>,
+  ): Promise<readonly Item<Reply>[]> {
+    const bySubject = new Map<string, number[]>();
+    for (const [index, key] of keys.entries()) {
+      const subject = this.#target.routing.subjectOf(operation, key);
+      const indexes = bySubject.get(subject);
+      if (indexes === undefined) bySubject.set(subject, [index]);
+      else indexes.push(index);
+    }
+    const merged: Item<Reply>[] = Array.from({ length: keys.length }, () => missingItem);
+    await Promise.all(
+      [...bySubject].map(async ([subject, indexes]) => {
+        const items = await ask(subject, indexes);
+        for (const [at, index] of indexes.entries()) merged[index] = items[at] ?? missingItem;
+      }),
+    );
+    return merged;
+  }
+
+  async #one<Reply>(subject: string, body: Encoded): Promise<readonly Item<Reply>[]> {
+    const reply = await this.#send(subject, body);
     // The service validates what it sends by construction: the reply's shape is the contract of its operation.
-    return (await this.#send(operation, body)) as Result<Reply>;
+    return [reply.ok ? (reply.value as Reply) : reply];
   }
 
-  async #many<Reply>(operation: string, field: string, parts: readonly Encoded[]) {
+  async #many<Reply>(subject: string, body: Encoded, count: number): Promise<readonly Item<Reply>[]> {
+    const reply = await this.#send(subject, body);
+    if (!reply.ok) return Array.from({ length: count }, () => reply);
+    const { items } = reply.value as { readonly items?: readonly Item<Reply>[] };
+    return Array.isArray(items) ? items : [];
+  }
+
+  #send(subject: string, body: Encoded, timeoutMs?: number): Promise<Result<unknown>> {
     const { encoding } = this.#target;
-    const reply = await this.#send(operation, spliceObject([[field, spliceList(parts, encoding)]], encoding));
-    if (!reply.ok) return parts.map(() => reply);
-    return itemResults<Reply>(reply.value);
-  }
-
-  #send(operation: string, body: Encoded): Promise<Result<unknown>> {
-    const { subjects, namespace, encoding, timeoutMs } = this.#target;
-    return requestReply(this.#nats, subjects.cache(namespace, operation), Buffer.from(body), {
-      timeoutMs,
+    return requestReply(this.#nats, subject, Buffer.from(body), {
+      timeoutMs: timeoutMs ?? this.#target.timeoutMs,
       headers: { 'Content-Type': encoding === json ? undefined : encoding },
     });
   }
 }
 
-function itemResults<Reply>(reply: unknown): readonly Result<Reply>[] {
-  const items = (reply as { readonly items?: unknown }).items;
-  if (!Array.isArray(items)) return [];
-  return items.map((item: Reply & { readonly error?: Refusal }) => {
-    if (item.error === undefined) return accept(item);
-    if (isErrorCode(item.error.code)) return { ok: false, error: item.error };
-    return refuse('internal', item.error.message);
-  });
+interface Subjects {
+  /** For a request about one key, and about many. */
+  readonly one: string;
+  readonly many: string;
 }
+
+const missingItem = {
+  error: { code: 'internal', message: 'the reply of a batch has fewer items than its request' },
+} as const satisfies { readonly error: Refusal };
+
+/** The refusal of an item as an error; a code that this client does not know is `internal`. */
+export function refusedItem({ error }: { readonly error: Refusal }): TrivetError {
+  return new TrivetError(isErrorCode(error.code) ? error : { code: 'internal', message: error.message });
+}
+
+const isTooLarge = (item: Item<unknown>): boolean =>
+  isRefused(item) && item.error.code === 'payload_too_large';

@@ -1,129 +1,215 @@
-import type { CacheStats, ConfigureRequest, GetReply } from '#shared/protocol/cache-schemas.ts';
-import { type Encoding, json } from '#shared/protocol/encoding.ts';
-import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import type { CacheStats, ConfigureRequest, GetReply, LoadReply } from '#shared/protocol/cache-schemas.ts';
+import { json } from '#shared/protocol/encoding.ts';
+import { type Result, TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
-import type { Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { CacheBatches } from './cache-batches.ts';
-import { CacheWire } from './cache-wire.ts';
+import { CacheFill, type Found } from './cache-fill.ts';
+import type {
+  CacheEntry,
+  CacheNamespaceOptions,
+  Fill,
+  GetOrSetOptions,
+  IncrementOptions,
+  NearStats,
+  SetOptions,
+  Ttl,
+} from './cache-options.ts';
+import { anyNode } from './cache-routing.ts';
+import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
+import type { NearCache } from './near-cache.ts';
+import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 
-export interface CacheNamespaceOptions {
-  readonly subjects: Subjects;
-  readonly namespace: string;
-  /** `application/msgpack` carries bytes, dates and big integers; JSON, the default, does not. */
-  readonly encoding?: Encoding;
-  /** How long one request may take, in milliseconds. Default 10 s. */
-  readonly timeoutMs?: number;
-}
+/** How often `update` begins anew when somebody else was quicker. */
+const updatesMax = 1_000;
 
-export interface SetOptions {
-  /** `"30s"` or milliseconds; 0: never expires. Default: the namespace's. */
-  readonly ttl?: string | number;
-  /** Each hit starts the ttl again. */
-  readonly sliding?: boolean;
-  /** Sets nothing and rejects with `conflict` when the key is there. */
-  readonly ifAbsent?: boolean;
-  /** Sets nothing and rejects with `conflict` unless the entry has this version; 0: unless the key is absent. */
-  readonly ifVersion?: number;
-}
-
-export interface CacheEntry<T> {
-  readonly value: T;
-  readonly version: number;
-  /** Milliseconds until it expires; left out when it does not. */
-  readonly ttlMs?: number;
-}
-
-export interface IncrementOptions {
-  readonly by?: number;
-  /** What a missing key counts from. Default 0. */
-  readonly initial?: number;
-  /** Applies when the increment makes the entry; later ones leave its expiry alone. */
-  readonly ttl?: string | number;
+/** What a namespace lives on. */
+export interface CacheParts {
+  readonly nats: Nats;
+  readonly clock?: Clock;
+  /** Shared by all that use one namespace of one client in one encoding. */
+  readonly near?: NearCache;
 }
 
 /**
- * One namespace of the cache, with values of type `T`. The type is the caller's promise: what other programs put
- * there is not checked. Every method rejects with a `TrivetError`; keys are 1 to 1,024 bytes of UTF-8.
- * Gets, sets and deletes of one turn of the event loop share a message each; requests for one key keep their order.
+ * One namespace of the cache, with values of type `T`. Without a `schema` the type is the caller's promise: what other
+ * programs put there is not checked. Every method rejects with a `TrivetError`; keys are 1 to 1,024 bytes of UTF-8.
+ * Gets, sets and deletes of one turn of the event loop share messages; requests for one key keep their order.
  */
 export class CacheNamespace<T = unknown> {
+  readonly name: string;
   readonly #batches: CacheBatches;
-  readonly #filling = new Map<string, Promise<T>>();
+  readonly #wire: CacheWire;
+  readonly #clock: Clock;
+  readonly #near: NearCache | undefined;
+  readonly #schema: PayloadSchema<unknown, T> | undefined;
+  readonly #fill: CacheFill<T>;
 
-  constructor(nats: Nats, options: CacheNamespaceOptions) {
-    if (!isName(options.namespace))
+  constructor(parts: CacheParts, options: CacheNamespaceOptions<T>) {
+    const { subjects, namespace, timeoutMs = 10_000, encoding = json, onError } = options;
+    if (!isName(namespace))
       throw new TrivetError(
         refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error,
       );
-    const wire = new CacheWire(nats, {
-      subjects: options.subjects,
-      namespace: options.namespace,
-      encoding: options.encoding ?? json,
-      timeoutMs: options.timeoutMs ?? 10_000,
+    this.name = namespace;
+    const routing = options.routing ?? anyNode(subjects, namespace);
+    this.#wire = new CacheWire(parts.nats, { routing, encoding, timeoutMs });
+    this.#batches = new CacheBatches(this.#wire);
+    this.#clock = parts.clock ?? systemClock;
+    this.#near = parts.near;
+    this.#schema = options.schema;
+    this.#fill = new CacheFill({
+      clock: this.#clock,
+      read: (key) => this.#found(key),
+      load: (key, body) => this.#load(key, body, timeoutMs),
+      loadFailed: async (key, body) => {
+        // Refused when the right has ended: then there is nobody left to tell.
+        await this.#batches.request('load-failed', { key, ...body }, key);
+      },
+      set: (key, value, setOptions) => this.set(key, value, setOptions),
+      valueOf: (value) => this.#fitting(value),
+      failed: onError ?? ((error, key) => warn(namespace, key, error)),
     });
-    this.#batches = new CacheBatches(wire);
   }
 
   /** The value, or undefined on a miss. */
-  async get(key: string): Promise<T | undefined> {
-    return valueOf(await this.#batches.get(key)) as T | undefined;
+  get(key: string): Promise<T | undefined> {
+    const copy = this.#near?.read(key, this.#clock.monotonicMs());
+    if (copy !== undefined) return Promise.resolve(copy.value as T);
+    if (this.#near !== undefined || this.#schema !== undefined) return this.#found(key).then(valueFound);
+    return this.#batches.get(key).then(valueOf) as Promise<T | undefined>;
   }
 
-  /** The value with its version (for `ifVersion`) and the rest of its ttl, or undefined on a miss. */
+  /**
+   * The value with its version (for `ifVersion`) and the rest of its ttl, or undefined on a miss. Always asks the node.
+   */
   async getEntry(key: string): Promise<CacheEntry<T> | undefined> {
-    const { hit, value, version, ttlMs } = await this.#batches.get(key);
+    const { hit, value, version, ttlMs, stale } = await this.#batches.get(key);
     if (!hit || version === undefined) return undefined;
-    return { value: value as T, version, ...(ttlMs === undefined ? {} : { ttlMs }) };
+    const fitting = await this.#fitting(value);
+    if (fitting === undefined) return undefined;
+    return {
+      value: fitting,
+      version,
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(stale === undefined ? {} : { stale }),
+    };
   }
 
-  /** The values in the order of `keys`, undefined for each miss. */
+  /** The values in the order of `keys`, undefined for each miss: one message a node, without a promise for each key. */
   async getMany(keys: readonly string[]): Promise<(T | undefined)[]> {
-    const replies = await Promise.all(keys.map((key) => this.#batches.get(key)));
-    return replies.map((reply) => valueOf(reply) as T | undefined);
+    const values: (T | undefined)[] = Array.from({ length: keys.length });
+    const asked = this.#near === undefined ? undefined : this.#fromNear(keys, values);
+    const began = this.#beginRead();
+    const wanted = asked?.map((index) => keys[index] ?? '') ?? keys;
+    const items = await this.#batches.getMany(wanted);
+    for (const [at, item] of items.entries()) {
+      if (isRefused(item)) throw refusedItem(item);
+      const fitting = this.#schema === undefined ? item : await this.#replyFitting(item);
+      this.#keep(wanted[at] ?? '', fitting, began);
+      values[asked?.[at] ?? at] = valueOf(fitting) as T | undefined;
+    }
+    return values;
   }
 
-  async set(key: string, value: T, options: SetOptions = {}): Promise<{ readonly version: number }> {
-    return this.#batches.set({ key, value, ...options } as { readonly key: string });
+  async set(
+    key: string,
+    value: T,
+    options?: SetOptions & { readonly loadToken?: number },
+  ): Promise<{ readonly version: number }> {
+    const checked = this.#schema === undefined ? value : await this.#checked(value);
+    const encoded = this.#wire.encodeSet(key, checked, options);
+    this.#near?.forget(key);
+    return this.#batches.set(key, encoded);
+  }
+
+  /** As `set`, with no end to its life. */
+  setForever(key: string, value: T, options: Omit<SetOptions, 'ttl' | 'sliding' | 'grace'> = {}) {
+    return this.set(key, value, { ...options, ttl: 0 });
   }
 
   /**
    * Sets many, each on its own: one that is refused leaves the others set.
    * @returns one outcome for each, in order, as `Promise.allSettled` gives them; never rejects
    */
-  async setMany(
+  setMany(
     items: readonly ({ readonly key: string; readonly value: T } & SetOptions)[],
   ): Promise<PromiseSettledResult<{ readonly version: number }>[]> {
-    return Promise.allSettled(items.map((item) => this.#batches.set(item)));
+    return Promise.allSettled(items.map(({ key, value, ...options }) => this.set(key, value, options)));
   }
 
   /** True when there was an entry. */
   async delete(key: string): Promise<boolean> {
+    this.#near?.forget(key);
     return (await this.#batches.delete(key)).deleted;
   }
 
   /** Whether there was an entry, for each of `keys`, in order. */
-  async deleteMany(keys: readonly string[]): Promise<boolean[]> {
+  deleteMany(keys: readonly string[]): Promise<boolean[]> {
     return Promise.all(keys.map((key) => this.delete(key)));
   }
 
+  /** The value, which is then gone; undefined on a miss. Of several callers at once one gets it. */
+  async pull(key: string): Promise<T | undefined> {
+    const entry = await this.getEntry(key);
+    return entry !== undefined && (await this.delete(key)) ? entry.value : undefined;
+  }
+
   async exists(key: string): Promise<boolean> {
-    return (await this.#ask<{ exists: boolean }>('exists', { key }, [key])).exists;
+    return (await this.#ask<{ exists: boolean }>('exists', { key }, key)).exists;
   }
 
   /** Adds to a counter, atomically; a missing key counts from `initial`. Rejects with `wrong_state` on a value that is no integer. */
   async increment(key: string, options: IncrementOptions = {}): Promise<number> {
-    return (await this.#ask<{ value: number }>('increment', { key, ...options }, [key])).value;
+    this.#near?.forget(key);
+    return (await this.#ask<{ value: number }>('increment', { key, ...options }, key)).value;
+  }
+
+  /** `increment` by `-by`. */
+  decrement(key: string, options: IncrementOptions = {}): Promise<number> {
+    return this.increment(key, { ...options, by: -(options.by ?? 1) });
+  }
+
+  /**
+   * Sets what `change` makes of the value that is there (undefined: none), and begins anew when somebody else was
+   * quicker, so that no update is lost. Rejects with `conflict` after a thousand times.
+   */
+  async update(
+    key: string,
+    change: (value: T | undefined) => T | Promise<T>,
+    options: Omit<SetOptions, 'ifAbsent' | 'ifVersion'> = {},
+  ): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      const entry = await this.getEntry(key);
+      const isThere = entry !== undefined && entry.stale !== true;
+      const value = await change(entry?.value);
+      try {
+        await this.set(key, value, { ...options, ifVersion: isThere ? entry.version : 0 });
+        return value;
+      } catch (error) {
+        const wasOvertaken = error instanceof TrivetError && error.code === 'conflict';
+        if (!wasOvertaken || attempt === updatesMax) throw error;
+      }
+    }
   }
 
   /** Gives an entry a new ttl (0: it no longer expires). False when there is none. */
-  async touch(key: string, ttl: string | number): Promise<boolean> {
-    return (await this.#ask<{ touched: boolean }>('touch', { key, ttl }, [key])).touched;
+  async touch(key: string, ttl: Ttl): Promise<boolean> {
+    this.#near?.forget(key);
+    return (await this.#ask<{ touched: boolean }>('touch', { key, ttl }, key)).touched;
   }
 
   /** Removes every entry, whatever their number, at once. Returns how many there were. */
   async clear(): Promise<number> {
+    this.#near?.forgetAll();
     return (await this.#ask<{ cleared: number }>('clear', {})).cleared;
+  }
+
+  /** Removes every entry that was set with one of these tags, whatever their number, at once. Returns how many tags were known. */
+  async invalidateTags(tags: readonly string[]): Promise<number> {
+    this.#near?.forgetAll();
+    return (await this.#ask<{ tags: number }>('invalidate-tags', { tags })).tags;
   }
 
   /** Every key with `prefix`, page by page. A key that does not change meanwhile comes exactly once. */
@@ -145,65 +231,122 @@ export class CacheNamespace<T = unknown> {
     return this.#ask('stats', {});
   }
 
-  /** Changes quotas or the default ttl; returns the namespace's figures with the new ones. */
+  /** Figures of the copies in this process; undefined where the near cache is off. */
+  nearStats(): NearStats | undefined {
+    return this.#near?.stats(this.#clock.monotonicMs());
+  }
+
+  /** Changes the namespace's settings; returns its figures with the new ones. What is left out keeps. */
   configure(settings: ConfigureRequest): Promise<CacheStats> {
     return this.#ask('configure', settings);
   }
 
   /**
-   * The value of `key`; on a miss what `fill` returns, which is then set. Callers in this process that ask for the
-   * same key at once share one lookup and one `fill`; when it rejects, all of them reject and nothing is set. A cache
-   * that cannot be reached counts as a miss, so that the source still serves.
+   * The value of `key`; on a miss what `fill` returns, which is then set. One caller in the whole cluster fills, and
+   * the others get what it set; when it rejects, all reject and nothing is set. In its grace a stale value comes at
+   * once, while one caller fetches a fresh one. A cache that cannot be reached counts as a miss.
    */
-  async getOrSet(key: string, fill: () => T | Promise<T>, options: SetOptions = {}): Promise<T> {
-    const running = this.#filling.get(key);
-    if (running !== undefined) return running;
-    const filling = this.#getOrFill(key, fill, options);
-    this.#filling.set(key, filling);
-    try {
-      return await filling;
-    } finally {
-      this.#filling.delete(key);
+  async getOrSet(key: string, fill: Fill<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
+    if (options.forceFresh !== true && options.earlyRefresh !== true) {
+      const copy = this.#near?.read(key, this.#clock.monotonicMs());
+      if (copy !== undefined) return copy.value as T;
     }
+    return this.#fill.getOrSet(key, fill, options);
+  }
+
+  /** As `getOrSet`, with no end to what was filled. */
+  getOrSetForever(key: string, fill: Fill<T>, options: Omit<GetOrSetOptions<T>, 'ttl' | 'grace'> = {}) {
+    return this.getOrSet(key, fill, { ...options, ttl: 0 });
   }
 
   /** A function that answers from the cache: `getOrSet` with a key made of its arguments. */
   wrap<Arguments extends unknown[]>(
     compute: (...args: Arguments) => T | Promise<T>,
-    options: SetOptions & { readonly key: (...args: Arguments) => string },
+    options: GetOrSetOptions<T> & { readonly key: (...args: Arguments) => string },
   ): (...args: Arguments) => Promise<T> {
-    const { key, ...setOptions } = options;
-    return (...args) => this.getOrSet(key(...args), () => compute(...args), setOptions);
+    const { key, ...fillOptions } = options;
+    return (...args) => this.getOrSet(key(...args), () => compute(...args), fillOptions);
   }
 
-  async #getOrFill(key: string, fill: () => T | Promise<T>, options: SetOptions): Promise<T> {
-    const found = await this.#getIfReachable(key);
-    if (found !== undefined) return found;
-    const value = await fill();
-    // "Nothing found" is not a value: the next caller asks the source again.
-    if (value !== undefined) await this.set(key, value, options).catch(ignoreUnreachable);
+  async #found(key: string): Promise<Found<T>> {
+    const began = this.#beginRead();
+    const reply = await this.#batches.get(key);
+    const fitting = this.#schema === undefined ? reply : await this.#replyFitting(reply);
+    this.#keep(key, fitting, began);
+    return { value: valueOf(fitting) as T | undefined, stale: fitting.stale === true };
+  }
+
+  /** Fills in what this process has copies of; returns the places that are left. */
+  #fromNear(keys: readonly string[], values: (T | undefined)[]): readonly number[] {
+    const nowMs = this.#clock.monotonicMs();
+    const left: number[] = [];
+    for (const [index, key] of keys.entries()) {
+      const copy = this.#near?.read(key, nowMs);
+      if (copy === undefined) left.push(index);
+      else values[index] = copy.value as T;
+    }
+    return left;
+  }
+
+  #beginRead(): Began | undefined {
+    if (this.#near === undefined) return undefined;
+    return { stamp: this.#near.beginRead(), atMs: this.#clock.monotonicMs() };
+  }
+
+  #keep(key: string, reply: GetReply, began: Began | undefined): void {
+    if (began !== undefined) this.#near?.keep(key, reply, began.stamp, began.atMs);
+  }
+
+  async #load(
+    key: string,
+    body: { readonly lease: number; readonly wait: number },
+    timeoutMs: number,
+  ): Promise<Result<LoadReply>> {
+    const began = this.#beginRead();
+    const reply = await this.#batches.request('load', { key, ...body }, key, body.wait + timeoutMs);
+    const loaded = reply as Result<LoadReply>;
+    if (loaded.ok && this.#schema === undefined) this.#keep(key, loaded.value, began);
+    return loaded;
+  }
+
+  /** A value of the wire by its schema; undefined where it does not fit. */
+  #fitting(value: unknown): T | undefined | Promise<T | undefined> {
+    if (this.#schema === undefined) return value as T;
+    const checked = checkPayload(this.#schema, value, 'value');
+    const fitting = (result: Result<T>) => (result.ok ? result.value : undefined);
+    return checked instanceof Promise ? checked.then(fitting) : fitting(checked);
+  }
+
+  async #replyFitting(reply: GetReply): Promise<GetReply> {
+    if (!reply.hit) return reply;
+    const value = await this.#fitting(reply.value);
+    return value === undefined ? { hit: false } : { ...reply, value };
+  }
+
+  /** What is set must fit; what travels is what was given, so that a schema that converts can read it again. */
+  async #checked(value: T): Promise<T> {
+    if (this.#schema === undefined) return value;
+    const checked = await checkPayload(this.#schema, value, 'value');
+    if (!checked.ok) throw new TrivetError(checked.error);
     return value;
   }
 
-  async #getIfReachable(key: string): Promise<T | undefined> {
-    try {
-      return await this.get(key);
-    } catch (error) {
-      return ignoreUnreachable(error);
-    }
-  }
-
-  async #ask<Reply>(operation: string, body: unknown, keys?: readonly string[]): Promise<Reply> {
-    const result = await this.#batches.request(operation, body, keys);
+  async #ask<Reply>(operation: string, body: unknown, key?: string): Promise<Reply> {
+    const result = await this.#batches.request(operation, body, key);
     if (!result.ok) throw new TrivetError(result.error);
     return result.value as Reply;
   }
 }
 
-const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
+interface Began {
+  readonly stamp: number;
+  readonly atMs: number;
+}
 
-/** Answers an error that says "not now" with undefined; throws any other. */
-function ignoreUnreachable(error: unknown): undefined {
-  if (error instanceof TrivetError && error.retryable) return undefined;
-  throw error;
+const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
+const valueFound = <T>({ value }: Found<T>): T | undefined => value;
+
+function warn(namespace: string, key: string, error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error);
+  process.emitWarning(`a refresh of ${key} in ${namespace} failed: ${text}`, 'TrivetWarning');
 }

@@ -1,7 +1,11 @@
+import { isName } from '#shared/protocol/names.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
-import { CacheNamespace, type CacheNamespaceOptions } from './cache.ts';
+import { CacheNamespace } from './cache.ts';
+import type { CacheOptions } from './cache-options.ts';
+import { anyNode } from './cache-routing.ts';
+import { NearCaches } from './near-caches.ts';
 import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
 import { Queue, type QueueOptions } from './queue.ts';
 import { QueueChannel } from './queue-channel.ts';
@@ -12,6 +16,18 @@ import type { Handler, WorkerOptions } from './worker-options.ts';
 export { TrivetError } from '#shared/protocol/errors.ts';
 export type { Added } from './added-item.ts';
 export { CacheNamespace } from './cache.ts';
+export type {
+  CacheEntry,
+  CacheOptions,
+  Fill,
+  FillContext,
+  GetOrSetOptions,
+  IncrementOptions,
+  NearCacheOptions,
+  NearStats,
+  SetOptions,
+  Ttl,
+} from './cache-options.ts';
 export { DoNotRetry, RetryAfter, RetryIn } from './handler-errors.ts';
 export { ItemNotDone, type WaitOptions } from './item-wait.ts';
 export type { IncomingJob, Job } from './job.ts';
@@ -54,6 +70,7 @@ export class Trivet {
   readonly telemetry: Telemetry;
   readonly #parts: TrivetParts & { readonly subjects: Subjects };
   readonly #channels = new Map<string, QueueChannel>();
+  readonly #nearCaches: NearCaches;
   readonly #workers: { stop(options?: StopOptions): Promise<void> }[] = [];
 
   constructor(parts: TrivetParts) {
@@ -61,6 +78,7 @@ export class Trivet {
     this.subjects = subjectsFor(parts.prefix);
     this.telemetry = new Telemetry(parts.nats, this.subjects, { source: parts.name });
     this.#parts = { ...parts, subjects: this.subjects };
+    this.#nearCaches = new NearCaches(this.#parts);
   }
 
   /**
@@ -87,17 +105,24 @@ export class Trivet {
     return worker;
   }
 
-  /** A cache namespace. */
-  cache<T = unknown>(
-    namespace: string,
-    options: Omit<CacheNamespaceOptions, 'subjects' | 'namespace'> = {},
-  ): CacheNamespace<T> {
-    return new CacheNamespace(this.nats, { ...options, subjects: this.subjects, namespace });
+  /**
+   * A cache namespace. None has to be announced first.
+   * @param options `schema`: any Standard Schema, which every value must fit; `near`: copies in this process
+   */
+  cache<T = unknown>(namespace: string, options: CacheOptions<T> = {}): CacheNamespace<T> {
+    const { nats, clock } = this.#parts;
+    const routing = anyNode(this.subjects, namespace);
+    // A bad name is refused before anybody listens to it.
+    const target = { ...options, subjects: this.subjects, namespace, routing };
+    if (options.near === undefined || !isName(namespace)) return new CacheNamespace({ nats, clock }, target);
+    const near = this.#nearCaches.open(namespace, options, routing);
+    return new CacheNamespace({ nats, clock, ...(near === undefined ? {} : { near }) }, target);
   }
 
   /** Stops all workers (see `Worker.stop`), then closes the connection. */
   async close(options: StopOptions = {}): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.stop(options)));
+    this.#nearCaches.stop();
     await this.#parts.keeper.end();
     await this.nats.connection.drain();
   }

@@ -13,9 +13,12 @@ export class TrivetCache implements CacheSystem {
     return new TrivetCache(await connect({ url }), nearEntriesMax);
   }
 
-  constructor(trivet: Trivet, _nearEntriesMax: number | undefined) {
+  constructor(trivet: Trivet, nearEntriesMax: number | undefined) {
     this.#trivet = trivet;
-    this.#cache = trivet.cache<string>('bench');
+    this.#cache = trivet.cache<string>(
+      'bench',
+      nearEntriesMax === undefined ? {} : { near: { entriesMax: nearEntriesMax } },
+    );
   }
 
   get(key: string): Promise<string | undefined> {
@@ -31,7 +34,7 @@ export class TrivetCache implements CacheSystem {
   }
 
   nearHits(): number {
-    return 0;
+    return this.#cache.nearStats()?.hits ?? 0;
   }
 
   close(): Promise<void> {

@@ -1,0 +1,31 @@
+import type { Subjects } from '#shared/protocol/subjects.ts';
+
+/** Where the requests of one namespace go. */
+export interface CacheRouting {
+  /**
+   * The subject for one request.
+   * @param key  what it is about; undefined for a request about no key, which any node answers
+   * @returns a string that is the same object for all keys of one node: keys with one subject share a message
+   */
+  subjectOf(operation: string, key: string | undefined): string;
+  /** The epoch whose events tell what happens to `key`; undefined where that is not known. */
+  epochOf(key: string): string | undefined;
+  /** Calls `listener` when keys have moved to other nodes; the returned function ends that. */
+  onMove(listener: () => void): () => void;
+}
+
+/** Any node: it forwards what is not its own. */
+export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
+  const made = new Map<string, string>();
+  return {
+    subjectOf: (operation) => {
+      const known = made.get(operation);
+      if (known !== undefined) return known;
+      const subject = subjects.cache(namespace, operation);
+      made.set(operation, subject);
+      return subject;
+    },
+    epochOf: () => undefined,
+    onMove: () => () => undefined,
+  };
+}

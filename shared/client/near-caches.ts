@@ -1,0 +1,80 @@
+import { durationMs } from '#shared/protocol/durations.ts';
+import { json } from '#shared/protocol/encoding.ts';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import type { CacheOptions, NearCacheOptions } from './cache-options.ts';
+import type { CacheRouting } from './cache-routing.ts';
+import { NearCache } from './near-cache.ts';
+import { NearFeed } from './near-feed.ts';
+import { requestReply } from './request.ts';
+
+/** Copies that one namespace keeps in this process unless it says otherwise, and at most. */
+const entriesMaxDefault = 10_000;
+const entriesMaxMax = 10_000_000;
+
+const ttlMsDefault = 60_000;
+
+export interface NearCachesOptions {
+  readonly nats: Nats;
+  readonly clock: Clock;
+  readonly subjects: Subjects;
+}
+
+/** The near caches of one client: one for each namespace and encoding, whoever asked first. */
+export class NearCaches {
+  readonly #options: NearCachesOptions;
+  readonly #made = new Map<string, { readonly near: NearCache; readonly stop: () => void }>();
+
+  constructor(options: NearCachesOptions) {
+    this.#options = options;
+  }
+
+  /** The near cache of a namespace; undefined where `near` does not ask for one. */
+  open(
+    namespace: string,
+    { near = false, encoding = json }: Pick<CacheOptions, 'near' | 'encoding'>,
+    routing: CacheRouting,
+  ): NearCache | undefined {
+    if (near === false) return undefined;
+    const name = `${namespace} ${encoding}`;
+    const known = this.#made.get(name);
+    if (known !== undefined) return known.near;
+    const made = this.#make(namespace, near === true ? {} : near, routing);
+    this.#made.set(name, made);
+    return made.near;
+  }
+
+  stop(): void {
+    for (const { stop } of this.#made.values()) stop();
+    this.#made.clear();
+  }
+
+  #make(namespace: string, options: NearCacheOptions, routing: CacheRouting) {
+    const { nats, clock, subjects } = this.#options;
+    const { entriesMax = entriesMaxDefault, ttl = ttlMsDefault } = options;
+    if (!Number.isInteger(entriesMax) || entriesMax < 1 || entriesMax > entriesMaxMax)
+      throw new TrivetError(refuseField('near.entriesMax', `must be 1 to ${entriesMaxMax}`).error);
+    const ttlMs = durationMs(ttl);
+    if (ttlMs === undefined || ttlMs === 0)
+      throw new TrivetError(refuseField('near.ttl', 'must be a duration such as "1m"').error);
+    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => routing.epochOf(key) });
+    const feed = new NearFeed({
+      nats,
+      clock,
+      namespace,
+      subject: subjects.cacheEvents(namespace),
+      near,
+      ask: (operation, body) =>
+        requestReply(nats, routing.subjectOf(operation, undefined), body, { timeoutMs: 2_000 }),
+    });
+    feed.start();
+    const endMoves = routing.onMove(() => near.keysMoved());
+    const stop = () => {
+      endMoves();
+      feed.stop();
+    };
+    return { near, stop };
+  }
+}
