@@ -1,15 +1,16 @@
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
 import type { Figures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
+import { type Signal, chosen, signals } from './core/otlp-chunks.ts';
 import { type DeadLetter, type ReadMessage, readMessage } from './core/read-message.ts';
+import { readOtlp } from './core/read-otlp.ts';
+import type { Rules } from './core/rules.ts';
 import type { Series } from './core/series.ts';
-import type { Shipment } from './destinations.ts';
+import type { Cargo, Shipment } from './destinations.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Delivery } from './inbox.ts';
-import type { Signal } from './otlp-http.ts';
 import type { Applied, Settled, Totals } from './totals.ts';
 
 /** That a message is in the totals, and whether all its records have arrived where they must be. */
@@ -17,6 +18,8 @@ export interface Marker {
   readonly delivered: boolean;
   /** Records of it that go out. */
   readonly records: number;
+  /** Lanes that have their part, where others have not: when it comes again, they do not get it again. */
+  readonly sentTo?: readonly string[];
 }
 
 export interface Recovered {
@@ -47,9 +50,12 @@ export interface StateStore {
 /** A dead letter and where it comes from. */
 export interface Burial {
   readonly letter: DeadLetter;
-  readonly sequence: number;
+  /** Of its message; undefined for what never came into the stream. */
+  readonly sequence: number | undefined;
   readonly subject: string;
   readonly receivedMs: number;
+  /** Who refused it, where a destination did. */
+  readonly destination?: string | undefined;
 }
 
 export interface DeadLetters {
@@ -59,7 +65,8 @@ export interface DeadLetters {
 
 /** Whoever must have the records before their message is acknowledged. */
 export interface Outlet {
-  wants(read: Pick<ReadMessage, 'kept' | 'known'>, raw: Signal | undefined): boolean;
+  /** Its parts for all of them, encoded; undefined where nobody wants anything of it. */
+  load(read: ReadMessage): Cargo | undefined;
   send(shipment: Shipment): void;
 }
 
@@ -70,7 +77,7 @@ export interface CollectorOptions {
   readonly deadLetters: DeadLetters;
   readonly outlet: Outlet;
   readonly clock: Clock;
-  readonly levelMin: TelemetryLevel;
+  readonly rules: Rules;
   readonly flushMs: number;
   readonly fail: (error: Error) => void;
 }
@@ -79,21 +86,20 @@ export interface CollectorOptions {
 interface Arrived {
   readonly kind: 'arrived';
   readonly delivery: Pick<Delivery, 'sequence' | 'subject' | 'receivedMs'>;
-  readonly bytes: number;
   readonly read: ReadMessage;
-  readonly raw: Shipment['raw'];
+  readonly cargo: Cargo | undefined;
+  /** By which it was read. */
+  readonly rules: Rules;
 }
 
 type Step =
   | Arrived
   | ({ readonly kind: 'settled' } & { readonly settled: Settled })
+  | { readonly kind: 'progress'; readonly sequence: number; readonly lane: string }
   | { readonly kind: 'floor'; readonly floor: number };
 
 // A group of this many records is committed at once.
 const recordsMax = 8_192;
-
-const signals: ReadonlySet<string> = new Set<Signal>(['metrics', 'logs', 'traces']);
-const isSignal = (word: string): word is Signal => signals.has(word);
 
 /**
  * The turn of a collector: message in → read → count → commit → send → commit → acknowledge. A message is
@@ -102,14 +108,15 @@ const isSignal = (word: string): word is Signal => signals.has(word);
 export class Collector {
   readonly #options: CollectorOptions;
   readonly #steps: GroupCommit<Step>;
+  #rules: Rules;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
+    this.#rules = options.rules;
     this.#steps = new GroupCommit({
       delayMs: options.flushMs,
       weightMax: recordsMax,
-      weightOf: (step) =>
-        step.kind === 'arrived' ? 1 + step.read.kept.length + step.read.known.length : recordsMax,
+      weightOf,
       run: (steps) => this.#commit(steps),
       fail: options.fail,
       clock: options.clock,
@@ -125,16 +132,18 @@ export class Collector {
       return;
     }
     const { sequence, subject, receivedMs } = delivery;
-    const raw = rawOf(delivery);
-    this.#steps.add({
-      kind: 'arrived',
-      delivery: { sequence, subject, receivedMs },
-      bytes: delivery.body.length,
-      read: raw === undefined ? this.#read(delivery) : rawRead(raw.body),
-      raw,
-    });
+    const read = this.#read(delivery);
+    const cargo = this.#options.outlet.load(read);
+    const rules = this.#rules;
+    this.#steps.add({ kind: 'arrived', delivery: { sequence, subject, receivedMs }, read, cargo, rules });
     // Nothing more will come before something goes: to wait for others would be in vain.
     if (held.isFull) this.#steps.flush();
+  }
+
+  /** What is taken from now on is judged by these. */
+  use(rules: Rules): void {
+    this.#rules = rules;
+    this.#options.totals.forgetKnown();
   }
 
   /** Forgets the markers of what JetStream knows to be acknowledged. */
@@ -147,19 +156,15 @@ export class Collector {
     return this.#steps.drained();
   }
 
-  #read(delivery: Delivery): ReadMessage {
-    const { headers, sequence, receivedMs, body, subject } = delivery;
+  #read({ headers, sequence, receivedMs, body, subject }: Delivery): ReadMessage {
+    const rules = this.#rules;
+    const contentType = headers?.get('Content-Type');
+    const signal = signalOf(subject);
+    if (signal !== undefined) return readOtlp({ signal, contentType, body }, { rules, sequence });
     const span = spanContextOf(headers);
-    return readMessage(
-      { kind: lastToken(subject), contentType: headers?.get('Content-Type'), body },
-      {
-        sequence,
-        receivedMs,
-        origin: span && { traceId: span.traceId, spanId: span.spanId, traceFlags: span.traceFlags },
-        levelMin: this.#options.levelMin,
-      },
-      this.#options.totals.known,
-    );
+    const origin = span && { traceId: span.traceId, spanId: span.spanId, traceFlags: span.traceFlags };
+    const message = { kind: lastToken(subject), contentType, body };
+    return readMessage(message, { sequence, receivedMs, origin, rules }, this.#options.totals.known);
   }
 
   async #commit(steps: readonly Step[]): Promise<void> {
@@ -168,40 +173,47 @@ export class Collector {
     await this.#bury(arrived.flatMap(({ step, applied }) => burialsOf(step, applied.letters)));
     for (const step of steps) {
       if (step.kind === 'settled') totals.settle(step.settled);
+      else if (step.kind === 'progress') totals.progress(step.sequence, step.lane);
       else if (step.kind === 'floor') totals.forgetThrough(step.floor);
     }
     const change = totals.takeChange(clock.nowMs());
     await store.commit(change);
     totals.committed(change);
     for (const step of steps) if (step.kind === 'settled') held.acknowledge(step.settled.sequence);
-    for (const one of arrived) {
-      if (one.mustBeSent) this.#send(one.step, one.applied);
-      else held.acknowledge(one.step.delivery.sequence);
+    for (const { step, applied } of arrived) {
+      if (step.cargo === undefined) held.acknowledge(step.delivery.sequence);
+      else this.#send(step, step.cargo, applied);
     }
   }
 
   #count(step: Arrived) {
-    const { read, raw, delivery } = step;
-    const mustBeSent = this.#options.outlet.wants(read, raw?.signal);
-    const applied = this.#options.totals.apply({ sequence: delivery.sequence, read, mustBeSent });
-    return { step, applied, mustBeSent };
+    const { read, cargo, delivery } = step;
+    const mustBeSent = cargo !== undefined;
+    // What a record came to under other rules says nothing about the next one.
+    const mayLearn = step.rules === this.#rules;
+    const applied = this.#options.totals.apply({ sequence: delivery.sequence, read, mustBeSent, mayLearn });
+    return { step, applied };
   }
 
-  #send(step: Arrived, applied: Applied): void {
-    const { sequence } = step.delivery;
-    let refused = 0;
+  #send(step: Arrived, cargo: Cargo, applied: Applied): void {
+    // Only these: whoever waits for a destination that is down must not hold the decoded records.
+    const { kind, lettersOf } = step.read;
+    const { delivery } = step;
+    const { sequence } = delivery;
+    const refused = new Set<number>();
     this.#options.outlet.send({
-      bytes: step.bytes,
-      kept: applied.kept,
+      kind: kind === 'other' ? 'log' : kind,
+      cargo: applied.kept.length === step.read.kept.length ? cargo : withoutRejected(cargo, applied),
       counted: applied.counted,
       series: this.#options.totals.snapshots(applied.series),
-      raw: step.raw,
-      refused: async (places, reason) => {
-        const letters = step.read.lettersOf(places, 'refused_by_destination', reason);
-        refused += letters.length;
-        await this.#bury(burialsOf(step, letters));
+      sentTo: new Set(this.#options.totals.sentTo(sequence)),
+      refused: async (destination, places, reason) => {
+        for (const place of places) refused.add(place);
+        const letters = lettersOf(places, 'refused_by_destination', reason);
+        await this.#bury(letters.map((letter) => ({ letter, destination, ...delivery })));
       },
-      done: () => this.#steps.add({ kind: 'settled', settled: { sequence, kind: step.read.kind, refused } }),
+      progress: (lane) => this.#steps.add({ kind: 'progress', sequence, lane }),
+      done: () => this.#steps.add({ kind: 'settled', settled: { sequence, kind, refused: refused.size } }),
     });
   }
 
@@ -210,25 +222,27 @@ export class Collector {
   }
 }
 
-const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
-
-/** The signal and the bytes of an OTLP request; undefined for a message of records. */
-function rawOf({ subject, body }: Delivery): Shipment['raw'] {
-  const signal = lastToken(subject);
-  return subject.endsWith(`.otlp.v1.${signal}`) && isSignal(signal) ? { signal, body } : undefined;
+/** What has just come goes with others; what ends a message's time here goes at once. */
+function weightOf(step: Step): number {
+  if (step.kind === 'arrived') return 1 + step.read.kept.length + step.read.known.length;
+  return step.kind === 'progress' ? 1 : recordsMax;
 }
 
-/** An OTLP request is one record, which is not looked into. */
-const rawRead = (body: Uint8Array): ReadMessage => ({
-  kind: 'otlp',
-  kept: [],
-  known: [],
-  dead: [],
-  filtered: 0,
-  lettersOf: (_places, reason, message) => [
-    { reason, message, index: undefined, contentType: 'application/x-protobuf', body },
-  ],
-});
+const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+
+/** The signal of an OTLP request; undefined for a message of records. */
+const signalOf = (subject: string): Signal | undefined =>
+  signals.find((signal) => subject.endsWith(`.otlp.v1.${signal}`));
+
+/** Without the spans of records that found no series: those are dead letters. */
+function withoutRejected(cargo: Cargo, applied: Applied): Cargo {
+  const places = new Set(applied.kept.map((one) => one.index));
+  const parcels = cargo.parcels.map((parcel) => ({
+    ...parcel,
+    chunks: chosen(parcel.chunks, (place) => places.has(place)),
+  }));
+  return { ...cargo, parcels: parcels.filter((parcel) => parcel.chunks.length > 0) };
+}
 
 const burialsOf = (step: Arrived, letters: readonly DeadLetter[]): readonly Burial[] =>
   letters.map((letter) => ({ letter, ...step.delivery }));

@@ -41,22 +41,23 @@ export class JetStreamDeadLetters implements DeadLetters {
   }
 
   /** Tries until the stream has it: a bad record that is not kept would be lost without a trace. */
-  async #publish({ letter, sequence, subject, receivedMs }: Burial): Promise<void> {
+  async #publish({ letter, sequence, subject, receivedMs, destination }: Burial): Promise<void> {
     const bodyBytesMax = (this.#nats.connection.info?.max_payload ?? 1_048_576) - headersBytesMax;
     const headers = headersOf({
       'Content-Type': letter.contentType,
       'Trivet-Reason': letter.reason,
       'Trivet-Message': headerText(letter.message),
       'Trivet-Subject': subject,
-      'Trivet-Sequence': String(sequence),
+      'Trivet-Sequence': sequence === undefined ? undefined : String(sequence),
       'Trivet-Index': letter.index === undefined ? undefined : String(letter.index),
+      'Trivet-Destination': destination,
       'Trivet-Truncated': letter.body.length > bodyBytesMax ? 'true' : undefined,
     });
-    const msgID = `${sequence}-${receivedMs}-${letter.index ?? 'all'}`;
+    const msgID = letterId({ letter, sequence, receivedMs, destination });
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#nats.js.publish(this.#subject, letter.body.subarray(0, bodyBytesMax), {
-          msgID,
+          ...(msgID === undefined ? {} : { msgID }),
           expect: { streamName: this.#stream },
           ...(headers === undefined ? {} : { headers }),
         });
@@ -67,6 +68,18 @@ export class JetStreamDeadLetters implements DeadLetters {
       }
     }
   }
+}
+
+/** The same for a letter that is published again; undefined for what no message brings again. */
+function letterId({
+  letter,
+  sequence,
+  receivedMs,
+  destination,
+}: Omit<Burial, 'subject'>): string | undefined {
+  if (sequence === undefined) return undefined;
+  const id = `${sequence}-${receivedMs}-${letter.index ?? 'all'}`;
+  return destination === undefined ? id : `${id}-${destination}`;
 }
 
 /** One line of printable ASCII, as headers are. */

@@ -1,189 +1,167 @@
+import type { RuleKind } from '#shared/protocol/telemetry-pipelines.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import type { LogEntry, SpanEntry } from './core/interpret.ts';
-import type { KeptRecord, ReadMessage } from './core/read-message.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import { type Chunk, type Signal, bytesIn } from './core/otlp-chunks.ts';
+import type { Connection, DestinationPlan } from './core/pipelines.ts';
+import type { ReadMessage } from './core/read-message.ts';
 import type { Series } from './core/series.ts';
-import { Lane, type LaneOptions, type LaneState } from './lane.ts';
-import { OtlpEncoding, readPartial } from './otlp-encoding.ts';
-import { OtlpSender, type Signal, otlpTarget } from './otlp-http.ts';
+import { Destination, type Refuse } from './destination.ts';
+import { FileSender } from './file-sender.ts';
+import type { LaneState } from './lane.ts';
+import { NatsSender } from './nats-sender.ts';
+import type { OtlpEncoding } from './otlp-encoding.ts';
+import { OtlpGrpcSender } from './otlp-grpc.ts';
+import { OtlpHttpSender } from './otlp-http.ts';
+import { Loading } from './loading.ts';
+import type { Sender } from './sender.ts';
+
+/** What one message holds for one destination, encoded. */
+export interface Parcel {
+  readonly destination: Destination;
+  readonly signal: Signal;
+  readonly chunks: readonly Chunk[];
+}
+
+/** What one message holds for all of them. */
+export interface Cargo {
+  readonly parcels: readonly Parcel[];
+  /** True where it changes totals, and somebody wants them. */
+  readonly counts: boolean;
+}
 
 /** What one message became, on its way out. */
 export interface Shipment {
-  readonly bytes: number;
-  readonly kept: readonly KeptRecord[];
+  readonly kind: RuleKind;
+  readonly cargo: Cargo;
   /** Places of the records that count in `series`. */
   readonly counted: readonly number[];
   /** Shared by all messages of a group. */
   readonly series: readonly Series[];
-  /** An OTLP request as it came. */
-  readonly raw: { readonly signal: Signal; readonly body: Uint8Array } | undefined;
+  /** Lanes that have their part already. */
+  readonly sentTo: ReadonlySet<string>;
   /** Stores what a destination refuses for good, by the records' places; resolves once it is stored. */
-  readonly refused: (places: readonly number[], reason: string) => Promise<void>;
-  /** Called once every destination has its part. */
+  readonly refused: (destination: string, places: readonly number[], reason: string) => Promise<void>;
+  /** Called when a lane has its part and others have not. */
+  readonly progress: (lane: string) => void;
+  /** Called once every destination that must have its part has it. */
   readonly done: () => void;
 }
 
-export interface DestinationOptions {
-  readonly endpoint: string | undefined;
-  readonly instance: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
+export interface DestinationsOptions {
+  readonly encoding: OtlpEncoding;
+  readonly nats: Nats;
   readonly clock: Clock;
   readonly random01: () => number;
   readonly log: Log;
 }
 
-/** Entries of one message that go the same way. */
-interface Entries<T> {
-  readonly shipment: Shipment;
-  readonly entries: readonly Placed<T>[];
-}
-
-interface Placed<T> {
-  readonly index: number;
-  readonly entry: T;
-}
-
-type Ways<T> = Pick<LaneOptions<T>, 'encode' | 'halve' | 'sizeOf' | 'refused'> & {
-  readonly itemsMax?: number;
-};
-
-// Requests stay below the 4 MiB that receivers commonly allow.
-const itemsMax = 1_000;
-const bytesMax = 2 * 1_048_576;
 // Messages of one group share their series: a request grows by what one of them adds, and that is mostly nothing.
-const metricItemsMax = 4_000;
 const seriesBytes = 4;
 
-/** The destinations that must have every record, with one lane for each signal. */
+/** All destinations, as the configuration has them now. */
 export class Destinations {
-  readonly #options: DestinationOptions;
-  readonly #metrics: Lane<Shipment> | undefined;
-  readonly #logs: Lane<Entries<LogEntry>> | undefined;
-  readonly #spans: Lane<Entries<SpanEntry>> | undefined;
-  readonly #raw: { readonly [S in Signal]: Lane<Shipment> | undefined };
+  readonly #options: DestinationsOptions;
+  #destinations: readonly Destination[] = [];
 
-  constructor(options: DestinationOptions) {
+  constructor(options: DestinationsOptions) {
     this.#options = options;
-    const encoding = new OtlpEncoding(options.instance);
-    this.#metrics = this.#lane('metrics', 'metrics', metricsWays(encoding));
-    this.#logs = this.#lane(
-      'logs',
-      'logs',
-      entryWays((entries) => encoding.logs(entries), refuseRecords),
-    );
-    this.#spans = this.#lane(
-      'spans',
-      'traces',
-      // The record is counted already, in its operation's series: only its span is lost, and the lane counts that.
-      entryWays(
-        (entries) => encoding.spans(entries),
-        async () => undefined,
-      ),
-    );
-    const raw = (signal: Signal) => this.#lane(`otlp-${signal}`, signal, rawWays);
-    this.#raw = { metrics: raw('metrics'), logs: raw('logs'), traces: raw('traces') };
   }
 
-  /** True where something waits for a message of this content. */
-  wants({ kept, known }: Pick<ReadMessage, 'kept' | 'known'>, raw: Signal | undefined): boolean {
-    if (raw !== undefined) return this.#raw[raw] !== undefined;
-    if (known.length > 0 && this.#metrics !== undefined) return true;
-    return kept.some(({ updates, entry }) => {
-      if (updates.length > 0 && this.#metrics !== undefined) return true;
-      return entry !== undefined && ('kind' in entry ? this.#logs : this.#spans) !== undefined;
+  /**
+   * Goes on with these. What waits for a destination of the same name goes to where it is now; what waits for one
+   * that is no more is counted as dropped, and nobody waits for it.
+   */
+  apply(plans: readonly DestinationPlan[]): void {
+    const known = new Map(this.#destinations.map((one) => [one.name, one]));
+    this.#destinations = plans.map((plan) => {
+      const same = known.get(plan.name);
+      known.delete(plan.name);
+      if (same === undefined) return this.#open(plan);
+      same.become(plan, (connection) => this.#senderOf(connection));
+      return same;
     });
+    for (const gone of known.values()) gone.abandon();
   }
 
-  /** Puts everything on its way; `done` is called when all of it has arrived. */
+  /** What a message holds for each destination; undefined where none wants anything of it. */
+  load(read: ReadMessage): Cargo | undefined {
+    const loading = new Loading(read, this.#options.encoding);
+    const parcels = this.#destinations.flatMap((destination) =>
+      loading.parcels(destination.plan).map(({ signal, chunks }) => ({ destination, signal, chunks })),
+    );
+    const counts = loading.counts && this.#destinations.some(({ plan }) => plan.signals.includes('metrics'));
+    return parcels.length === 0 && !counts ? undefined : { parcels, counts };
+  }
+
+  /** Puts everything on its way; `done` is called when all has arrived that must. */
   send(shipment: Shipment): void {
-    const { raw, series, bytes } = shipment;
+    const { cargo, series } = shipment;
     // One for this call, so that the first lane to finish does not end it before the last one has begun.
     let waiting = 1;
-    const done = () => {
+    const done = (lane: string | undefined) => {
       waiting -= 1;
       if (waiting === 0) shipment.done();
+      else if (lane !== undefined) shipment.progress(lane);
     };
-    const put = <T>(lane: Lane<T> | undefined, value: T, itemBytes: number): void => {
-      if (lane === undefined) return;
+    const put = (destination: Destination, lane: string, add: (arrived: () => void) => void): void => {
+      if (shipment.sentTo.has(lane)) return;
+      if (!destination.plan.required) return add(() => undefined);
       waiting += 1;
-      lane.add({ value, bytes: itemBytes, done });
+      add(() => done(lane));
     };
-    if (raw !== undefined) put(this.#raw[raw.signal], shipment, raw.body.length);
-    if (series.length > 0) put(this.#metrics, shipment, series.length * seriesBytes);
-    const logs: Placed<LogEntry>[] = [];
-    const spans: Placed<SpanEntry>[] = [];
-    for (const { index, entry } of shipment.kept) {
-      if (entry === undefined) continue;
-      if ('kind' in entry) logs.push({ index, entry });
-      else spans.push({ index, entry });
+    const refuseFor =
+      (destination: Destination): Refuse =>
+      async (places, reason) => {
+        // Nobody waits for what need not arrive: the lane has counted it.
+        if (destination.plan.required) await shipment.refused(destination.name, places, reason);
+      };
+    for (const { destination, signal, chunks } of cargo.parcels) {
+      const value = { chunks, refuse: refuseFor(destination) };
+      put(destination, destination.laneName(signal), (arrived) =>
+        destination.addItems(signal, { value, bytes: bytesIn(chunks), done: arrived }),
+      );
     }
-    if (logs.length > 0) put(this.#logs, { shipment, entries: logs }, bytes);
-    if (spans.length > 0) put(this.#spans, { shipment, entries: spans }, bytes);
-    done();
+    for (const destination of cargo.counts ? this.#destinations : []) {
+      const wanted = destination.wanted(series, shipment.kind);
+      if (wanted.length === 0) continue;
+      const value = { series: wanted, counted: shipment.counted, refuse: refuseFor(destination) };
+      put(destination, destination.laneName('series'), (arrived) =>
+        destination.addSeries({ value, bytes: wanted.length * seriesBytes, done: arrived }),
+      );
+    }
+    done(undefined);
+  }
+
+  get plans(): readonly DestinationPlan[] {
+    return this.#destinations.map((one) => one.plan);
   }
 
   get states(): readonly LaneState[] {
-    return this.#lanes().map((lane) => lane.state);
+    return this.#destinations.flatMap((one) => one.states);
   }
 
   stop(): void {
-    for (const lane of this.#lanes()) lane.stop();
+    for (const one of this.#destinations) one.stop();
   }
 
-  #lanes() {
-    const { metrics, logs, traces } = this.#raw;
-    return [this.#metrics, this.#logs, this.#spans, metrics, logs, traces].filter(
-      (lane) => lane !== undefined,
-    );
+  #open(plan: DestinationPlan): Destination {
+    const { encoding, clock, random01, log } = this.#options;
+    const sender = this.#senderOf(plan.connection);
+    return new Destination({ plan, sender, encoding, clock, random01, log });
   }
 
-  #lane<T>(name: string, signal: Signal, ways: Ways<T>): Lane<T> | undefined {
-    const { endpoint, env, clock, random01, log } = this.#options;
-    const target = otlpTarget(signal, endpoint, env);
-    if (target === undefined) return undefined;
-    const sender = new OtlpSender(target, readPartial[signal], clock);
-    const post = (body: Uint8Array) => sender.post(body);
-    return new Lane<T>({ itemsMax, bytesMax, name, post, clock, random01, log, ...ways });
+  #senderOf(connection: Connection): Sender {
+    const { clock, nats } = this.#options;
+    switch (connection.type) {
+      case 'otlp-http':
+        return new OtlpHttpSender(connection, clock);
+      case 'otlp-grpc':
+        return new OtlpGrpcSender(connection, clock);
+      case 'nats':
+        return new NatsSender(connection, nats);
+      case 'file':
+        return new FileSender(connection);
+    }
   }
 }
-
-const metricsWays = (encoding: OtlpEncoding): Ways<Shipment> => ({
-  itemsMax: metricItemsMax,
-  encode: (shipments) => encoding.metrics(shipments.map((one) => one.series)),
-  sizeOf: (shipment) => shipment.series.length,
-  // A total is not one record's: which of them made it unacceptable cannot be told.
-  halve: () => undefined,
-  refused: (shipment, reason) => shipment.refused(shipment.counted, reason),
-});
-
-const rawWays: Ways<Shipment> = {
-  // As it came, alone: a request that is cut off would swallow the beginning of the next one.
-  itemsMax: 1,
-  encode: ([first]) => first?.raw?.body ?? new Uint8Array(),
-  sizeOf: () => 1,
-  halve: () => undefined,
-  refused: (shipment, reason) => shipment.refused([0], reason),
-};
-
-const entryWays = <T>(
-  encode: (entries: readonly T[]) => Uint8Array,
-  refused: (value: Entries<T>, reason: string) => Promise<void>,
-): Ways<Entries<T>> => ({
-  encode: (values) => encode(values.flatMap((one) => one.entries.map((placed) => placed.entry))),
-  sizeOf: (value) => value.entries.length,
-  halve: ({ shipment, entries }) => {
-    if (entries.length < 2) return undefined;
-    const middle = entries.length >>> 1;
-    return [
-      { shipment, entries: entries.slice(0, middle) },
-      { shipment, entries: entries.slice(middle) },
-    ];
-  },
-  refused,
-});
-
-const refuseRecords = <T>({ shipment, entries }: Entries<T>, reason: string): Promise<void> =>
-  shipment.refused(placesOf(entries), reason);
-
-const placesOf = (placed: readonly { readonly index: number }[]): readonly number[] =>
-  placed.map((one) => one.index);

@@ -12,6 +12,8 @@ export interface LaneItem<T> {
 
 export interface LaneOptions<T> {
   readonly name: string;
+  /** Whether this destination must have everything: else the oldest go when too much waits for it. */
+  readonly isRequired: () => boolean;
   /** Most items and bytes in one request. One item always goes, whatever its size. */
   readonly itemsMax: number;
   readonly bytesMax: number;
@@ -37,9 +39,14 @@ export interface LaneState {
   /** Records, points or requests, as the destination counts them. */
   readonly accepted: number;
   readonly refused: number;
+  /** What went because it waited too long for a destination that need not have it, or one that is no more. */
+  readonly dropped: number;
   readonly retries: number;
   readonly lastError?: string;
 }
+
+/** Bytes that may wait for a destination that need not have them; nothing else bounds them. */
+const optionalBytesMax = 4 * 1_048_576;
 
 /**
  * The way to one destination for one signal: requests go out one after the other; while one is on its way, what comes
@@ -51,9 +58,11 @@ export class Lane<T> {
   readonly #queue: LaneItem<T>[] = [];
   #running = false;
   #stopped = false;
+  #abandoned = false;
   #wake: (() => void) | undefined;
   #lastError: string | undefined;
-  #counts = { accepted: 0, refused: 0, retries: 0, sending: 0 };
+  #counts = { accepted: 0, refused: 0, dropped: 0, retries: 0, sending: 0 };
+  #bytes = 0;
 
   constructor(options: LaneOptions<T>) {
     this.#options = options;
@@ -61,6 +70,10 @@ export class Lane<T> {
 
   add(item: LaneItem<T>): void {
     this.#queue.push(item);
+    this.#bytes += item.bytes;
+    if (!this.#options.isRequired()) {
+      while (this.#bytes > optionalBytesMax && this.#queue.length > 1) this.#drop();
+    }
     if (!this.#running) void this.#run();
   }
 
@@ -70,14 +83,35 @@ export class Lane<T> {
     this.#wake?.();
   }
 
+  /** The destination is no more: nobody waits any longer for what it has not taken. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.stop();
+    while (this.#queue.length > 0) this.#drop();
+  }
+
+  /** Tries again at once: the destination is another now. */
+  retryNow(): void {
+    this.#wake?.();
+  }
+
+  #drop(): void {
+    const item = this.#queue.shift();
+    if (item === undefined) return;
+    this.#bytes -= item.bytes;
+    this.#counts.dropped += this.#options.sizeOf(item.value);
+    item.done();
+  }
+
   get state(): LaneState {
-    const { accepted, refused, retries, sending } = this.#counts;
+    const { accepted, refused, dropped, retries, sending } = this.#counts;
     return {
       name: this.#options.name,
       state: this.#lastError === undefined ? 'up' : 'down',
       waiting: this.#queue.length + sending,
       accepted,
       refused,
+      dropped,
       retries,
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
     };
@@ -103,11 +137,20 @@ export class Lane<T> {
       bytes += item.bytes;
       count += 1;
     }
+    this.#bytes -= bytes;
     return this.#queue.splice(0, count);
   }
 
   async #send(items: readonly LaneItem<T>[]): Promise<void> {
-    if (await this.#settle(items.map((item) => item.value))) for (const item of items) item.done();
+    if (await this.#settle(items.map((item) => item.value))) {
+      for (const item of items) item.done();
+      return;
+    }
+    if (!this.#abandoned) return;
+    for (const item of items) {
+      this.#counts.dropped += this.#options.sizeOf(item.value);
+      item.done();
+    }
   }
 
   /** Sends until each value is accepted or refused for good. @returns false when it was stopped before */

@@ -1,7 +1,6 @@
 import {
   type Attributes as OtelAttributes,
   type HrTime,
-  SeverityNumber,
   type SpanContext,
   SpanKind,
   SpanStatusCode,
@@ -9,12 +8,14 @@ import {
 } from '@opentelemetry/api';
 import { millisToHrTime } from '@opentelemetry/core';
 import {
+  JsonLogsSerializer,
+  JsonMetricsSerializer,
+  JsonTraceSerializer,
   ProtobufLogsSerializer,
   ProtobufMetricsSerializer,
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import type { ReadableLogRecord } from '@opentelemetry/sdk-logs';
 import {
   AggregationTemporality,
   DataPointType,
@@ -22,25 +23,24 @@ import {
   type ResourceMetrics,
 } from '@opentelemetry/sdk-metrics';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
 import { ATTR_SERVICE_INSTANCE_ID, ATTR_SERVICE_NAME } from '@opentelemetry/semantic-conventions';
 import type { LogEntry, Origin, SpanEntry } from './core/interpret.ts';
+import { type Chunk, chunksOf } from './core/otlp-chunks.ts';
+import { LogRecordEncoder, scopeName } from './core/otlp-log-records.ts';
 import type { Labels, Series } from './core/series.ts';
-import type { ReadPartial } from './otlp-http.ts';
 
-const severities = {
-  debug: SeverityNumber.DEBUG,
-  info: SeverityNumber.INFO,
-  warning: SeverityNumber.WARN,
-  error: SeverityNumber.ERROR,
-  critical: SeverityNumber.FATAL,
-} as const satisfies Record<TelemetryLevel, SeverityNumber>;
+const scope = { name: scopeName };
 
-const scope = { name: 'trivet-telemetry' };
+/** A record's part beside its place in the message. */
+interface Placed<T> {
+  readonly index: number;
+  readonly entry: T;
+}
 
 /** Our records as OTLP requests (protobuf), by OpenTelemetry's own serializers. */
 export class OtlpEncoding {
   readonly #instance: string;
+  readonly #logRecords = new LogRecordEncoder();
   // The serializers group by identity: one resource object a source. Bounded like the sources of the series table.
   readonly #resources = new Map<string, Resource>();
 
@@ -71,30 +71,18 @@ export class OtlpEncoding {
     return Buffer.concat(parts.map((part) => part ?? new Uint8Array()));
   }
 
-  logs(entries: readonly LogEntry[]): Uint8Array {
-    const records = entries.map((entry) => this.#logRecord(entry));
-    return ProtobufLogsSerializer.serializeRequest(records) ?? new Uint8Array();
+  logs(placed: readonly Placed<LogEntry>[]): readonly Chunk[] {
+    return this.#logRecords.chunks(placed);
   }
 
-  spans(entries: readonly SpanEntry[]): Uint8Array {
-    const spans = entries.map((entry) => this.#span(entry));
-    return ProtobufTraceSerializer.serializeRequest(spans) ?? new Uint8Array();
-  }
-
-  #logRecord(entry: LogEntry): ReadableLogRecord {
-    return {
-      hrTime: millisToHrTime(entry.atMs),
-      hrTimeObserved: millisToHrTime(entry.receivedMs),
-      ...(entry.origin === undefined ? {} : { spanContext: entry.origin }),
-      severityText: entry.level,
-      severityNumber: severities[entry.level],
-      body: entry.body,
-      ...(entry.kind === 'event' ? { eventName: entry.body } : {}),
-      resource: this.#resource(entry.source),
-      instrumentationScope: scope,
-      attributes: entry.attributes,
-      droppedAttributesCount: 0,
-    };
+  spans(placed: readonly Placed<SpanEntry>[]): readonly Chunk[] {
+    // By source, as the serializer groups them: so places stay beside their spans.
+    const sorted = [...Map.groupBy(placed, ({ entry }) => entry.source).values()].flat();
+    const request = ProtobufTraceSerializer.serializeRequest(sorted.map(({ entry }) => this.#span(entry)));
+    return chunksOf(request ?? new Uint8Array()).map((chunk) => ({
+      ...chunk,
+      places: chunk.places.map((place) => sorted[place]?.index ?? place),
+    }));
   }
 
   #span(entry: SpanEntry): ReadableSpan {
@@ -200,6 +188,9 @@ const histogramOf = (series: SeriesOf<'histogram'>) => {
 
 const attributesOf = (labels: Labels): OtelAttributes => Object.fromEntries(labels);
 
+/** Reads how many of the request's items were refused in a success (OTLP's "partial success"). */
+export type ReadPartial = (body: Uint8Array) => { readonly rejected: number; readonly reason?: string };
+
 /** How many items a successful answer refuses, by signal. Throws when the body is no OTLP response. */
 export const readPartial: Readonly<Record<'metrics' | 'logs' | 'traces', ReadPartial>> = {
   metrics: (body) => {
@@ -220,3 +211,19 @@ const partialOf = (rejected: number | string | undefined, reason: string | undef
   rejected: Number(rejected ?? 0),
   ...(reason === undefined || reason === '' ? {} : { reason }),
 });
+
+/** The same of an answer in JSON. */
+export const readPartialJson: Readonly<Record<'metrics' | 'logs' | 'traces', ReadPartial>> = {
+  metrics: (body) => {
+    const partial = JsonMetricsSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedDataPoints, partial?.errorMessage);
+  },
+  logs: (body) => {
+    const partial = JsonLogsSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedLogRecords, partial?.errorMessage);
+  },
+  traces: (body) => {
+    const partial = JsonTraceSerializer.deserializeResponse(body).partialSuccess;
+    return partialOf(partial?.rejectedSpans, partial?.errorMessage);
+  },
+};

@@ -1,132 +1,139 @@
-import { gzipSync } from 'node:zlib';
-import { parseKeyPairsIntoRecord } from '@opentelemetry/core';
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { promisify } from 'node:util';
+import { gzip as gzipCallback } from 'node:zlib';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { type Outcome, outcomeOf } from './core/delivery.ts';
+import type { Signal } from './core/otlp-chunks.ts';
+import { jsonOfRequest } from './core/otlp-json.ts';
+import type { Connection, OtlpTarget } from './core/pipelines.ts';
+import { readPartial, readPartialJson } from './otlp-encoding.ts';
+import { type Sender, faultText, readableEnd } from './sender.ts';
 
-export type Signal = 'metrics' | 'logs' | 'traces';
+const gzip = promisify(gzipCallback);
 
-/** Where the requests of one signal go, by the standard `OTEL_EXPORTER_OTLP_*` variables. */
-export interface OtlpTarget {
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly gzip: boolean;
-  readonly timeoutMs: number;
+const contentTypes = { protobuf: 'application/x-protobuf', json: 'application/json' } as const;
+
+// A receiver that says more than this says nothing that we would read.
+const answerBytesMax = 65_536;
+// Requests of one destination: one a signal and kind at a time.
+const socketsMax = 4;
+
+interface Answer {
+  readonly status: number;
+  readonly contentType: string | undefined;
+  readonly retryAfter: string | undefined;
+  readonly body: Buffer;
 }
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
-const timeoutMsDefault = 10_000;
-const reasonLengthMax = 500;
 
 /**
- * The target of a signal; undefined where neither the endpoint nor the signal's own one is set.
- * @param endpoint the base URL from the configuration
+ * Sends OTLP requests over HTTP. The exporters of OpenTelemetry for JavaScript serve as they are for a process's own
+ * figures (shared/runtime/telemetry.ts), not here: they hide `Retry-After` and the partial success from their caller
+ * and take any 2xx for a success, and here a message is acknowledged on that answer. Their serializers are used.
  */
-export function otlpTarget(
-  signal: Signal,
-  endpoint: string | undefined,
-  env: Environment,
-): OtlpTarget | undefined {
-  const own = setting(signal, 'ENDPOINT', env, false);
-  if (own === undefined && (endpoint === undefined || endpoint === '')) return undefined;
-  const timeoutMs = Number(setting(signal, 'TIMEOUT', env));
-  return {
-    url: own ?? `${endpoint?.replace(/\/+$/, '')}/v1/${signal}`,
-    headers: {
-      ...parseKeyPairsIntoRecord(env['OTEL_EXPORTER_OTLP_HEADERS']),
-      ...parseKeyPairsIntoRecord(setting(signal, 'HEADERS', env, false)),
-    },
-    gzip: setting(signal, 'COMPRESSION', env) === 'gzip',
-    timeoutMs: timeoutMs > 0 ? timeoutMs : timeoutMsDefault,
-  };
-}
-
-/** A variable of the signal, else (where `shared`) the one for all signals. */
-function setting(signal: Signal, name: string, env: Environment, shared = true): string | undefined {
-  const own = env[`OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_${name}`];
-  const value = own === undefined || own === '' ? shared && env[`OTEL_EXPORTER_OTLP_${name}`] : own;
-  return value === false || value === '' ? undefined : value;
-}
-
-/** Reads how many of the request's items were refused in a success (OTLP's "partial success"). */
-export type ReadPartial = (body: Uint8Array) => { readonly rejected: number; readonly reason?: string };
-
-/**
- * Sends OTLP requests to one target. The exporters of OpenTelemetry for JavaScript serve as they are for a process's
- * own figures (shared/runtime/telemetry.ts), not here: they hide `Retry-After` and the partial success from their
- * caller and take any 2xx for a success, and here a message is acknowledged on that answer. Their serializers are used.
- */
-export class OtlpSender {
-  readonly #target: OtlpTarget;
-  readonly #readPartial: ReadPartial;
+export class OtlpHttpSender implements Sender {
+  readonly #connection: Extract<Connection, { type: 'otlp-http' }>;
   readonly #clock: Clock;
+  readonly #http = new HttpAgent({ keepAlive: true, maxSockets: socketsMax });
+  readonly #https = new HttpsAgent({ keepAlive: true, maxSockets: socketsMax });
+  /** A request that is sent again is encoded once. */
+  readonly #encoded = new WeakMap<Uint8Array, Buffer>();
 
-  constructor(target: OtlpTarget, readPartial: ReadPartial, clock: Clock) {
-    this.#target = target;
-    this.#readPartial = readPartial;
+  constructor(connection: Extract<Connection, { type: 'otlp-http' }>, clock: Clock) {
+    this.#connection = connection;
     this.#clock = clock;
   }
 
-  /** Sends one request, once. Every fault is an outcome; never rejects. */
-  async post(body: Uint8Array): Promise<Outcome> {
-    const { url, headers, gzip, timeoutMs } = this.#target;
-    const abort = new AbortController();
-    const cancel = this.#clock.after(timeoutMs, () => abort.abort(new Error(`no answer in ${timeoutMs} ms`)));
+  async send(signal: Signal, body: Uint8Array): Promise<Outcome> {
+    const target = this.#connection.targets[signal];
+    if (target === undefined) return { kind: 'retry', reason: `there is no address for ${signal}` };
     try {
-      const answer = await fetch(url, {
-        method: 'POST',
-        // A redirect would turn the request into a GET without its body.
-        redirect: 'manual',
-        headers: {
-          ...headers,
-          'content-type': 'application/x-protobuf',
-          ...(gzip ? { 'content-encoding': 'gzip' } : {}),
-        },
-        body: gzip
-          ? gzipSync(body)
-          : Buffer.from(body.buffer as ArrayBuffer, body.byteOffset, body.byteLength),
-        signal: abort.signal,
-      });
-      return this.#read(answer, new Uint8Array(await answer.arrayBuffer()));
+      const answer = await this.#post(target, await this.#encode(signal, body, target.gzip));
+      return this.#read(signal, answer);
     } catch (error) {
       return { kind: 'retry', reason: faultText(error) };
-    } finally {
-      cancel();
     }
   }
 
-  #read(answer: Response, body: Uint8Array): Outcome {
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+
+  async #encode(signal: Signal, body: Uint8Array, isZipped: boolean): Promise<Buffer> {
+    const known = this.#encoded.get(body);
+    if (known !== undefined) return known;
+    const plain =
+      this.#connection.encoding === 'json'
+        ? Buffer.from(JSON.stringify(jsonOfRequest(signal, body)))
+        : Buffer.from(body.buffer as ArrayBuffer, body.byteOffset, body.byteLength);
+    const encoded = isZipped ? await gzip(plain) : plain;
+    this.#encoded.set(body, encoded);
+    return encoded;
+  }
+
+  #post(target: OtlpTarget, body: Buffer): Promise<Answer> {
+    const { url, headers, gzip: isZipped, timeoutMs } = target;
+    const isSecure = url.startsWith('https:');
+    return new Promise((resolve, reject) => {
+      const outgoing = (isSecure ? httpsRequest : httpRequest)(url, {
+        method: 'POST',
+        agent: isSecure ? this.#https : this.#http,
+        headers: {
+          'user-agent': 'trivet-telemetry',
+          ...headers,
+          'content-type': contentTypes[this.#connection.encoding],
+          'content-length': body.length,
+          ...(isZipped ? { 'content-encoding': 'gzip' } : {}),
+        },
+      });
+      // From the first byte to the last one of the answer, so that a trickle does not hold a lane.
+      const cancel = this.#clock.after(timeoutMs, () =>
+        outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)),
+      );
+      const settle = (act: () => void) => {
+        cancel();
+        act();
+      };
+      outgoing.on('error', (error) => settle(() => reject(error)));
+      outgoing.on('response', (incoming) => {
+        readAnswer(incoming).then(
+          (answer) => settle(() => resolve(answer)),
+          (error: unknown) => settle(() => reject(error)),
+        );
+      });
+      outgoing.end(body);
+    });
+  }
+
+  #read(signal: Signal, { status, contentType, retryAfter, body }: Answer): Outcome {
+    const { encoding } = this.#connection;
     const outcome = outcomeOf(
-      {
-        status: answer.status,
-        contentType: answer.headers.get('content-type') ?? undefined,
-        retryAfter: answer.headers.get('retry-after') ?? undefined,
-        bodyBytes: body.length,
-      },
+      { status, contentType, retryAfter, bodyBytes: body.length, encoding },
       this.#clock.nowMs(),
     );
-    if (outcome.kind !== 'accepted') return { ...outcome, reason: `${outcome.reason}${bodyText(body)}` };
+    if (outcome.kind !== 'accepted') return { ...outcome, reason: `${outcome.reason}${readableEnd(body)}` };
     if (body.length === 0) return outcome;
     try {
-      return { kind: 'accepted', ...this.#readPartial(body) };
+      return { kind: 'accepted', ...(encoding === 'json' ? readPartialJson : readPartial)[signal](body) };
     } catch (error) {
       return { kind: 'retry', reason: `a success whose body is no OTLP response: ${faultText(error)}` };
     }
   }
 }
 
-/** The readable part of what a receiver says about a fault. */
-function bodyText(body: Uint8Array): string {
-  const text = Buffer.from(body)
-    .toString('utf8')
-    .replaceAll(/[^\x20-\x7e]+/g, ' ')
-    .trim();
-  return text === '' ? '' : `: ${text.slice(0, reasonLengthMax)}`;
-}
-
-function faultText(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  // fetch says "fetch failed" and keeps the reason in the cause.
-  const { cause } = error;
-  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of incoming as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > answerBytesMax) throw new Error(`the answer is longer than ${answerBytesMax} bytes`);
+    parts.push(part);
+  }
+  return {
+    status: incoming.statusCode ?? 0,
+    contentType: incoming.headers['content-type'],
+    retryAfter: incoming.headers['retry-after'],
+    body: Buffer.concat(parts),
+  };
 }

@@ -1,4 +1,12 @@
-import { commonSettings, integer, port, processSettings, word } from '#shared/runtime/config.ts';
+import {
+  commonSettings,
+  integer,
+  port,
+  portOrOff,
+  processSettings,
+  text,
+  word,
+} from '#shared/runtime/config.ts';
 import { telemetryLevels } from '#shared/protocol/telemetry-schemas.ts';
 
 /** Everything that a collector can be told. */
@@ -57,5 +65,47 @@ export const settings = {
     min: 0,
     max: 10_000_000,
     about: 'events, errors and log records that are kept for queries, of each kind',
+  }),
+  pipelines: text<string | undefined>({
+    env: 'TRIVET_TELEMETRY_PIPELINES',
+    default: undefined,
+    about:
+      'JSON file with destinations, rules, redaction and enrichment (docs/pipelines.md); read again when it changes',
+  }),
+  otlpHost: text({
+    env: 'TRIVET_OTLP_HOST',
+    default: '127.0.0.1',
+    about: 'address on which OTLP is received; another than loopback needs TRIVET_OTLP_TOKEN',
+  }),
+  otlpHttpPort: portOrOff({
+    env: 'TRIVET_OTLP_HTTP_PORT',
+    default: 4318,
+    about: 'port for OTLP over HTTP; 0 is any free one, which the log names; off is none',
+  }),
+  otlpGrpcPort: portOrOff({
+    env: 'TRIVET_OTLP_GRPC_PORT',
+    default: 4317,
+    about: 'port for OTLP over gRPC; 0 is any free one, which the log names; off is none',
+  }),
+  otlpToken: text<string | undefined>({
+    env: 'TRIVET_OTLP_TOKEN',
+    default: undefined,
+    about: 'the bearer token that senders of OTLP must have; without it whoever reaches the ports may send',
+    secret: true,
+  }),
+  statsdPort: portOrOff({
+    env: 'TRIVET_STATSD_PORT',
+    default: 'off',
+    about: 'UDP port for StatsD, such as 8125; off is none',
+  }),
+  statsdHost: text({
+    env: 'TRIVET_STATSD_HOST',
+    default: '127.0.0.1',
+    about: 'address on which StatsD is received; UDP knows no tokens',
+  }),
+  statsdSource: text({
+    env: 'TRIVET_STATSD_SOURCE',
+    default: 'statsd',
+    about: 'source of StatsD metrics without a tag source or service',
   }),
 } as const;

@@ -8,6 +8,8 @@ import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
 import { Answers } from './answers.ts';
 import { Collector } from './collector-service.ts';
 import type { Destinations } from './destinations.ts';
+import type { Intake } from './intake.ts';
+import type { PipelinesFile } from './pipelines-file.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Backlog } from './inbox.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
@@ -29,6 +31,8 @@ export interface TelemetryProcessOptions {
   readonly collector: Collector;
   readonly destinations: Destinations;
   readonly telemetry: OwnTelemetry;
+  readonly file: PipelinesFile;
+  readonly intake: Intake;
   readonly ackWaitMs: number;
   readonly metricsPort: number;
   readonly clock: Clock;
@@ -89,6 +93,11 @@ export class TelemetryProcess implements Service {
     });
     this.#metrics = await serveMetrics(this.#options.metricsPort, () => this.#answers.prometheus());
     observeFigures(telemetry.meter, { totals, held, backlog: () => this.#backlog });
+    this.#options.file.watch(({ destinations, rules }) => {
+      this.#options.destinations.apply(destinations);
+      collector.use(rules);
+    });
+    await this.#options.intake.start();
     this.#pulling = stream.pull(
       () => held.room(),
       (delivery) => collector.take(delivery),
@@ -103,6 +112,8 @@ export class TelemetryProcess implements Service {
     const { stream, held, collector, destinations, store, nats } = this.#options;
     this.#isDraining = true;
     this.#cancelBacklog();
+    this.#options.file.stop();
+    await this.#options.intake.stop();
     stream.stop();
     held.release();
     await this.#pulling;

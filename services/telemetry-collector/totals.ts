@@ -1,5 +1,6 @@
 import { type CountedKind, type Figures, addFigures, emptyFigures } from './core/figures.ts';
 import type { LogEntry } from './core/interpret.ts';
+import { itemsIn } from './core/otlp-chunks.ts';
 import {
   type DeadLetter,
   type DeadReason,
@@ -27,6 +28,8 @@ export interface Arrival {
   readonly read: ReadMessage;
   /** False where there is nobody to send it to: then it is done with this commit. */
   readonly mustBeSent: boolean;
+  /** Whether its records may be known again by their bytes. */
+  readonly mayLearn: boolean;
 }
 
 /** What an arrival comes to. */
@@ -59,7 +62,7 @@ export class Totals {
   /** By id, as of the last commit: what may be shown and sent. */
   readonly #committed = new Map<number, Series>();
   /** What records have come to before, so that they need not be decoded. */
-  readonly known = nothingKnown();
+  #known = nothingKnown();
   #committedFigures: Figures = emptyFigures();
   readonly #changedSeries = new SeriesSet();
   readonly #messageSeries = new SeriesSet();
@@ -84,6 +87,15 @@ export class Totals {
     return this.#committed.size;
   }
 
+  get known(): Known {
+    return this.#known;
+  }
+
+  /** Records are decoded again: they may come to something else now. */
+  forgetKnown(): void {
+    this.#known = nothingKnown();
+  }
+
   recover(recovered: Recovered): void {
     addFigures(this.#figures, recovered.figures);
     this.#committedFigures = structuredClone(this.#figures);
@@ -100,7 +112,7 @@ export class Totals {
   }
 
   /** Counts one message, once: when it comes again, it is only told apart into what is to be sent. */
-  apply({ sequence, read, mustBeSent }: Arrival): Applied {
+  apply({ sequence, read, mustBeSent, mayLearn }: Arrival): Applied {
     if (this.#markers.has(sequence)) {
       if (!mustBeSent) this.settle({ sequence, kind: read.kind, refused: 0 });
       return this.#again(read);
@@ -125,8 +137,8 @@ export class Totals {
         kept.push(record);
         if (changed.length > 0) counted.push(record.index);
         for (const one of changed) this.#touch(one);
-        if (record.lesson !== undefined && !changed.some(isOverflow))
-          this.known[read.kind as keyof Known]?.learn(record.lesson, changed);
+        if (mayLearn && record.lesson !== undefined && !changed.some(isOverflow))
+          this.#known[read.kind as keyof Known]?.learn(record.lesson, changed);
       }
     }
     for (const one of next === 0 ? read.known : read.known.slice(next)) this.#countKnown(one, counted);
@@ -138,13 +150,25 @@ export class Totals {
     return { kept, counted, letters, series: this.#messageSeries.take().map((one) => one.id) };
   }
 
+  /** Lanes that have their part of a message already. */
+  sentTo(sequence: number): readonly string[] {
+    return this.#markers.get(sequence)?.sentTo ?? [];
+  }
+
+  /** A lane has its part, and others have not. */
+  progress(sequence: number, lane: string): void {
+    const marker = this.#markers.get(sequence);
+    if (marker === undefined || marker.delivered) return;
+    this.#mark(sequence, { ...marker, sentTo: [...(marker.sentTo ?? []), lane] });
+  }
+
   settle({ sequence, kind, refused }: Settled): void {
     const marker = this.#markers.get(sequence);
     if (marker === undefined || marker.delivered) return;
     const figures = this.#figures.kinds[kind];
     figures.exported += marker.records - refused;
     if (refused > 0) this.#countDead(kind, 'refused_by_destination', refused);
-    this.#mark(sequence, { ...marker, delivered: true });
+    this.#mark(sequence, { delivered: true, records: marker.records });
   }
 
   /** Forgets what can never come again: JetStream has every acknowledgement up to `floor`. */
@@ -247,8 +271,9 @@ export class Totals {
   }
 }
 
-/** An OTLP request counts as one record, whatever it holds. */
-const recordsOf = (read: ReadMessage, kept: number): number => (read.kind === 'otlp' ? 1 : kept);
+/** Each item of an OTLP request counts as a record. */
+const recordsOf = (read: ReadMessage, kept: number): number =>
+  read.otlp === undefined ? kept : itemsIn(read.otlp.chunks);
 
 const rejectedLetters = (
   read: ReadMessage,

@@ -55,6 +55,16 @@ export const integer = (
 /** A TCP port; 0 is any free one. */
 export const port = (setting: About<number>): Setting<number> => integer({ ...setting, min: 0, max: 65_535 });
 
+/** A port, or `off` for none. */
+export const portOrOff = (setting: About<number | 'off'>): Setting<number | 'off'> => ({
+  ...setting,
+  parse: (given) => {
+    if (given === 'off') return { value: 'off' };
+    const value = /^[0-9]{1,5}$/.test(given) ? Number(given) : Number.NaN;
+    return value <= 65_535 ? { value } : { expected: 'off or a whole number from 0 to 65535' };
+  },
+});
+
 export const prefix = (setting: About<string>): Setting<string> => ({
   ...setting,
   parse: (given) =>

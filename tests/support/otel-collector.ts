@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -8,8 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
 import { freePort } from './free-port.ts';
 
-// The real OpenTelemetry Collector, with nothing in it but an OTLP receiver and the file exporter that is our oracle.
-// It is built once from source and kept, since its makers publish no binary with this exporter alone.
+// The real OpenTelemetry Collector, with an OTLP receiver, the file exporter that is our oracle, and the OTLP exporters
+// that make it a sender to us and the peer of our benchmarks. It is built once from source and kept, since its makers
+// publish no binary with these parts alone.
 
 const version = '0.162.0';
 
@@ -21,6 +23,8 @@ receivers:
   - gomod: go.opentelemetry.io/collector/receiver/otlpreceiver v${version}
 exporters:
   - gomod: github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter v${version}
+  - gomod: go.opentelemetry.io/collector/exporter/otlpexporter v${version}
+  - gomod: go.opentelemetry.io/collector/exporter/otlphttpexporter v${version}
 `;
 
 // A small machine takes minutes for the first build.
@@ -169,7 +173,9 @@ export async function startOtelCollector(): Promise<RunningOtelCollector> {
 function binaryPath(): string {
   const own = process.env['TRIVET_CACHE_DIR'];
   const shared = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
-  return join(own ?? join(shared, 'trivet'), `otelcol-${version}`, 'otelcol');
+  // Another list of parts is another binary.
+  const parts = createHash('sha256').update(manifest).digest('hex').slice(0, 8);
+  return join(own ?? join(shared, 'trivet'), `otelcol-${version}-${parts}`, 'otelcol');
 }
 
 async function builtBinary(): Promise<string> {

@@ -37,7 +37,22 @@ export function attributeValue(value: unknown, depth = 0): AttributeValue {
 
 /** Every attribute of a record, by `attributeValue`. */
 export function attributesOf(given: Readonly<Record<string, unknown>> | undefined): Attributes {
-  return given === undefined ? {} : objectOf(given, 0);
+  if (given === undefined) return {};
+  // Nearly always there is nothing to change; then nothing is copied.
+  return isPlain(given) ? (given as Attributes) : objectOf(given, 0);
+}
+
+/** True where every name and value already is what it would become. */
+function isPlain(given: Readonly<Record<string, unknown>>): boolean {
+  for (const name of Object.keys(given)) {
+    const value = given[name];
+    const isKept =
+      typeof value === 'string'
+        ? value.isWellFormed()
+        : typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value));
+    if (!isKept || !name.isWellFormed() || name === '__proto__') return false;
+  }
+  return true;
 }
 
 function objectValue(value: object | null, depth: number): AttributeValue {

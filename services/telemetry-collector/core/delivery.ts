@@ -12,7 +12,11 @@ export interface HttpAnswer {
   readonly contentType: string | undefined;
   readonly retryAfter: string | undefined;
   readonly bodyBytes: number;
+  /** What a success must be written in. */
+  readonly encoding: 'protobuf' | 'json';
 }
+
+const otlpTypes = { protobuf: /^application\/(x-)?protobuf\b/i, json: /^application\/json\b/i } as const;
 
 // Refusals of the content itself. Everything else (401, 403, 404, redirects, …) is a fault of the configuration or of
 // the network on the way: what was sent is as good as before, so it waits until somebody mends that.
@@ -20,11 +24,11 @@ const contentRefusals: ReadonlySet<number> = new Set([400, 413, 422]);
 
 /**
  * The outcome of an answer to an OTLP request over HTTP, as far as status and headers tell it (OTLP 1.x, "Failures").
- * A success with a body that is not protobuf is none: it came from a proxy or a sign-in page, not from a receiver.
+ * A success with a body in another encoding is none: it came from a proxy or a sign-in page, not from a receiver.
  */
 export function outcomeOf(answer: HttpAnswer, nowMs: number): Outcome {
   if (answer.status >= 200 && answer.status < 300) {
-    const isOtlp = answer.bodyBytes === 0 || /^application\/(x-)?protobuf\b/i.test(answer.contentType ?? '');
+    const isOtlp = answer.bodyBytes === 0 || otlpTypes[answer.encoding].test(answer.contentType ?? '');
     if (isOtlp) return { kind: 'accepted', rejected: 0 };
     return { kind: 'retry', reason: `a success with ${answer.contentType ?? 'an untyped body'} is no OTLP` };
   }
@@ -32,6 +36,40 @@ export function outcomeOf(answer: HttpAnswer, nowMs: number): Outcome {
   if (contentRefusals.has(answer.status)) return { kind: 'refused', reason };
   const afterMs = retryAfterMs(answer.retryAfter, nowMs);
   return afterMs === undefined ? { kind: 'retry', reason } : { kind: 'retry', reason, afterMs };
+}
+
+/** gRPC's status codes, as far as they mean anything here. */
+export const grpcStatus = {
+  ok: 0,
+  cancelled: 1,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+export interface GrpcAnswer {
+  readonly code: number;
+  readonly message: string;
+  /** From the answer's RetryInfo. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/**
+ * The outcome of a gRPC status that is not OK (OTLP 1.x, "OTLP/gRPC Response"). What is exhausted without a word about
+ * when to come back is the size of the request, which halving mends; what is a matter of configuration waits.
+ */
+export function grpcOutcomeOf({ code, message, retryAfterMs: afterMs }: GrpcAnswer): Outcome {
+  const reason = `gRPC status ${code}: ${message}`;
+  const isSize =
+    code === grpcStatus.resourceExhausted && afterMs === undefined && /larger|size|too big/i.test(message);
+  if (code === grpcStatus.invalidArgument || isSize) return { kind: 'refused', reason };
+  if (afterMs === undefined) return { kind: 'retry', reason };
+  return { kind: 'retry', reason, afterMs: Math.min(afterMs, retryAfterMsMax) };
 }
 
 /** `Retry-After`: seconds or an HTTP date. Undefined where it is neither. */
@@ -42,8 +80,8 @@ export function retryAfterMs(header: string | undefined, nowMs: number): number 
   return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - nowMs), retryAfterMsMax);
 }
 
-/** A receiver may ask for patience, not for an hour of silence. */
-const retryAfterMsMax = 300_000;
+/** A receiver may ask for patience; one that asks for more than an hour is asked again after it. */
+const retryAfterMsMax = 3_600_000;
 
 const delayMsMin = 250;
 const delayMsMax = 30_000;

@@ -11,6 +11,7 @@ import type {
 import { timeMs } from '#shared/protocol/times.ts';
 import { type Attributes, attributesOf } from './attribute-values.ts';
 import { isAtLeast } from './levels.ts';
+import { type Rules, type Verdict, isSampled } from './rules.ts';
 import { type Labels, type MetricUpdate, labelsOf } from './series.ts';
 
 /** The span that a message came from, by its `traceparent`. */
@@ -27,7 +28,7 @@ export interface MessageContext {
   /** When JetStream took it, epoch milliseconds: the time of a record that names none. */
   readonly receivedMs: number;
   readonly origin: Origin | undefined;
-  readonly levelMin: TelemetryLevel;
+  readonly rules: Rules;
 }
 
 /** An event, an error or a log line on its way out. */
@@ -61,7 +62,8 @@ export type Interpretation =
       readonly updates: readonly MetricUpdate[];
       readonly entry?: LogEntry | SpanEntry;
     }
-  | { readonly kind: 'filtered' }
+  /** Left out, by its level or by sampling. */
+  | { readonly kind: 'filtered'; readonly by: 'level' | 'sample' }
   | { readonly kind: 'rejected'; readonly reason: 'invalid_record'; readonly message: string };
 
 /** A record beside its kind, as it passed its schema. */
@@ -89,10 +91,23 @@ export function interpret(one: KindedRecord, index: number, context: MessageCont
   const { timestamp } = one.record;
   const atMs = timestamp === undefined ? context.receivedMs : timeMs(timestamp);
   if (atMs === undefined) return rejected('timestamp is no time that exists');
-  if (one.kind === 'metric') return metric(one.record, atMs);
-  if (one.kind === 'performance') return performance(one.record, atMs, index, context);
-  if (!isAtLeast(one.record.level ?? defaultLevels[one.kind], context.levelMin)) return { kind: 'filtered' };
-  return { kind: 'kept', updates: [], entry: logEntry(one, atMs, context) };
+  const verdict = context.rules.verdict(one.record.source ?? unknownSource, one.kind);
+  if (one.kind === 'metric') return metric(one.record, atMs, context.rules, verdict);
+  if (one.kind === 'performance') return performance(one.record, { atMs, index, context, verdict });
+  const level = one.record.level ?? defaultLevels[one.kind];
+  if (!isAtLeast(level, verdict.level)) return { kind: 'filtered', by: 'level' };
+  if (verdict.sample < 1 && one.kind !== 'error' && !isAtLeast(level, 'error')) {
+    const { origin, sequence } = context;
+    if (!isSampled(verdict.sample, origin?.traceId, sequence, index))
+      return { kind: 'filtered', by: 'sample' };
+  }
+  return { kind: 'kept', updates: [], entry: logEntry(one, { atMs, level, context, verdict }) };
+}
+
+interface Judged {
+  readonly atMs: number;
+  readonly context: MessageContext;
+  readonly verdict: Verdict;
 }
 
 const rejected = (message: string): Interpretation => ({
@@ -101,7 +116,7 @@ const rejected = (message: string): Interpretation => ({
   message,
 });
 
-function metric(record: TelemetryMetric, atMs: number): Interpretation {
+function metric(record: TelemetryMetric, atMs: number, rules: Rules, verdict: Verdict): Interpretation {
   const type = record.type ?? 'gauge';
   if (type === 'counter' && record.value < 0)
     return rejected('value must not be negative: a counter only grows');
@@ -110,7 +125,7 @@ function metric(record: TelemetryMetric, atMs: number): Interpretation {
     name: record.name,
     type,
     unit: record.unit ?? '',
-    labels: labelsOf(record.tags),
+    labels: labelsOf(rules.tags(record.tags, verdict)),
     overflowLabels: [],
     value: record.value,
     atMs,
@@ -120,15 +135,14 @@ function metric(record: TelemetryMetric, atMs: number): Interpretation {
 
 function performance(
   record: TelemetryPerformance,
-  atMs: number,
-  index: number,
-  context: MessageContext,
+  { atMs, index, context, verdict }: Judged & { readonly index: number },
 ): Interpretation {
+  const tags = context.rules.tags(record.tags, verdict);
   const source = record.source ?? unknownSource;
   const own = { operation: record.operation, success: record.success };
   const common = {
     source,
-    labels: labelsOf({ ...record.tags, ...own }),
+    labels: labelsOf({ ...tags, ...own }),
     overflowLabels: labelsOf(own),
     atMs,
   };
@@ -136,32 +150,39 @@ function performance(
     { ...common, name: operationDuration, type: 'histogram', unit: 'ms', value: record.durationMs },
     { ...common, name: operationCount, type: 'counter', unit: '', value: 1 },
   ];
-  if (context.origin === undefined) return { kind: 'kept', updates };
+  const { origin, sequence } = context;
+  if (origin === undefined) return { kind: 'kept', updates };
+  // Sampling leaves out spans alone: what is counted is counted from all records.
+  if (record.success && !isSampled(verdict.sample, origin.traceId, sequence, index))
+    return { kind: 'kept', updates };
   const entry: SpanEntry = {
     source,
     operation: record.operation,
     startMs: atMs - record.durationMs,
     durationMs: record.durationMs,
     success: record.success,
-    labels: labelsOf(record.tags),
-    spanId: spanIdOf(context.sequence, index),
-    parent: context.origin,
+    labels: labelsOf(tags),
+    spanId: spanIdOf(sequence, index),
+    parent: origin,
   };
   return { kind: 'kept', updates, entry };
 }
 
 function logEntry(
   one: Extract<KindedRecord, { kind: LogEntry['kind'] }>,
-  atMs: number,
-  context: MessageContext,
+  { atMs, level, context, verdict }: Judged & { readonly level: TelemetryLevel },
 ): LogEntry {
-  const extra = one.kind === 'error' ? exceptionOf(one.record) : {};
+  const { rules } = context;
+  const body = (one.kind === 'event' ? one.record.name : one.record.message).toWellFormed();
+  let attributes = attributesOf(one.record.attributes);
+  if (verdict.extra !== undefined) attributes = { ...verdict.extra, ...attributes };
+  if (one.kind === 'error') attributes = { ...attributes, ...exceptionOf(one.record) };
   return {
     kind: one.kind,
     source: one.record.source ?? unknownSource,
-    level: one.record.level ?? defaultLevels[one.kind],
-    body: (one.kind === 'event' ? one.record.name : one.record.message).toWellFormed(),
-    attributes: { ...attributesOf(one.record.attributes), ...extra },
+    level,
+    body: rules.redacts ? rules.text(body) : body,
+    attributes: rules.attributes(attributes),
     atMs,
     receivedMs: context.receivedMs,
     origin: context.origin,

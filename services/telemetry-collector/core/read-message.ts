@@ -15,6 +15,7 @@ import { validator } from '#shared/protocol/validation.ts';
 import type { CountedKind } from './figures.ts';
 import { type Interpretation, type KindedRecord, type MessageContext, interpret } from './interpret.ts';
 import { KnownRecords, type Lesson } from './known-records.ts';
+import type { Chunk, Signal } from './otlp-chunks.ts';
 import type { Rejection, Series } from './series.ts';
 
 /** Why a record or a message is kept as a dead letter. */
@@ -45,6 +46,8 @@ export interface ReadMessage {
   readonly known: readonly KnownRecord[];
   readonly dead: readonly DeadLetter[];
   readonly filtered: number;
+  /** An OTLP request as it came, as far as the rules let it pass. */
+  readonly otlp?: { readonly signal: Signal; readonly chunks: readonly Chunk[] };
   /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
   readonly lettersOf: (
     places: readonly number[],

@@ -93,13 +93,11 @@ test('one poison record in a hundred becomes a dead letter, and the others arriv
   expect((await cluster.stats()).kinds.log).toMatchObject({ received: 100, exported: 99, deadLettered: 1 });
 });
 
-test('an OTLP request that is refused for good is a dead letter', async () => {
+test('bytes that are no OTLP request are a dead letter', async () => {
   receiver.answerWith(() => ({ status: 400 }));
   await cluster.nats.js.publish(cluster.subjects.otlp('traces'), Buffer.from('not protobuf'));
   await empty();
-  expect(await cluster.deadLetters()).toMatchObject([
-    { reason: 'refused_by_destination', body: 'not protobuf' },
-  ]);
+  expect(await cluster.deadLetters()).toMatchObject([{ reason: 'undecodable', body: 'not protobuf' }]);
 });
 
 test('what a partial success refuses is counted and not sent again', async () => {
@@ -109,7 +107,7 @@ test('what a partial success refuses is counted and not sent again', async () =>
   await empty();
   expect(receiver.seen).toHaveLength(1);
   expect((await cluster.stats()).destinations).toContainEqual(
-    expect.objectContaining({ name: 'logs', accepted: 1, refused: 2 }),
+    expect.objectContaining({ name: 'otlp/logs', accepted: 1, refused: 2 }),
   );
 });
 

@@ -197,7 +197,7 @@ collectorTest(
     await delay(3_000);
     expect(await cluster.streamMessages()).toBe(1_000);
     expect((await cluster.stats()).destinations).toContainEqual(
-      expect.objectContaining({ name: 'logs', state: 'down' }),
+      expect.objectContaining({ name: 'otlp/logs', state: 'down' }),
     );
     // Memory is bounded by what is held, not by what waits in the stream.
     expect((await rssMiB(collector.pid)) - rssBefore).toBeLessThan(128);

@@ -46,6 +46,9 @@ export class CollectorCluster {
       TRIVET_NAME: name,
       TRIVET_DATA: join(this.#data, name),
       TRIVET_TELEMETRY_FLUSH_MS: '20',
+      // The usual ports belong to one collector of a machine: tests that need them name free ones.
+      TRIVET_OTLP_HTTP_PORT: 'off',
+      TRIVET_OTLP_GRPC_PORT: 'off',
       ...env,
     });
     this.#collectors.set(name, process);

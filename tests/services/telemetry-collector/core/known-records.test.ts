@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { timeMs } from '#shared/protocol/times.ts';
+import { Rules } from '#services/telemetry-collector/core/rules.ts';
 import { KnownRecords } from '#services/telemetry-collector/core/known-records.ts';
 import { type Known, readMessage } from '#services/telemetry-collector/core/read-message.ts';
 import { RecordScanner } from '#services/telemetry-collector/core/record-scan.ts';
@@ -22,11 +23,16 @@ function counting(isQuick: boolean) {
   return {
     take(kind: Kind, body: Uint8Array) {
       sequence += 1;
-      const context = { sequence, receivedMs: 1_000, origin: undefined, levelMin: 'debug' } as const;
+      const context = {
+        sequence,
+        receivedMs: 1_000,
+        origin: undefined,
+        rules: new Rules({}, 'debug'),
+      } as const;
       const message = { kind, contentType: undefined, body };
       const read = readMessage(message, context, isQuick ? totals.known : undefined);
       known += read.known.length;
-      const applied = totals.apply({ sequence, read, mustBeSent: true });
+      const applied = totals.apply({ sequence, read, mustBeSent: true, mayLearn: true });
       return {
         counted: applied.counted,
         letters: applied.letters.map((one) => ({ ...one, body: [...one.body] })),

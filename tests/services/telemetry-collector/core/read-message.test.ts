@@ -3,9 +3,12 @@ import { expect, test } from 'vitest';
 import { attributeValue, depthMax } from '#services/telemetry-collector/core/attribute-values.ts';
 import type { MessageContext } from '#services/telemetry-collector/core/interpret.ts';
 import { readMessage } from '#services/telemetry-collector/core/read-message.ts';
+import { Rules } from '#services/telemetry-collector/core/rules.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
 
-const context: MessageContext = { sequence: 7, receivedMs: 1_000, origin: undefined, levelMin: 'debug' };
+const from = (level: TelemetryLevel) => ({ rules: new Rules({}, level) });
+const context: MessageContext = { sequence: 7, receivedMs: 1_000, origin: undefined, ...from('debug') };
 const origin = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 };
 
 const read = (kind: string, value: unknown, more: Partial<MessageContext> = {}) =>
@@ -29,7 +32,7 @@ test('every record of a message is kept, filtered or dead, and only one of them'
   );
   fc.assert(
     fc.property(fc.array(record), (records) => {
-      const { kept, dead, filtered } = read('log', records, { levelMin: 'warning' });
+      const { kept, dead, filtered } = read('log', records, from('warning'));
       expect(kept.length + dead.length + filtered).toBe(records.length);
     }),
   );
@@ -52,9 +55,9 @@ test('a record without a time has the time at which the stream took it', () => {
 });
 
 test('a level below the least that is kept is filtered, and errors are errors by default', () => {
-  expect(read('event', { name: 'e' }, { levelMin: 'warning' }).filtered).toBe(1);
-  expect(read('error', { message: 'e' }, { levelMin: 'error' }).kept).toHaveLength(1);
-  expect(read('log', { message: 'l', level: 'critical' }, { levelMin: 'critical' }).kept).toHaveLength(1);
+  expect(read('event', { name: 'e' }, from('warning')).filtered).toBe(1);
+  expect(read('error', { message: 'e' }, from('error')).kept).toHaveLength(1);
+  expect(read('log', { message: 'l', level: 'critical' }, from('critical')).kept).toHaveLength(1);
 });
 
 test('a performance record is a duration, a count and, in a trace, a span with an id of its own', () => {
