@@ -1,4 +1,4 @@
-import type { Span } from './json-spans.ts';
+import type { Span } from '#shared/protocol/json-spans.ts';
 
 // Where the parts of a MessagePack message stand, by the heads of the format alone: nothing is decoded, so values of
 // any extension type pass. Broken lengths end the walk: the decoder then says what is wrong.

@@ -1,15 +1,19 @@
 import { type CacheOperation, CacheRequest, CacheResponse } from '#shared/protocol/cache-schemas.ts';
 import { accept } from '#shared/protocol/errors.ts';
 import { CacheStatsList } from '#shared/protocol/http-schemas.ts';
+import { jsonMembers } from '#shared/protocol/json-spans.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { requestReply } from '#shared/client/request.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { ask } from './ask.ts';
+import { CacheReads } from './cache-reads.ts';
+import { cacheResourceEndpoints } from './cache-resource-endpoints.ts';
 import type { Operation } from './core/operations.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
 
 export interface CacheEndpointsOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly reads: CacheReads;
 }
 
 const namespaceDefault = 'default';
@@ -23,7 +27,12 @@ const authorizedAs: Readonly<Record<CacheOperation, Operation>> = {
   stats: 'cache.stats',
 };
 
-export const cacheEndpoints = ({ nats, subjects }: CacheEndpointsOptions): readonly Endpoint[] => [
+export const cacheEndpoints = (options: Omit<CacheEndpointsOptions, 'reads'>): readonly Endpoint[] => {
+  const parts = { ...options, reads: new CacheReads(options) };
+  return [operationEndpoint(parts), statsEndpoint(parts), ...cacheResourceEndpoints(parts)];
+};
+
+const operationEndpoint = ({ nats, subjects, reads }: CacheEndpointsOptions): Endpoint =>
   endpoint({
     method: 'POST',
     url: '/cache/operation',
@@ -37,15 +46,36 @@ export const cacheEndpoints = ({ nats, subjects }: CacheEndpointsOptions): reado
     body: CacheRequest,
     answers: { 200: { about: 'What the operation answers.', schema: CacheResponse } },
     refusals: ['conflict'],
-    handle: async ({ body, traceHeaders }) => {
+    handle: async ({ body, bytes, traceHeaders }) => {
       const { operation, namespace = namespaceDefault, ...request } = body;
-      const reply = await requestReply(nats, subjects.cache(namespace, operation), request, {
-        headers: traceHeaders,
+      if (operation === 'get' && onlyKey(request)) return reads.get(namespace, request.key, traceHeaders);
+      const asked = operation === 'set' ? exactly(bytes) : request;
+      const options = { headers: traceHeaders };
+      const answer = await ask(nats, subjects.cache(namespace, operation), asked, options);
+      if (!answer.ok || operation !== 'stats') return answer;
+      return accept({
+        ...answer.value,
+        json: `{"stats":${Buffer.from(answer.value.json ?? '').toString()}}`,
       });
-      if (!reply.ok) return reply;
-      return accept({ status: 200, body: operation === 'stats' ? { stats: reply.value } : reply.value });
     },
-  }),
+  });
+
+/** Whether nothing but the key was given: what is too much is the cache's to refuse. */
+const onlyKey = (request: { readonly key?: string | undefined }): request is { readonly key: string } =>
+  request.key !== undefined && Object.keys(request).length === 1;
+
+/** The request as it was written, without what is ours: its value loses nothing that JavaScript cannot hold. */
+function exactly(bytes: Uint8Array): Uint8Array {
+  const text = Buffer.from(bytes).toString();
+  const members = new Map<string, string>();
+  for (const { name, start, end } of jsonMembers(text, 0))
+    if (name !== 'operation' && name !== 'namespace') members.set(name, text.slice(start, end));
+  return Buffer.from(
+    `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`,
+  );
+}
+
+const statsEndpoint = ({ nats, subjects }: CacheEndpointsOptions): Endpoint =>
   endpoint({
     method: 'GET',
     url: '/cache/stats',
@@ -54,9 +84,5 @@ export const cacheEndpoints = ({ nats, subjects }: CacheEndpointsOptions): reado
     tag: 'cache',
     access: { operation: 'cache.stats-all', resource: () => ({ kind: 'cluster' }) },
     answers: { 200: { about: 'Figures of the cluster and of each namespace.', schema: CacheStatsList } },
-    handle: async ({ traceHeaders }) => {
-      const reply = await requestReply(nats, subjects.cacheStats, {}, { headers: traceHeaders });
-      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-    },
-  }),
-];
+    handle: ({ traceHeaders }) => ask(nats, subjects.cacheStats, {}, { headers: traceHeaders }),
+  });

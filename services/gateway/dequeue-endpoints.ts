@@ -15,7 +15,10 @@ export interface DequeueOptions {
   readonly clock: Clock;
 }
 
-type DequeueCall = Pick<Call<QueuePath, undefined, undefined>, 'path' | 'traceHeaders' | 'givenUp'>;
+type DequeueCall = Pick<
+  Call<QueuePath, undefined, undefined>,
+  'path' | 'traceHeaders' | 'idempotencyKey' | 'givenUp'
+>;
 
 /**
  * Longest wait that is asked of the broker at once, in milliseconds. A longer one is asked for in pieces, so that a
@@ -63,6 +66,7 @@ export const dequeueEndpoints = (options: DequeueOptions): readonly Endpoint[] =
     path: QueuePath,
     body: Dequeue,
     bodyOptional: true,
+    idempotency: 'used',
     answers,
     handle: (call) => dequeue(options, call.body, call),
   }),
@@ -84,7 +88,10 @@ async function dequeue(
       nats,
       subjects.queue(call.path.queue_name, 'dequeue'),
       { ...request, wait: pieceMs },
-      { headers: call.traceHeaders, timeoutMs: pieceMs + replyMarginMs },
+      {
+        headers: { ...call.traceHeaders, 'Nats-Msg-Id': call.idempotencyKey },
+        timeoutMs: pieceMs + replyMarginMs,
+      },
     );
     if (!reply.ok) return reply;
     const items = itemsOf(reply.value);

@@ -22,10 +22,14 @@ import { type HeaderValues, apiHeaders } from './security-headers.ts';
 declare module 'fastify' {
   interface FastifyContextConfig {
     isPublic?: boolean;
+    /** Content types besides JSON whose bodies are handed over as they came. */
+    takes?: readonly string[];
   }
   interface FastifyRequest {
     principal: Principal | undefined;
     observation: Observation;
+    /** The body as it came, unpacked; undefined where there was none. */
+    bytes: Uint8Array | undefined;
   }
 }
 
@@ -87,6 +91,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   app.server.maxConnections = options.connectionsMax;
   app.decorateRequest('principal');
   app.decorateRequest('observation');
+  app.decorateRequest('bytes');
   app.setValidatorCompiler(compileValidator);
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(onError);
@@ -144,7 +149,13 @@ function addIdentity(app: FastifyInstance, { authenticate, guardRails }: HttpSer
 function addBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
-    if (encodingOf(request.headers['content-type']) !== json) {
+    const contentType = request.headers['content-type'];
+    request.bytes = body;
+    if (request.routeOptions.config.takes?.includes(mediaTypeOf(contentType)) === true) {
+      done(null, undefined);
+      return;
+    }
+    if (encodingOf(contentType) !== json) {
       done(new Refused(wrongContentType, 415));
       return;
     }
@@ -155,6 +166,8 @@ function addBodyParser(app: FastifyInstance): void {
     else done(null, decoded.value);
   });
 }
+
+const mediaTypeOf = (contentType = ''): string => contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 
 /** Validation by the protocol's own validators: nothing is coerced, filled in or removed. */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {

@@ -1,10 +1,13 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
-import { accept, type Refusal, type Result } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { keyLengthMax } from '#shared/protocol/limits.ts';
 import { authorize } from './core/authorization.ts';
 import { type Answer, type Call, type Endpoint } from './endpoint.ts';
 import { routeSchema } from './openapi.ts';
 import { sendProblem } from './problems.ts';
 import { Refused } from './refused.ts';
+import { propertiesOf } from './schema-parts.ts';
 
 type AnyCall = Call<never, never, never>;
 
@@ -22,7 +25,10 @@ export function mountEndpoints(
       method: endpoint.method,
       url: endpoint.url,
       schema: routeSchema(endpoint),
-      config: { isPublic: endpoint.access === 'public' },
+      config: {
+        isPublic: endpoint.access === 'public',
+        ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),
+      },
       ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
       handler: (request, reply) => handle(endpoint, request, reply, isDraining),
     });
@@ -42,14 +48,19 @@ async function handle(
   isDraining: () => boolean,
 ): Promise<FastifyReply> {
   const isGone = () => request.raw.socket.destroyed;
+  const key = idempotencyKeyOf(endpoint, request);
+  if (!key.ok) return sendProblem(request, reply, key.error);
   const call = {
     path: request.params,
     query: request.query,
     body: request.body,
+    bytes: request.bytes ?? noBytes,
+    headers: request.headers,
+    idempotencyKey: key.value,
     principal: request.principal,
     traceHeaders: request.observation.traceHeaders,
     givenUp: () => isDraining() || isGone(),
-  } as AnyCall;
+  } as unknown as AnyCall;
   const allowed = allow(endpoint, request, call);
   const result = allowed.ok ? await endpoint.handle(call) : allowed;
   // Kept alive, the connection of a caller who was answered late would hold up the end.
@@ -57,6 +68,22 @@ async function handle(
   if (!result.ok) return sendProblem(request, reply, result.error);
   noticeLoss(result.value, reply, isGone);
   return send(result.value, reply);
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** Conditions and keys that an endpoint cannot keep to are refused: to ignore them would be to break them. */
+function idempotencyKeyOf(endpoint: Endpoint, { headers }: FastifyRequest): Result<string | undefined> {
+  if (headers['if-match'] !== undefined && propertiesOf(endpoint.headers)['if-match'] === undefined)
+    return refuseField('If-Match', 'has no meaning here');
+  const given = headers['idempotency-key'];
+  if (given === undefined) return accept(undefined);
+  if (endpoint.idempotency === 'refused')
+    return refuseField('Idempotency-Key', 'has no meaning here: repeating this request repeats its effect');
+  // The draft standard puts it into quotes, most callers do not.
+  const key = String(given).replace(/^"(.*)"$/, '$1');
+  if (key.length > 0 && key.length <= keyLengthMax) return accept(key);
+  return refuseField('Idempotency-Key', `must have 1 to ${keyLengthMax} characters`);
 }
 
 /** The decision itself is `authorize`'s; here its words are found in the request. */
@@ -89,10 +116,17 @@ function noticeLoss(answer: Answer, reply: FastifyReply, isGone: () => boolean):
 }
 
 function send(answer: Answer, reply: FastifyReply): FastifyReply {
-  reply.code(answer.status);
-  if (answer.status === 204) return reply.send();
-  if (answer.contentType !== undefined) return reply.type(answer.contentType).send(answer.body);
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer.body));
+  const { status, headers, contentType, json, body, stream } = answer;
+  if (headers !== undefined) reply.headers(headers);
+  if (stream !== undefined) {
+    reply.hijack();
+    stream(reply.raw, reply.getHeaders() as OutgoingHttpHeaders);
+    return reply;
+  }
+  reply.code(status);
+  if (status === 204 || status === 304) return reply.send();
+  if (contentType !== undefined) return reply.type(contentType).send(body);
+  return reply.type('application/json; charset=utf-8').send(json ?? JSON.stringify(body));
 }
 
 const knownMethods: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];

@@ -1,10 +1,12 @@
 import fastifySwagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
+import { type TSchema, Type } from 'typebox';
 import { type ErrorCode, errorTable } from '#shared/protocol/errors.ts';
 import { Problem } from '#shared/protocol/http-schemas.ts';
 import { httpModels, models } from '#shared/protocol/models.ts';
 import { Empty } from '#shared/protocol/queue-schemas.ts';
 import type { AnswerDescription, Endpoint } from './endpoint.ts';
+import { propertiesOf } from './schema-parts.ts';
 
 /** Version of the wire protocol, which the document describes. */
 const protocolVersion = '1.0.0';
@@ -21,7 +23,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
         description: 'Cache, job queue and telemetry collector on NATS, over HTTP.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      tags: [{ name: 'cache' }, { name: 'queue' }, { name: 'telemetry' }, { name: 'gateway' }],
+      tags: ['cache', 'queue', 'telemetry', 'events', 'gateway'].map((name) => ({ name })),
       security: [{ bearer: [] }],
       components: {
         securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
@@ -30,7 +32,7 @@ export async function registerOpenApi(app: FastifyInstance): Promise<void> {
     },
     transformObject: (document) =>
       'openapiObject' in document
-        ? withReferences(withOptionalBodies(document.openapiObject))
+        ? withReferences(withMarkedBodies(document.openapiObject))
         : document.swaggerObject,
   });
 }
@@ -42,14 +44,29 @@ const plainSchemas = (): Record<string, object> =>
 /** Marks an operation on its way through the generator, which takes every body for a required one. */
 const optionalBody = 'x-optional-body';
 
+/** Marks an operation that takes bodies of other kinds, which nothing validates here. */
+const otherBodies = 'x-other-bodies';
+
 interface MarkedOperation {
   readonly [optionalBody]?: boolean;
+  readonly [otherBodies]?: readonly string[];
   readonly requestBody?: object;
 }
 
-function withOptionalBodies<Document extends { readonly paths?: object }>(document: Document): Document {
-  const operation = ({ [optionalBody]: marked, ...rest }: MarkedOperation): object =>
-    marked === true ? { ...rest, requestBody: { ...rest.requestBody, required: false } } : rest;
+function withMarkedBodies<Document extends { readonly paths?: object }>(document: Document): Document {
+  const operation = ({
+    [optionalBody]: optional,
+    [otherBodies]: types,
+    ...rest
+  }: MarkedOperation): object => {
+    if (optional === true) return { ...rest, requestBody: { ...rest.requestBody, required: false } };
+    if (types === undefined) return rest;
+    const content = types.map((type) => [
+      type,
+      { schema: type === 'application/json' ? { type: 'object' } : {} },
+    ]);
+    return { ...rest, requestBody: { required: true, content: Object.fromEntries(content) as object } };
+  };
   const paths = Object.entries(document.paths ?? {}).map(([path, item]) => [
     path,
     Object.fromEntries(
@@ -95,10 +112,25 @@ export function routeSchema(endpoint: Endpoint): FastifySchema {
     querystring: endpoint.query ?? Empty,
     response: responses(endpoint),
     ...(endpoint.path === undefined ? {} : { params: endpoint.path }),
+    ...headerSchema(endpoint),
     ...(endpoint.body === undefined ? {} : { body: endpoint.body }),
     ...(endpoint.bodyOptional === true ? { [optionalBody]: true } : {}),
+    ...(endpoint.takes === undefined ? {} : { [otherBodies]: ['application/json', ...endpoint.takes] }),
     ...(endpoint.access === 'public' ? { security: [] } : {}),
   };
+}
+
+const IdempotencyKey = Type.String({
+  description: 'Repeating the request with the same key has no second effect.',
+});
+
+/** The headers that the endpoint reads. What else a request carries is not looked at. */
+function headerSchema({ headers, idempotency }: Endpoint): { readonly headers?: TSchema } {
+  const properties = {
+    ...propertiesOf(headers),
+    ...(idempotency === 'used' ? { 'idempotency-key': Type.Optional(IdempotencyKey) } : {}),
+  };
+  return Object.keys(properties).length === 0 ? {} : { headers: Type.Object(properties) };
 }
 
 function responses(endpoint: Endpoint): Record<string, object> {
@@ -106,7 +138,9 @@ function responses(endpoint: Endpoint): Record<string, object> {
   const problems = Map.groupBy(refusalsOf(endpoint), (code) => errorTable[code].status);
   return {
     ...Object.fromEntries([...problems].map(([status, codes]) => [status, problem(codes.join(', '))])),
-    ...(endpoint.body === undefined ? {} : { 415: problem('invalid_request: the body is not JSON') }),
+    ...(endpoint.body === undefined && endpoint.takes === undefined
+      ? {}
+      : { 415: problem('invalid_request: the body is not JSON') }),
     ...(Object.fromEntries(answers) as Record<string, object>),
   };
 }
@@ -118,7 +152,8 @@ function refusalsOf(endpoint: Endpoint): readonly ErrorCode[] {
   const everywhere: ErrorCode[] = ['invalid_request', 'internal', 'unavailable'];
   const signedIn: ErrorCode[] =
     endpoint.access === 'public' ? [] : ['unauthorized', 'forbidden', 'rate_limited', 'timeout'];
-  const withBody: ErrorCode[] = endpoint.body === undefined ? [] : ['payload_too_large'];
+  const withBody: ErrorCode[] =
+    endpoint.body === undefined && endpoint.takes === undefined ? [] : ['payload_too_large'];
   return [...new Set([...everywhere, ...signedIn, ...withBody, ...(endpoint.refusals ?? [])])];
 }
 

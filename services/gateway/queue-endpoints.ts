@@ -1,101 +1,99 @@
-import { encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Result, accept } from '#shared/protocol/errors.ts';
 import {
   CompleteBody,
   Completed,
   FailBody,
   Failed,
   ItemPath,
-  QueueItemPage,
   QueuePath,
   QueueRequest,
   QueueResponse,
-  QueueStatsList,
 } from '#shared/protocol/http-schemas.ts';
-import { List, QueueItem, QueuePage } from '#shared/protocol/queue-schemas.ts';
-import { requestReply } from '#shared/client/request.ts';
-import { enqueueMessage, inHttpWords } from './core/enqueue-message.ts';
+import { EnqueueItem } from '#shared/protocol/queue-schemas.ts';
+import { ask, withMember } from './ask.ts';
+import { inHttpWords, inSingleWords, itemText, optionsOf, withKey } from './core/enqueue-item.ts';
 import { type DequeueOptions, dequeueEndpoints } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
+import { EnqueueBatches } from './enqueue-batches.ts';
+import { queueOperationEndpoints } from './queue-operation-endpoints.ts';
+import { queueResourceEndpoints } from './queue-resource-endpoints.ts';
 
 export type QueueEndpointsOptions = DequeueOptions;
 
 export const queueEndpoints = (options: QueueEndpointsOptions): readonly Endpoint[] => [
-  enqueueEndpoint(options),
+  ...enqueueEndpoints(options),
   ...dequeueEndpoints(options),
   ...finishEndpoints(options),
-  ...viewEndpoints(options),
+  ...queueResourceEndpoints(options),
+  ...queueOperationEndpoints(options),
 ];
 
-const enqueueEndpoint = ({ nats, subjects }: QueueEndpointsOptions): Endpoint =>
-  endpoint({
-    method: 'POST',
-    url: '/queue/enqueue',
-    operationId: 'queueEnqueue',
-    summary: 'Enqueue one item',
-    tag: 'queue',
-    access: {
-      operation: 'queue.enqueue',
-      resource: ({ body }) => ({ kind: 'queue', name: body.queue_name }),
-    },
-    body: QueueRequest,
-    answers: {
-      201: { about: 'The item is durable, or is known already (`duplicate`).', schema: QueueResponse },
-    },
-    refusals: ['conflict', 'queue_full'],
-    handle: async ({ body, traceHeaders }) => {
-      const message = enqueueMessage(body);
-      const reply =
-        message.operation === 'enqueue'
-          ? await requestReply(
-              nats,
-              subjects.queue(body.queue_name, 'enqueue'),
-              encode(message.payload, json),
-              { headers: { ...traceHeaders, ...message.headers } },
-            )
-          : await enqueueOne({ nats, subjects }, body, message.items, traceHeaders);
-      if (!reply.ok) return { ok: false, error: inHttpWords(reply.error) };
-      return accept({ status: 201, body: reply.value });
-    },
-  });
-
-interface EnqueuedOne {
-  readonly id: string;
-  readonly duplicate: boolean;
-  readonly error?: Refusal;
-}
-
-/** `enqueue-many` with one item, answered in the shape of `enqueue`. */
-async function enqueueOne(
-  { nats, subjects }: Pick<QueueEndpointsOptions, 'nats' | 'subjects'>,
-  request: QueueRequest,
-  items: readonly unknown[],
-  headers: Readonly<Record<string, string>>,
-): Promise<Result<unknown>> {
-  const queue = request.queue_name;
-  const reply = await requestReply(nats, subjects.queue(queue, 'enqueue-many'), { items }, { headers });
-  if (!reply.ok) return reply;
-  const one = (reply.value as { readonly items?: readonly EnqueuedOne[] }).items?.[0];
-  if (one === undefined) return refuse('internal', 'the reply to enqueue-many holds no item');
-  if (one.error !== undefined) return { ok: false, error: one.error };
-  if (!one.duplicate) return accept({ ...one, queue, priority: request.priority ?? 'normal' });
-  // The item that is there already has the priority that it was enqueued with, not the one of this request.
-  const known = await requestReply(nats, subjects.queue(queue, 'get'), { id: one.id }, { headers });
-  if (!known.ok) return known;
-  return accept({ ...one, queue, priority: (known.value as Pick<QueueItem, 'priority'>).priority });
-}
+const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => {
+  const batches = new EnqueueBatches({ nats, subjects });
+  const about = 'The item is durable, or is known already (`duplicate`).';
+  const textOf = (bytes: Uint8Array): string =>
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+  return [
+    endpoint({
+      method: 'POST',
+      url: '/queue/enqueue',
+      operationId: 'queueEnqueue',
+      summary: 'Enqueue one item',
+      tag: 'queue',
+      access: {
+        operation: 'queue.enqueue',
+        resource: ({ body }) => ({ kind: 'queue', name: body.queue_name }),
+      },
+      body: QueueRequest,
+      idempotency: 'used',
+      answers: { 201: { about, schema: QueueResponse } },
+      refusals: ['conflict', 'queue_full'],
+      handle: async ({ body, bytes, idempotencyKey, traceHeaders }) => {
+        const options = withKey(optionsOf(body), idempotencyKey, 'idempotency_key');
+        if (!options.ok) return options;
+        const text = itemText(textOf(bytes), options.value, traceHeaders);
+        const added = await batches.enqueue(body.queue_name, text, body.priority ?? 'normal');
+        if (!added.ok) return { ok: false, error: inHttpWords(added.error) };
+        return accept({ status: 201, body: added.value });
+      },
+    }),
+    endpoint({
+      method: 'POST',
+      url: '/v1/queues/:queue_name/enqueue',
+      operationId: 'queueEnqueueOperation',
+      summary: "Enqueue one item, in the protocol's words",
+      tag: 'queue',
+      access: {
+        operation: 'queue.enqueue',
+        resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }),
+      },
+      path: QueuePath,
+      body: EnqueueItem,
+      idempotency: 'used',
+      answers: { 201: { about, schema: QueueResponse } },
+      refusals: ['conflict', 'queue_full'],
+      handle: async ({ path, body, bytes, idempotencyKey, traceHeaders }) => {
+        const { payload: _payload, ...given } = body;
+        const options = withKey(given, idempotencyKey, 'key');
+        if (!options.ok) return options;
+        const text = itemText(textOf(bytes), options.value, traceHeaders);
+        const added = await batches.enqueue(path.queue_name, text, body.priority ?? 'normal');
+        if (!added.ok) return { ok: false, error: inSingleWords(added.error) };
+        const location = `/v1/queues/${path.queue_name}/items/${added.value.id}`;
+        return accept({ status: 201, headers: { Location: location }, body: added.value });
+      },
+    }),
+  ];
+};
 
 const finishEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => {
-  const finish = async (
+  const finish = (
     operation: 'complete' | 'fail',
     path: ItemPath,
-    body: CompleteBody | FailBody,
+    bytes: Uint8Array,
     headers: Readonly<Record<string, string>>,
-  ): Promise<Result<Answer>> => {
-    const subject = subjects.queue(path.queue_name, operation);
-    const reply = await requestReply(nats, subject, { id: path.item_id, ...body }, { headers });
-    return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-  };
+  ): Promise<Result<Answer>> =>
+    ask(nats, subjects.queue(path.queue_name, operation), withMember(bytes, 'id', path.item_id), { headers });
   return [
     endpoint({
       method: 'POST',
@@ -105,13 +103,13 @@ const finishEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly En
       tag: 'queue',
       access: {
         operation: 'queue.complete',
-        resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }),
+        resource: ({ path }) => ({ kind: 'queue', name: path.queue_name, itemId: path.item_id }),
       },
       path: ItemPath,
       body: CompleteBody,
       answers: { 200: { about: 'The item is done. Repeating gives the same answer.', schema: Completed } },
       refusals: ['not_found', 'lease_lost', 'wrong_state'],
-      handle: ({ path, body, traceHeaders }) => finish('complete', path, body, traceHeaders),
+      handle: ({ path, bytes, traceHeaders }) => finish('complete', path, bytes, traceHeaders),
     }),
     endpoint({
       method: 'POST',
@@ -121,64 +119,13 @@ const finishEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly En
       tag: 'queue',
       access: {
         operation: 'queue.fail',
-        resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }),
+        resource: ({ path }) => ({ kind: 'queue', name: path.queue_name, itemId: path.item_id }),
       },
       path: ItemPath,
       body: FailBody,
       answers: { 200: { about: 'The item will be tried again, or has failed for good.', schema: Failed } },
       refusals: ['not_found', 'lease_lost', 'wrong_state'],
-      handle: ({ path, body, traceHeaders }) => finish('fail', path, body, traceHeaders),
+      handle: ({ path, bytes, traceHeaders }) => finish('fail', path, bytes, traceHeaders),
     }),
   ];
 };
-
-const viewEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => [
-  endpoint({
-    method: 'GET',
-    url: '/queue/stats',
-    operationId: 'queueStats',
-    summary: 'Figures of all queues',
-    tag: 'queue',
-    access: { operation: 'queue.stats-all', resource: () => ({ kind: 'cluster' }) },
-    query: QueuePage,
-    answers: {
-      200: { about: 'Figures of queues; `cursor` leads to the next page.', schema: QueueStatsList },
-    },
-    handle: async ({ query, traceHeaders }) => {
-      const reply = await requestReply(nats, subjects.queueStats, query, { headers: traceHeaders });
-      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-    },
-  }),
-  endpoint({
-    method: 'GET',
-    url: '/v1/queues/:queue_name/items',
-    operationId: 'listQueueItems',
-    summary: 'The items of a queue, by state, priority or group',
-    tag: 'queue',
-    access: { operation: 'queue.list', resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }) },
-    path: QueuePath,
-    query: List,
-    answers: { 200: { about: 'A page of items; `cursor` leads to the next.', schema: QueueItemPage } },
-    handle: async ({ path, query, traceHeaders }) => {
-      const subject = subjects.queue(path.queue_name, 'list');
-      const reply = await requestReply(nats, subject, query, { headers: traceHeaders });
-      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-    },
-  }),
-  endpoint({
-    method: 'GET',
-    url: '/v1/queues/:queue_name/items/:item_id',
-    operationId: 'getQueueItem',
-    summary: 'One item with all that is known of it',
-    tag: 'queue',
-    access: { operation: 'queue.get', resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }) },
-    path: ItemPath,
-    answers: { 200: { about: 'The item.', schema: QueueItem } },
-    refusals: ['not_found'],
-    handle: async ({ path, traceHeaders }) => {
-      const subject = subjects.queue(path.queue_name, 'get');
-      const reply = await requestReply(nats, subject, { id: path.item_id }, { headers: traceHeaders });
-      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-    },
-  }),
-];

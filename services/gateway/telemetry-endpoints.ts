@@ -2,11 +2,18 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { TelemetryBody, TelemetryStats } from '#shared/protocol/http-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { TelemetryResponse, type TelemetryType } from '#shared/protocol/telemetry-schemas.ts';
-import { requestReply } from '#shared/client/request.ts';
+import {
+  type TelemetryQueryName,
+  TelemetryResponse,
+  type TelemetryType,
+  telemetryQueries,
+  telemetryReplies,
+} from '#shared/protocol/telemetry-schemas.ts';
 import { type Nats, headersOf } from '#shared/runtime/nats.ts';
 import { type RejectedRecord, type SortedRecord, sortRecords } from './core/telemetry-records.ts';
+import { ask } from './ask.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
+import { camelCase } from './queue-operation-endpoints.ts';
 
 export interface TelemetryEndpointsOptions {
   readonly nats: Nats;
@@ -24,10 +31,12 @@ export const telemetryEndpoints = (options: TelemetryEndpointsOptions): readonly
     tag: 'telemetry',
     access: { operation: 'telemetry.record', resource: () => ({ kind: 'cluster' }) },
     body: TelemetryBody,
+    idempotency: 'used',
     answers: {
       200: { about: 'The accepted records are durable; the others are listed.', schema: TelemetryResponse },
     },
-    handle: ({ body, traceHeaders }) => record(options, body, traceHeaders),
+    handle: ({ body, idempotencyKey, traceHeaders }) =>
+      record(options, body, { idempotencyKey, traceHeaders }),
   }),
   endpoint({
     method: 'GET',
@@ -37,23 +46,47 @@ export const telemetryEndpoints = (options: TelemetryEndpointsOptions): readonly
     tag: 'telemetry',
     access: { operation: 'telemetry.stats', resource: () => ({ kind: 'cluster' }) },
     answers: { 200: { about: 'The figures.', schema: TelemetryStats } },
-    handle: async ({ traceHeaders }) => {
-      const subject = options.subjects.telemetryQuery('stats');
-      const reply = await requestReply(options.nats, subject, {}, { headers: traceHeaders });
-      return reply.ok ? accept({ status: 200, body: reply.value }) : reply;
-    },
+    handle: ({ traceHeaders }) =>
+      ask(options.nats, options.subjects.telemetryQuery('stats'), {}, { headers: traceHeaders }),
   }),
+  ...queryEndpoints(options),
 ];
+
+/** Every query of the protocol under its own name; one that is added to its table is here at once. */
+const queryEndpoints = ({ nats, subjects }: TelemetryEndpointsOptions): readonly Endpoint[] =>
+  (Object.keys(telemetryQueries) as TelemetryQueryName[])
+    // The text of a scrape is at `/metrics`.
+    .filter((query) => query !== 'prometheus')
+    .map((query) =>
+      endpoint({
+        method: 'GET',
+        url: `/v1/telemetry/${query}`,
+        operationId: `telemetry${camelCase(query)}Query`,
+        summary: `What the collectors know: ${query}`,
+        tag: 'telemetry',
+        access: { operation: `telemetry.${query}`, resource: () => ({ kind: 'cluster' }) },
+        query: telemetryQueries[query],
+        answers: { 200: { about: 'What the query answers.', schema: telemetryReplies[query] } },
+        handle: ({ query: asked, traceHeaders }) =>
+          ask(nats, subjects.telemetryQuery(query), asked, { headers: traceHeaders }),
+      }),
+    );
+
+/** What a request says beside its records. */
+interface Said {
+  readonly idempotencyKey: string | undefined;
+  readonly traceHeaders: Readonly<Record<string, string>>;
+}
 
 async function record(
   options: TelemetryEndpointsOptions,
   body: TelemetryBody,
-  traceHeaders: Readonly<Record<string, string>>,
+  said: Said,
 ): Promise<Result<Answer>> {
   const records = Array.isArray(body) ? body : [body];
   const { byKind, rejected } = sortRecords(records);
   const outcomes = await Promise.all(
-    [...byKind].map(([kind, sorted]) => publish(options, kind, sorted, traceHeaders)),
+    [...byKind].map(([kind, sorted]) => publish(options, { kind, sorted }, said)),
   );
   const all = [...rejected, ...outcomes.flat()].sort((a, b) => a.index - b.index);
   const accepted = records.length - all.length;
@@ -71,9 +104,8 @@ const allUnpublished = (accepted: number, rejected: readonly RejectedRecord[]): 
 /** Publishes the records of one kind as one message; a record counts as accepted once the stream has it. */
 async function publish(
   { nats, subjects }: TelemetryEndpointsOptions,
-  kind: TelemetryType,
-  sorted: readonly SortedRecord[],
-  traceHeaders: Readonly<Record<string, string>>,
+  { kind, sorted }: { readonly kind: TelemetryType; readonly sorted: readonly SortedRecord[] },
+  { idempotencyKey, traceHeaders }: Said,
 ): Promise<readonly RejectedRecord[]> {
   const headers = headersOf(traceHeaders);
   const message = encode(
@@ -83,6 +115,8 @@ async function publish(
   try {
     await nats.js.publish(subjects.telemetry(kind), message, {
       timeout: publishMsMax,
+      // The stream forgets ids after its duplicate window; each kind is a message of its own.
+      ...(idempotencyKey === undefined ? {} : { msgID: `${kind}:${idempotencyKey}` }),
       ...(headers === undefined ? {} : { headers }),
     });
     return [];

@@ -1,5 +1,5 @@
 import { decode, encode, encodingOf, json, type Encoding } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, isErrorCode, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, isErrorCode, refuse } from '#shared/protocol/errors.ts';
 import { type Msg, type Nats, headersOf } from '#shared/runtime/nats.ts';
 
 export interface RequestOptions {
@@ -21,6 +21,17 @@ export async function requestReply(
   body: unknown,
   options: RequestOptions = {},
 ): Promise<Result<unknown>> {
+  const reply = await requestMessage(nats, subject, body, options);
+  return reply.ok ? readReply(reply.value) : reply;
+}
+
+/** As `requestReply`, but a good reply comes as the message that it was: for whoever passes it on. */
+export async function requestMessage(
+  nats: Nats,
+  subject: string,
+  body: unknown,
+  options: RequestOptions = {},
+): Promise<Result<Msg>> {
   const encoding = options.encoding ?? json;
   const sent = body instanceof Uint8Array ? body : encode(body, encoding);
   const headers = headersOf({
@@ -36,23 +47,27 @@ export async function requestReply(
   } catch (error) {
     return unanswered(subject, error);
   }
-  return readReply(reply);
+  return isRefusal(reply) ? (readReply(reply) as Result<Msg>) : accept(reply);
 }
+
+const isRefusal = (reply: Msg): boolean => {
+  const failed = reply.headers?.get('Nats-Service-Error-Code');
+  return failed !== undefined && failed !== '';
+};
 
 /** The value of a reply, or the refusal that it carries. */
 export function readReply(reply: Msg): Result<unknown> {
   const encoding = encodingOf(reply.headers?.get('Content-Type')) ?? json;
   const decoded = decode(reply.data, encoding);
-  const failed = reply.headers?.get('Nats-Service-Error-Code');
-  if (failed === undefined || failed === '') {
+  if (!isRefusal(reply)) {
     return decoded.ok ? decoded : refuse('internal', `the reply cannot be read: ${decoded.error.message}`);
   }
   const body = decoded.ok ? (decoded.value as { error?: Refusal } | undefined) : undefined;
   if (body?.error !== undefined && isErrorCode(body.error.code)) return { ok: false, error: body.error };
-  return refuse('internal', reply.headers?.get('Nats-Service-Error') ?? `error ${failed}`);
+  return refuse('internal', reply.headers?.get('Nats-Service-Error') ?? 'an error without a text');
 }
 
-function unanswered(subject: string, error: unknown): Result<unknown> {
+function unanswered(subject: string, error: unknown): Result<never> {
   const name = error instanceof Error ? error.name : '';
   const text = error instanceof Error ? error.message : String(error);
   // A name with a blank or a dot too many: the library refuses it before anybody is asked.

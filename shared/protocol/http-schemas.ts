@@ -8,7 +8,6 @@ import {
   Enqueued,
   Failure,
   LeasedItem,
-  QueueItem,
   QueuePriority,
   QueueStats,
   QueueStatus,
@@ -82,12 +81,6 @@ export const Failed = Type.Object({
   nextAttemptAt: Type.Optional(Type.String()),
 });
 export type Failed = Static<typeof Failed>;
-
-/** A page of `list`: the items as `get` shows them, without what is heavy. */
-export const QueueItemPage = Type.Object({
-  items: Type.Array(Type.Partial(QueueItem)),
-  cursor: Type.Optional(Type.String()),
-});
 
 /** Figures of every queue. */
 export const QueueStatsList = Type.Object({

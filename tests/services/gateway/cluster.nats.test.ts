@@ -9,11 +9,11 @@ import {
   Completed,
   Dequeued,
   Failed,
-  QueueItemPage,
   QueueResponse,
   QueueStatsList,
   TelemetryStats,
 } from '#shared/protocol/http-schemas.ts';
+import { QueueItemPage } from '#shared/protocol/queue-reply-schemas.ts';
 import { QueueItem } from '#shared/protocol/queue-schemas.ts';
 import { TelemetryResponse } from '#shared/protocol/telemetry-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';

@@ -1,7 +1,10 @@
 import { Compile } from 'typebox/compile';
 import type { TSchema } from 'typebox';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
 import { models } from '#shared/protocol/models.ts';
+import { queueRequests } from '#shared/protocol/queue-schemas.ts';
+import { telemetryQueries } from '#shared/protocol/telemetry-schemas.ts';
 import { type RunningGateway, startGateway } from './running-gateway.ts';
 
 interface Operation {
@@ -46,25 +49,60 @@ test('the document is OpenAPI 3.1, with a title and a version', () => {
   expect(document.components.securitySchemes).toEqual({ bearer: { type: 'http', scheme: 'bearer' } });
 });
 
-test('it has the endpoints of the protocol, and no others', () => {
-  expect(operations().map(({ method, path }) => `${method} ${path}`)).toEqual([
-    'post /cache/operation',
-    'get /cache/stats',
-    'post /queue/enqueue',
-    'get /queue/{queue_name}/dequeue',
-    'post /v1/queues/{queue_name}/dequeue',
-    'post /queue/{queue_name}/{item_id}/complete',
-    'post /queue/{queue_name}/{item_id}/fail',
-    'get /queue/stats',
-    'get /v1/queues/{queue_name}/items',
-    'get /v1/queues/{queue_name}/items/{item_id}',
-    'post /telemetry/record',
-    'get /telemetry/stats',
-    'get /health/live',
-    'get /health/ready',
-    'get /metrics',
-    'get /openapi.json',
-  ]);
+/** What is a resource and not an operation by name. */
+const resources = [
+  'post /cache/operation',
+  'get /cache/stats',
+  'get /v1/cache',
+  'get /v1/cache/{namespace}',
+  'patch /v1/cache/{namespace}',
+  'delete /v1/cache/{namespace}',
+  'get /v1/cache/{namespace}/keys',
+  'get /v1/cache/{namespace}/entries/{key}',
+  'put /v1/cache/{namespace}/entries/{key}',
+  'delete /v1/cache/{namespace}/entries/{key}',
+  'post /queue/enqueue',
+  'get /queue/{queue_name}/dequeue',
+  'post /queue/{queue_name}/{item_id}/complete',
+  'post /queue/{queue_name}/{item_id}/fail',
+  'get /queue/stats',
+  'get /v1/queues',
+  'get /v1/queues/{queue_name}',
+  'patch /v1/queues/{queue_name}',
+  'delete /v1/queues/{queue_name}',
+  'get /v1/queues/{queue_name}/stats',
+  'get /v1/queues/{queue_name}/workers',
+  'get /v1/queues/{queue_name}/items',
+  'get /v1/queues/{queue_name}/items/{item_id}',
+  'patch /v1/queues/{queue_name}/items/{item_id}',
+  'delete /v1/queues/{queue_name}/items/{item_id}',
+  'get /v1/queues/{queue_name}/items/{item_id}/result',
+  'get /v1/queues/{queue_name}/items/{item_id}/logs',
+  'get /v1/queues/{queue_name}/items/{item_id}/children',
+  'get /v1/queues/{queue_name}/schedules',
+  'get /v1/queues/{queue_name}/schedules/{schedule}',
+  'put /v1/queues/{queue_name}/schedules/{schedule}',
+  'delete /v1/queues/{queue_name}/schedules/{schedule}',
+  'post /telemetry/record',
+  'get /telemetry/stats',
+  'get /health/live',
+  'get /health/ready',
+  'get /metrics',
+  'get /openapi.json',
+];
+
+test('it has the nine endpoints, every operation of the protocol by its name, and the resources', () => {
+  const operationsOf = (prefix: string, words: readonly string[]) => words.map((word) => `${prefix}${word}`);
+  const { prometheus: _, ...queries } = telemetryQueries;
+  const expected = [
+    ...resources,
+    ...operationsOf('post /v1/queues/{queue_name}/', ['enqueue', ...Object.keys(queueRequests)]),
+    ...operationsOf('post /v1/cache/{namespace}/', Object.keys(cacheRequests)),
+    ...operationsOf('get /v1/telemetry/', Object.keys(queries)),
+  ];
+  const found = operations().map(({ method, path }) => `${method} ${path}`);
+  expect(expected.filter((one) => !found.includes(one))).toEqual([]);
+  expect(new Set(found).size).toBe(found.length);
 });
 
 test('every operation has an id of its own, a summary and a tag', () => {
@@ -87,7 +125,7 @@ test('every operation says how it answers well, and every error is a problem', (
     expect(statuses, path).toEqual(expect.arrayContaining(['400', '500']));
     for (const [status, response] of Object.entries(operation.responses)) {
       expect(response.description).not.toBe('');
-      if (status.startsWith('2')) continue;
+      if (status.startsWith('2') || status === '304') continue;
       expect(response.content, `${path} ${status}`).toEqual({
         'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
       });
@@ -116,10 +154,23 @@ test('every parameter of a path is described, and is required', () => {
 });
 
 test('a body is required, but where all of it has defaults', () => {
-  const bodies = operations().filter(({ operation }) => operation.requestBody !== undefined);
-  expect(bodies).toHaveLength(6);
-  for (const { path, operation } of bodies)
-    expect(operation.requestBody?.required, path).toBe(path !== '/v1/queues/{queue_name}/dequeue');
+  const required = (path: string, method = 'post') => document.paths[path]?.[method]?.requestBody?.required;
+  expect(required('/queue/enqueue')).toBe(true);
+  expect(required('/v1/queues/{queue_name}/complete')).toBe(true);
+  expect(required('/v1/cache/{namespace}/entries/{key}', 'put')).toBe(true);
+  expect(required('/v1/queues/{queue_name}/dequeue')).toBe(false);
+  expect(required('/v1/queues/{queue_name}/pause')).toBe(false);
+  expect(required('/v1/cache/{namespace}/clear')).toBe(false);
+});
+
+test('the headers that an endpoint reads are described', () => {
+  const headersOf = (path: string, method: string) =>
+    (document.paths[path]?.[method]?.parameters ?? [])
+      .filter((parameter) => parameter.in === 'header')
+      .map(({ name }) => name);
+  expect(headersOf('/queue/enqueue', 'post')).toEqual(['idempotency-key']);
+  expect(headersOf('/v1/queues/{queue_name}/items/{item_id}', 'get')).toEqual(['if-none-match']);
+  expect(headersOf('/v1/cache/{namespace}/entries/{key}', 'put')).toEqual(['if-match', 'if-none-match']);
 });
 
 test.each(Object.keys(models))('%s is a component, and a JSON schema that compiles', (name) => {

@@ -1,0 +1,75 @@
+import { type Result, accept } from '#shared/protocol/errors.ts';
+import { jsonElements, jsonMembers } from '#shared/protocol/json-spans.ts';
+import type { Subjects } from '#shared/protocol/subjects.ts';
+import { requestMessage } from '#shared/client/request.ts';
+import type { Msg, Nats } from '#shared/runtime/nats.ts';
+import { ask, saidHeaders } from './ask.ts';
+import type { Answer } from './endpoint.ts';
+import { KeyedBatches } from './keyed-batches.ts';
+
+/** Keys in one message. */
+const keysPerMessage = 100;
+const bytesPerMessage = 65_536;
+
+/** Gets entries for different callers, packed into one message a namespace and turn. Values are passed on as they are. */
+export class CacheReads {
+  readonly #nats: Nats;
+  readonly #subjects: Subjects;
+  readonly #batches: KeyedBatches<string, Answer>;
+
+  constructor({ nats, subjects }: { readonly nats: Nats; readonly subjects: Subjects }) {
+    this.#nats = nats;
+    this.#subjects = subjects;
+    this.#batches = new KeyedBatches({
+      itemsMax: keysPerMessage,
+      bytesMax: bytesPerMessage,
+      send: (namespace, keys) => this.#send(namespace, keys),
+    });
+  }
+
+  /** What `get` answers. A request that is traced goes alone: a message has one trace. */
+  get(
+    namespace: string,
+    key: string,
+    traceHeaders: Readonly<Record<string, string>>,
+  ): Promise<Result<Answer>> {
+    if (traceHeaders['traceparent'] !== undefined) return this.#alone(namespace, key, traceHeaders);
+    return this.#batches.add(namespace, key, key.length);
+  }
+
+  #alone(
+    namespace: string,
+    key: string,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Result<Answer>> {
+    return ask(this.#nats, this.#subjects.cache(namespace, 'get'), { key }, { headers });
+  }
+
+  async #send(namespace: string, keys: readonly string[]): Promise<readonly Result<Answer>[]> {
+    const [only] = keys;
+    if (only !== undefined && keys.length === 1) return [await this.#alone(namespace, only)];
+    const subject = this.#subjects.cache(namespace, 'get-many');
+    const reply = await requestMessage(this.#nats, subject, { keys });
+    if (!reply.ok) return keys.map(() => reply);
+    const entries = entriesIn(reply.value);
+    // One that was refused, or did not fit beside the others, is asked for by itself: its caller knows of no others.
+    return Promise.all(keys.map(async (key, index) => entries[index] ?? this.#alone(namespace, key)));
+  }
+}
+
+/** What every entry of a `get` begins with, unless it is an error. */
+const entryHead = '{"hit":';
+
+/** The answers in a reply of `get-many`, as they are written there; undefined for a refused one. */
+function entriesIn(reply: Msg): readonly (Result<Answer> | undefined)[] {
+  const text = reply.string();
+  const said = saidHeaders(reply);
+  for (const member of jsonMembers(text, 0)) {
+    if (member.name !== 'items') continue;
+    return [...jsonElements(text, member.start)].map(({ start, end }) => {
+      const json = text.slice(start, end);
+      return json.startsWith(entryHead) ? accept({ status: 200, json, ...said }) : undefined;
+    });
+  }
+  return [];
+}
