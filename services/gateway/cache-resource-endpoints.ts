@@ -13,6 +13,7 @@ import {
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { CacheKey, Name, Strict } from '#shared/protocol/fields.ts';
 import { CacheStatsList } from '#shared/protocol/http-schemas.ts';
+import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { ItemError } from '#shared/protocol/queue-reply-schemas.ts';
 import { ask, valueOf, withMember } from './ask.ts';
 import type { CacheEndpointsOptions } from './cache-endpoints.ts';
@@ -95,6 +96,7 @@ const operationEndpoints = ({ nats, subjects }: CacheEndpointsOptions): readonly
       path: NamespacePath,
       body: schema,
       bodyOptional: hasDefaultsOnly(schema),
+      ...(operation === 'set-many' ? { bodyBytesMax: requestBytesMax } : {}),
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: replies[operation] ?? AnyObject } },
       refusals: ['conflict', 'not_found'],

@@ -81,6 +81,8 @@ export interface EndpointDefinition<
    * (`needless`, by default), or the operation has no way to keep to it, so that it is refused (`refused`).
    */
   readonly idempotency?: 'used' | 'needless' | 'refused';
+  /** Largest body, in bytes and unpacked; by default that of a request for one payload. */
+  readonly bodyBytesMax?: number;
   /** A body that is not there counts as `{}`. */
   readonly bodyOptional?: boolean;
   readonly answers: Readonly<Record<number, AnswerDescription>>;

@@ -32,6 +32,7 @@ export interface GatewayOptions {
   readonly port: number;
   readonly connectionsMax: number;
   readonly receiveMs: number;
+  readonly payloadBytesMax: number;
   readonly guardRails: GuardRails;
   readonly trustProxy: string | undefined;
   readonly certificate: CertificateFiles | undefined;

@@ -5,7 +5,6 @@ import fastify, { type FastifyInstance, type FastifyRequest, type FastifySchemaC
 import type { TSchema } from 'typebox';
 import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { accept } from '#shared/protocol/errors.ts';
-import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Log } from '#shared/runtime/log.ts';
@@ -39,6 +38,8 @@ export interface HttpServerOptions {
   readonly connectionsMax: number;
   /** A request that has not come in whole after this long is a slow client's, or an attacker's. Milliseconds. */
   readonly receiveMs: number;
+  /** Largest payload, in bytes; a body may have as much and its envelope, unpacked. */
+  readonly payloadBytesMax: number;
   readonly guardRails: GuardRails;
   /** Proxies whose `X-Forwarded-For` says who asks. */
   readonly trustProxy: string | undefined;
@@ -49,8 +50,8 @@ export interface HttpServerOptions {
 
 /** Counted where the caller hung up before the answer; no such status is ever sent. nginx's number for it. */
 const callerGone = 499;
-/** Largest body, in bytes and unpacked: the largest payload in its envelope, both written as JSON. */
-const bodyBytesMax = payloadBytesMax + 65_536;
+/** What a body may have beside its payload, in bytes: the envelope and its options. */
+const envelopeBytesMax = 65_536;
 /** How often the server looks for requests that come too slowly. Node's own 30 s would double the time-out. */
 const slowLookMs = 1_000;
 /** A silent connection is closed; beyond the longest dequeue, which is silent for a minute. */
@@ -68,7 +69,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   const app = fastify({
     logger: false,
     genReqId: requestId,
-    bodyLimit: bodyBytesMax,
+    bodyLimit: options.payloadBytesMax + envelopeBytesMax,
     requestTimeout: options.receiveMs,
     connectionTimeout: silentMsMax,
     keepAliveTimeout: keepAliveMs,

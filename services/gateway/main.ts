@@ -25,6 +25,7 @@ runService({
       port: config.httpPort,
       connectionsMax: config.httpConnectionsMax,
       receiveMs: config.httpReceiveMs,
+      payloadBytesMax: config.payloadBytesMax,
       trustProxy: config.httpTrustProxy,
       certificate: certificateFiles(config.httpTlsCertificate, config.httpTlsKey),
       guardRails: {

@@ -25,6 +25,7 @@ export function mountEndpoints(
       method: endpoint.method,
       url: endpoint.url,
       schema: routeSchema(endpoint),
+      ...(endpoint.bodyBytesMax === undefined ? {} : { bodyLimit: endpoint.bodyBytesMax }),
       config: {
         isPublic: endpoint.access === 'public',
         ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),

@@ -2,6 +2,7 @@ import { type TSchema, Type } from 'typebox';
 import { durationMs } from '#shared/protocol/durations.ts';
 import type { ErrorCode, Result } from '#shared/protocol/errors.ts';
 import { QueuePath } from '#shared/protocol/http-schemas.ts';
+import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { queueReplies } from '#shared/protocol/queue-reply-schemas.ts';
 import {
   BatchEnvelope,
@@ -41,6 +42,8 @@ const summaries: Readonly<Partial<Record<Passed, string>>> = {
 /** What a second time does again. (An item that was enqueued is known by its key; so is a flow, by its root's.) */
 const repeated: ReadonlySet<Passed> = new Set<Passed>(['log']);
 
+const batches: ReadonlySet<string> = new Set([...Object.keys(batchItems), 'enqueue-flow']);
+
 const refusals: readonly ErrorCode[] = ['not_found', 'lease_lost', 'wrong_state', 'conflict', 'queue_full'];
 
 export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpoint[] =>
@@ -59,6 +62,7 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
       path: QueuePath,
       body: bodyOf(operation, schema),
       bodyOptional: hasDefaultsOnly(schema),
+      ...(batches.has(operation) ? { bodyBytesMax: requestBytesMax } : {}),
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: queueReplies[operation] } },
       refusals,

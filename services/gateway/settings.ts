@@ -1,4 +1,5 @@
 import { durationMs } from '#shared/protocol/durations.ts';
+import { payloadBytesLimit, payloadBytesMax } from '#shared/protocol/limits.ts';
 import {
   type Setting,
   commonSettings,
@@ -71,6 +72,13 @@ export const gatewaySettings = {
     about: 'connections at once; more are closed at once',
   }),
   httpReceiveMs: receiveMs,
+  payloadBytesMax: integer({
+    env: 'TRIVET_PAYLOAD_BYTES_MAX',
+    default: payloadBytesMax,
+    min: 1_024,
+    max: payloadBytesLimit,
+    about: 'largest payload or value that a request may bring, in bytes; as the brokers have it',
+  }),
   httpEventStreamsMax: integer({
     env: 'TRIVET_HTTP_EVENT_STREAMS',
     default: 1_000,
