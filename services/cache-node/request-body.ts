@@ -1,7 +1,13 @@
 import { type Encoding, decode, json } from '#shared/protocol/encoding.ts';
 import { type Result, accept } from '#shared/protocol/errors.ts';
 import type { StoredValue } from './core/entry.ts';
-import { type Span, isNamed, skipJsonValue, visitElements, visitMembers } from '#shared/protocol/json-spans.ts';
+import {
+  type Span,
+  isNamed,
+  skipJsonValue,
+  visitElements,
+  visitMembers,
+} from '#shared/protocol/json-spans.ts';
 import { msgpackElements, msgpackMembers } from './msgpack-spans.ts';
 
 /** A value of a set that was left as it came in. A class, so that nothing that a caller sends can pass for one. */

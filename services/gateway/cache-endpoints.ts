@@ -1,7 +1,7 @@
 import { type CacheOperation, CacheRequest, CacheResponse } from '#shared/protocol/cache-schemas.ts';
 import { accept } from '#shared/protocol/errors.ts';
 import { CacheStatsList } from '#shared/protocol/http-schemas.ts';
-import { jsonMembers } from '#shared/protocol/json-spans.ts';
+import { isNamed, visitMembers } from '#shared/protocol/json-spans.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { ask } from './ask.ts';
@@ -66,14 +66,16 @@ const onlyKey = (request: { readonly key?: string | undefined }): request is { r
 
 /** The request as it was written, without what is ours: its value loses nothing that JavaScript cannot hold. */
 function exactly(bytes: Uint8Array): Uint8Array {
-  const text = Buffer.from(bytes).toString();
-  const members = new Map<string, string>();
-  for (const { name, start, end } of jsonMembers(text, 0))
-    if (name !== 'operation' && name !== 'namespace') members.set(name, text.slice(start, end));
-  return Buffer.from(
-    `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`,
-  );
+  const text = (start: number, end: number): string => Buffer.from(bytes.subarray(start, end)).toString();
+  const members: string[] = [];
+  visitMembers(bytes, 0, (name, value) => {
+    if (ours.some((one) => isNamed(bytes, name, one))) return;
+    members.push(`${text(name.start, name.end)}:${text(value.start, value.end)}`);
+  });
+  return Buffer.from(`{${members.join(',')}}`);
 }
+
+const ours = ['operation', 'namespace'] as const;
 
 const statsEndpoint = ({ nats, subjects }: CacheEndpointsOptions): Endpoint =>
   endpoint({

@@ -1,5 +1,5 @@
 import { type Result, accept } from '#shared/protocol/errors.ts';
-import { jsonElements, jsonMembers } from '#shared/protocol/json-spans.ts';
+import { isNamed, skipJsonValue, visitElements, visitMembers } from '#shared/protocol/json-spans.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { requestMessage } from '#shared/client/request.ts';
 import type { Msg, Nats } from '#shared/runtime/nats.ts';
@@ -58,18 +58,23 @@ export class CacheReads {
 }
 
 /** What every entry of a `get` begins with, unless it is an error. */
-const entryHead = '{"hit":';
+const entryHead = Buffer.from('{"hit":');
 
 /** The answers in a reply of `get-many`, as they are written there; undefined for a refused one. */
 function entriesIn(reply: Msg): readonly (Result<Answer> | undefined)[] {
-  const text = reply.string();
+  const { buffer, byteOffset, byteLength } = reply.data;
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
   const said = saidHeaders(reply);
-  for (const member of jsonMembers(text, 0)) {
-    if (member.name !== 'items') continue;
-    return [...jsonElements(text, member.start)].map(({ start, end }) => {
-      const json = text.slice(start, end);
-      return json.startsWith(entryHead) ? accept({ status: 200, json, ...said }) : undefined;
+  const entries: (Result<Answer> | undefined)[] = [];
+  visitMembers(bytes, 0, (name, items) => {
+    if (!isNamed(bytes, name, 'items')) return;
+    visitElements(bytes, items.start, (start) => {
+      const end = skipJsonValue(bytes, start);
+      const entry = bytes.subarray(start, end);
+      const isEntry = entry.subarray(0, entryHead.length).equals(entryHead);
+      entries.push(isEntry ? accept({ status: 200, json: entry, ...said }) : undefined);
+      return end;
     });
-  }
-  return [];
+  });
+  return entries;
 }

@@ -151,7 +151,7 @@ function addBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
     const contentType = request.headers['content-type'];
-    request.bytes = body;
+    request.bytes = withoutMark(body);
     if (request.routeOptions.config.takes?.includes(mediaTypeOf(contentType)) === true) {
       done(null, undefined);
       return;
@@ -167,6 +167,10 @@ function addBodyParser(app: FastifyInstance): void {
     else done(null, decoded.value);
   });
 }
+
+/** A byte order mark may stand before JSON, and nobody behind us expects it. */
+const withoutMark = (body: Buffer): Buffer =>
+  body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
 
 const mediaTypeOf = (contentType = ''): string => contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 

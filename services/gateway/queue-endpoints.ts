@@ -31,8 +31,6 @@ export const queueEndpoints = (options: QueueEndpointsOptions): readonly Endpoin
 const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => {
   const batches = new EnqueueBatches({ nats, subjects });
   const about = 'The item is durable, or is known already (`duplicate`).';
-  const textOf = (bytes: Uint8Array): string =>
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
   return [
     endpoint({
       method: 'POST',
@@ -51,7 +49,7 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
       handle: async ({ body, bytes, idempotencyKey, traceHeaders }) => {
         const options = withKey(optionsOf(body), idempotencyKey, 'idempotency_key');
         if (!options.ok) return options;
-        const text = itemText(textOf(bytes), options.value, traceHeaders);
+        const text = itemText(bytes, options.value, traceHeaders);
         const added = await batches.enqueue(body.queue_name, text, body.priority ?? 'normal');
         if (!added.ok) return { ok: false, error: inHttpWords(added.error) };
         return accept({ status: 201, body: added.value });
@@ -76,7 +74,7 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
         const { payload: _payload, ...given } = body;
         const options = withKey(given, idempotencyKey, 'key');
         if (!options.ok) return options;
-        const text = itemText(textOf(bytes), options.value, traceHeaders);
+        const text = itemText(bytes, options.value, traceHeaders);
         const added = await batches.enqueue(path.queue_name, text, body.priority ?? 'normal');
         if (!added.ok) return { ok: false, error: inSingleWords(added.error) };
         const location = `/v1/queues/${path.queue_name}/items/${added.value.id}`;

@@ -1,6 +1,6 @@
 import { type Result, type Refusal, accept, refuseField } from '#shared/protocol/errors.ts';
 import type { QueueRequest } from '#shared/protocol/http-schemas.ts';
-import { jsonMembers } from '#shared/protocol/json-spans.ts';
+import { isNamed, visitMembers } from '#shared/protocol/json-spans.ts';
 import { headersMax } from '#shared/protocol/limits.ts';
 import type { EnqueueItem } from '#shared/protocol/queue-schemas.ts';
 
@@ -35,11 +35,11 @@ const traceHeadersMax = 2;
 /**
  * An item of `enqueue-many` as JSON text, its payload as it came: what JavaScript cannot hold (an integer beyond 2^53)
  * is not lost on the way.
- * @param body         text of a JSON object that has `payload`
+ * @param body         a JSON object that has `payload`
  * @param traceHeaders stand below the caller's own headers
  */
 export function itemText(
-  body: string,
+  body: Uint8Array,
   options: ItemOptions,
   traceHeaders: Readonly<Record<string, string>>,
 ): string {
@@ -56,10 +56,12 @@ function withTrace(options: ItemOptions, traceHeaders: Readonly<Record<string, s
 }
 
 /** The text of a member; of the last one, as JSON.parse has it, where its name stands twice. */
-function memberText(object: string, name: string): string | undefined {
+function memberText(object: Uint8Array, name: string): string | undefined {
   let found: string | undefined;
-  for (const member of jsonMembers(object, 0))
-    if (member.name === name) found = object.slice(member.start, member.end);
+  visitMembers(object, 0, (memberName, { start, end }) => {
+    if (isNamed(object, memberName, name))
+      found = Buffer.from(object.buffer, object.byteOffset + start, end - start).toString();
+  });
   return found;
 }
 

@@ -61,7 +61,9 @@ test('an item is always one that the broker knows, with the payload that was sen
   fc.assert(
     fc.property(optional, fc.jsonValue(), fc.nat(3), (options, payload, indent) => {
       const request = { queue_name: 'q', payload, ...options };
-      const item = JSON.parse(itemText(JSON.stringify(request, null, indent), optionsOf(request), {})) as {
+      const item = JSON.parse(
+        itemText(Buffer.from(JSON.stringify(request, null, indent)), optionsOf(request), {}),
+      ) as {
         readonly payload: unknown;
       };
       expect(check(item)).toMatchObject({ ok: true });
@@ -71,7 +73,7 @@ test('an item is always one that the broker knows, with the payload that was sen
 });
 
 test('a payload that is written twice is the last one, as JSON.parse has it', () => {
-  expect(itemText('{"payload":1,"queue_name":"q","payload":12345678901234567890}', {}, {})).toBe(
+  expect(itemText(Buffer.from('{"payload":1,"queue_name":"q","payload":12345678901234567890}'), {}, {})).toBe(
     '{"payload":12345678901234567890}',
   );
 });
@@ -80,7 +82,7 @@ test('trace context stands below the headers of the caller, and gives way where 
   const trace = { traceparent: '00-a', tracestate: 'b' };
   const headersIn = (headers: Record<string, string> | undefined) =>
     (
-      JSON.parse(itemText('{"payload":1}', headers === undefined ? {} : { headers }, trace)) as {
+      JSON.parse(itemText(Buffer.from('{"payload":1}'), headers === undefined ? {} : { headers }, trace)) as {
         headers: unknown;
       }
     ).headers;
