@@ -8,51 +8,15 @@ import type {
 } from '#services/queue-broker/core/facts.ts';
 import { decodeBatch, decodeFence } from '#services/queue-broker/fact-codec.ts';
 import type { LogRecord } from '#services/queue-broker/partition-log.ts';
+import { type Ending, type ModelItem, admitted, firstInLine, isFinal, isOverdue } from './model-item.ts';
+import { ModelFinished, type ModelRetention } from './model-finished.ts';
+import { ModelKeys } from './model-keys.ts';
 import { must } from './must.ts';
 import { ScheduleModel } from './schedule-model.ts';
 import type { Submitted } from './submitted.ts';
 
-/** An item, as simply as it can be said. */
-export interface ModelItem {
-  readonly order: number;
-  readonly queue: string;
-  payload: string;
-  /** Every payload that it ever had. */
-  readonly payloads: Set<string>;
-  readonly key: string | undefined;
-  attemptsMax: number;
-  expiresAt: number;
-  timeoutMs: number;
-  state: 'scheduled' | 'pending' | 'processing' | 'retry' | 'done' | 'failed' | 'cancelled';
-  band: number;
-  attempt: number;
-  runAt: number;
-  readyAt: number;
-  /** Place in line: numbers that only grow; a released item keeps its own. */
-  place: number;
-  /** Record and time at which it last became ready. */
-  readySince: number;
-  token: number;
-  lease: { readonly leaseMs: number; readonly expiresAt: number; readonly claim?: string } | undefined;
-  startedAt: number;
-  finishedAt: number;
-  /** How each of its tokens came to its end. */
-  readonly endings: Map<number, Ending>;
-}
-
-type Ending = 'done' | 'failed' | 'retry' | 'pending' | 'scheduled' | 'cancelled' | 'expired' | 'purged';
-
-export interface ModelRetention {
-  readonly done: { readonly ageMs: number; readonly count: number };
-  readonly failed: { readonly ageMs: number };
-}
-
-const waits = ({ state }: ModelItem) => state === 'scheduled' || state === 'pending' || state === 'retry';
-
-const agingMs = 300_000;
 /** A request may join a record that began so long ago: its delays count from when it was decided, not from then. */
 const groupAgeMsMax = 20;
-const isFinal = ({ state }: ModelItem) => state === 'done' || state === 'failed' || state === 'cancelled';
 
 /**
  * What a queue is, in the plainest words: a list of items. It reads the log on its own and holds every record against
@@ -60,7 +24,6 @@ const isFinal = ({ state }: ModelItem) => state === 'done' || state === 'failed'
  */
 export class QueueModel {
   readonly #submitted: Submitted;
-  readonly #retention: ModelRetention;
   readonly items = new Map<number, ModelItem>();
   /** Every item that there ever was: what became of a swept one must still be known. */
   readonly all = new Map<number, ModelItem>();
@@ -70,9 +33,8 @@ export class QueueModel {
   readonly schedules: ScheduleModel;
   /** The item that was enqueued last. */
   #newest = 0;
-  readonly #keys = new Map<string, { readonly order: number; readonly until: number }>();
-  /** Finished items, in the order in which they finished. */
-  #finished: ModelItem[] = [];
+  readonly #keys = new ModelKeys();
+  readonly #finished: ModelFinished;
   #places = 0;
   #epoch = 0;
   sequence = 0;
@@ -81,7 +43,7 @@ export class QueueModel {
   constructor(submitted: Submitted, retention: ModelRetention) {
     this.#submitted = submitted;
     this.schedules = new ScheduleModel(submitted);
-    this.#retention = retention;
+    this.#finished = new ModelFinished(retention);
   }
 
   /** Takes a record of the log, or throws the sentence that it breaks. */
@@ -106,11 +68,12 @@ export class QueueModel {
     for (const fact of batch.facts) this.#apply(fact);
   }
 
-  /** The item that must be handed out next: strict by band, but a band's head rises one band every five minutes. */
+  /** The item that must be handed out next. */
   next(queue: string): ModelItem | undefined {
-    const heads = [0, 1, 2, 3].map((band) => this.#head(queue, band)).filter((item) => item !== undefined);
-    const rank = (item: ModelItem) => Math.max(0, item.band - Math.floor((this.at - item.readyAt) / agingMs));
-    return heads.sort((a, b) => rank(a) - rank(b) || a.readyAt - b.readyAt || a.band - b.band)[0];
+    return firstInLine(
+      [...this.items.values()].filter((item) => item.queue === queue),
+      this.at,
+    );
   }
 
   /** True when the item was handed out under this token, whatever became of it. */
@@ -139,12 +102,7 @@ export class QueueModel {
 
   /** Items that time should have changed before `nowMs`. */
   overdue(nowMs: number): readonly ModelItem[] {
-    return [...this.items.values()].filter((item) => {
-      if (item.state === 'processing')
-        return Math.min(item.lease?.expiresAt ?? 0, item.startedAt + item.timeoutMs) < nowMs;
-      if (item.state === 'pending') return item.expiresAt < nowMs;
-      return !isFinal(item) && Math.min(item.runAt, item.expiresAt) < nowMs;
-    });
+    return [...this.items.values()].filter((item) => isOverdue(item, nowMs));
   }
 
   /** The items that a claim holds now and held already at the record `since`. */
@@ -153,15 +111,6 @@ export class QueueModel {
     return [...this.items.values()].filter(
       (item) => item.queue === queue && item.lease?.claim === claim && item.token <= since,
     );
-  }
-
-  #head(queue: string, band: number): ModelItem | undefined {
-    let head: ModelItem | undefined;
-    for (const item of this.items.values()) {
-      if (item.queue !== queue || item.band !== band || item.state !== 'pending') continue;
-      if (head === undefined || item.place < head.place) head = item;
-    }
-    return head;
   }
 
   #apply(fact: Fact): void {
@@ -243,18 +192,7 @@ export class QueueModel {
       case 'slot-passed':
         return this.schedules.take(fact, this.at, this.#newest);
       case 'queue-paused':
-        must(
-          this.#submitted.has(fact.paused ? 'pause' : 'resume', fact.queue),
-          `nobody stopped or let on ${fact.queue}`,
-        );
-        if (fact.paused) this.paused.add(fact.queue);
-        else this.paused.delete(fact.queue);
-        this.pauseChanged.set(fact.queue, this.sequence);
-        return;
-      case 'configured':
-        throw new Error('nobody configured anything');
-      case 'logged':
-        throw new Error('nobody logged anything');
+        return this.#pause(fact.queue, fact.paused);
       case 'swept':
         return this.#sweep(fact.queue);
       case 'purged':
@@ -262,59 +200,24 @@ export class QueueModel {
         return;
       case 'queue-forgotten':
         return this.#forget(fact.queue);
-      case 'unblocked':
-      case 'child-failed':
-      case 'flow-begun':
-      case 'flow-placed':
-      case 'flow-released':
-      case 'flow-closed':
-      case 'child-ended':
-      case 'endings-reported':
-      case 'cascade-begun':
-      case 'cascade-ended':
-        throw new Error('nobody asked for a flow');
-      case 'ingested':
-        throw new Error('nothing was published, and yet something was ingested');
+      default:
+        throw new Error(`nobody asked for what is ${fact.kind}`);
     }
+  }
+
+  #pause(queue: string, paused: boolean): void {
+    must(this.#submitted.has(paused ? 'pause' : 'resume', queue), `nobody stopped or let on ${queue}`);
+    if (paused) this.paused.add(queue);
+    else this.paused.delete(queue);
+    this.pauseChanged.set(queue, this.sequence);
   }
 
   #enqueue(fact: Enqueued): void {
     must(!this.all.has(fact.order), `place ${fact.order} is given twice`);
     const payload = new TextDecoder().decode(fact.payload);
     must(this.#submitted.has('enqueue', fact.queue, payload), `nobody enqueued ${payload} in ${fact.queue}`);
-    if (fact.key !== undefined) {
-      const name = `${fact.queue} ${fact.key}`;
-      const known = this.#keys.get(name);
-      const since = known === undefined || known.until <= this.at ? undefined : known.order;
-      must(since === fact.supersedes, `key ${name} stands for item ${known?.order} and item ${fact.order}`);
-      const held = since === undefined ? undefined : this.items.get(since);
-      must(held === undefined || !waits(held), `item ${since} waits and yet lost its key ${name}`);
-      must((fact.dedupUntil ?? 0) > this.at, `key ${name} stands for nothing`);
-      this.#keys.set(name, { order: fact.order, until: fact.dedupUntil ?? 0 });
-    }
-    const isLater = fact.runAt !== undefined && fact.runAt > this.at;
-    const item: ModelItem = {
-      order: fact.order,
-      queue: fact.queue,
-      payload,
-      payloads: new Set([payload]),
-      key: fact.key,
-      attemptsMax: fact.attemptsMax,
-      expiresAt: fact.expiresAt ?? Number.POSITIVE_INFINITY,
-      timeoutMs: fact.timeoutMs ?? Number.POSITIVE_INFINITY,
-      state: isLater ? 'scheduled' : 'pending',
-      band: fact.band,
-      attempt: 0,
-      runAt: fact.runAt ?? 0,
-      readyAt: this.at,
-      place: this.#place(),
-      readySince: this.sequence,
-      token: 0,
-      lease: undefined,
-      startedAt: 0,
-      finishedAt: 0,
-      endings: new Map(),
-    };
+    this.#keys.take(fact, this.at, this.items);
+    const item = admitted(fact, { at: this.at, place: this.#place(), record: this.sequence });
     this.#newest = fact.order;
     this.items.set(fact.order, item);
     this.all.set(fact.order, item);
@@ -418,7 +321,7 @@ export class QueueModel {
     const item = this.#known(order);
     must(item.state === 'failed', `item ${order} is replayed though it is ${item.state}`);
     must(this.#submitted.has('replay', order), `nobody replayed item ${order}`);
-    this.#finished = this.#finished.filter((one) => one !== item);
+    this.#finished.remove(item);
     item.attempt = 0;
     item.expiresAt = Number.POSITIVE_INFINITY;
     this.#makeReady(item);
@@ -432,9 +335,8 @@ export class QueueModel {
     must(all || this.#submitted.has('purge', order), `nobody purged item ${order}`);
     if (state === 'processing') this.#endLease(item, 'purged');
     this.items.delete(order);
-    this.#finished = this.#finished.filter((one) => one !== item);
-    if (key !== undefined && this.#keys.get(`${queue} ${key}`)?.order === order)
-      this.#keys.delete(`${queue} ${key}`);
+    this.#finished.remove(item);
+    if (key !== undefined) this.#keys.free(queue, key, order);
   }
 
   #forget(queue: string): void {
@@ -442,7 +344,7 @@ export class QueueModel {
     must(this.#submitted.has('purge-all', queue), `nobody purged ${queue}`);
     const left = [...this.items.values()].find((item) => item.queue === queue);
     must(left === undefined, `${queue} was forgotten while it held item ${left?.order}`);
-    for (const name of this.#keys.keys()) if (name.startsWith(`${queue} `)) this.#keys.delete(name);
+    this.#keys.forget(queue);
     this.paused.delete(queue);
     this.pauseChanged.set(queue, this.sequence);
   }
@@ -463,22 +365,12 @@ export class QueueModel {
     must(!isFinal(item), `item ${item.order} is ${state} though it was ${item.state} already`);
     item.state = state;
     item.finishedAt = this.at;
-    this.#finished.push(item);
+    this.#finished.add(item);
     this.#sweep(item.queue);
   }
 
   #sweep(queue: string): void {
-    const { done, failed: failedFor } = this.#retention;
-    const here = this.#finished.filter((item) => item.queue === queue);
-    let kept = here.filter(({ state }) => state !== 'failed').length;
-    for (const item of here) {
-      const failed = item.state === 'failed';
-      const old = item.finishedAt + (failed ? failedFor.ageMs : done.ageMs) <= this.at;
-      if (!old && (failed || kept <= done.count)) continue;
-      if (!failed) kept -= 1;
-      this.items.delete(item.order);
-      this.#finished = this.#finished.filter((one) => one !== item);
-    }
+    for (const { order } of this.#finished.takeOver(queue, this.at)) this.items.delete(order);
   }
 
   #place(): number {

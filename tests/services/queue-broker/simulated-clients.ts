@@ -302,12 +302,10 @@ export class SimulatedClients {
   }
 
   #deliver(request: Request, answers: Answers): void {
-    const serving = this.#world.brokers.filter(({ partition }) => partition !== undefined);
-    if (serving.length === 0) return;
-    const broker = this.#world.random.pick(serving);
-    const { partition } = broker;
-    if (partition === undefined) return;
-
+    const serving = this.#world.brokers.filter((one) => one.partition !== undefined);
+    const broker = serving.length === 0 ? undefined : this.#world.random.pick(serving);
+    const partition = broker?.partition;
+    if (broker === undefined || partition === undefined) return;
     const answering = { broker, askedAt: this.#model.sequence };
     partition.submit(request(partition, this.#caller(answers, answering)));
   }
@@ -360,11 +358,8 @@ export class SimulatedClients {
       this.#model.all.get(order)?.payloads.has(new TextDecoder().decode(payload)) === true,
       `item ${order} lost its payload`,
     );
-    const other = this.#handedTo.get(name);
-    must(
-      other === undefined || other === tag,
-      `item ${order} was handed to ${other} and to ${tag} under one token`,
-    );
+    const other = this.#handedTo.get(name) ?? tag;
+    must(other === tag, `item ${order} was handed to ${other} and to ${tag} under one token`);
     this.#handedTo.set(name, tag);
     this.held.push({ queue, order, token });
   }

@@ -3,7 +3,8 @@ import type { Item } from '#services/queue-broker/core/item.ts';
 import type { PartitionTable } from '#services/queue-broker/core/partition-table.ts';
 import { priorities, states } from '#shared/protocol/queue-schemas.ts';
 import { must } from './must.ts';
-import type { ModelItem, QueueModel } from './queue-model.ts';
+import type { ModelItem } from './model-item.ts';
+import type { QueueModel } from './queue-model.ts';
 
 /** Everything that a table says, in the order of its items. */
 export function contents(table: PartitionTable, keys: readonly string[]) {
