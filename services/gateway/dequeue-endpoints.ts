@@ -44,6 +44,7 @@ export const dequeueEndpoints = (options: DequeueOptions): readonly Endpoint[] =
     operationId: 'queueDequeue',
     summary: 'Lease items',
     tag: 'queue',
+    bearerOnly: true,
     access: {
       operation: 'queue.dequeue',
       resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }),
@@ -59,6 +60,7 @@ export const dequeueEndpoints = (options: DequeueOptions): readonly Endpoint[] =
     operationId: 'dequeueItems',
     summary: 'Lease items',
     tag: 'queue',
+    bearerOnly: true,
     access: {
       operation: 'queue.dequeue',
       resource: ({ path }) => ({ kind: 'queue', name: path.queue_name }),

@@ -16,6 +16,8 @@ export interface Call<Path, Query, Body, Headers = undefined> {
   readonly idempotencyKey: string | undefined;
   /** Who asks; absent where the endpoint is public. */
   readonly principal: Principal | undefined;
+  /** For a session of a browser: what its page must send along with what changes something. */
+  readonly csrfToken: () => string | undefined;
   /** The caller's trace context, to be handed on with every request over NATS. */
   readonly traceHeaders: Readonly<Record<string, string>>;
   /** True once nobody waits any more, because the caller went away or the gateway drains. */
@@ -33,6 +35,8 @@ export interface Answer {
   readonly contentType?: string;
   /** Takes the connection over and answers by itself, for as long as it likes; in the place of everything else. */
   readonly stream?: (response: ServerResponse, headers: OutgoingHttpHeaders) => void;
+  /** Which thing of its resource an administrative operation was done to, for the audit. */
+  readonly auditItem?: string;
   /** Called when the answer did not reach the caller, so that what was meant for it is not lost. */
   readonly undelivered?: () => void;
 }
@@ -83,6 +87,8 @@ export interface EndpointDefinition<
   readonly idempotency?: 'used' | 'needless' | 'refused';
   /** Largest body, in bytes and unpacked; by default that of a request for one payload. */
   readonly bodyBytesMax?: number;
+  /** A cookie is not enough: what is handed out once must not go to a page that a browser was lured to. */
+  readonly bearerOnly?: boolean;
   /** A body that is not there counts as `{}`. */
   readonly bodyOptional?: boolean;
   readonly answers: Readonly<Record<number, AnswerDescription>>;

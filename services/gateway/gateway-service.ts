@@ -5,20 +5,28 @@ import type { Service } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
-import type { Authenticate } from './authentication.ts';
+import { Access } from './access.ts';
+import { auditEndpoints } from './audit-endpoints.ts';
 import { type CertificateFiles, reloadCertificate } from './certificate.ts';
 import { cacheEndpoints } from './cache-endpoints.ts';
 import { RequestFigures } from './core/request-figures.ts';
 import type { Endpoint } from './endpoint.ts';
 import { gatewayEndpoints } from './gateway-endpoints.ts';
-import type { GuardRails } from './guard-rails.ts';
+import { type GuardRails, requestLimits } from './guard-rails.ts';
 import { createHttpServer, httpsServer } from './http-server.ts';
+import type { Identity } from './identity.ts';
+import { itemOwners } from './item-owners.ts';
 import { mountEndpoints } from './mount.ts';
 import { requestObserver } from './observation.ts';
 import { registerOpenApi } from './openapi.ts';
 import { queueEndpoints } from './queue-endpoints.ts';
 import { Readiness } from './readiness.ts';
+import { pageHeaders } from './security-headers.ts';
+import { sessionEndpoint } from './session-endpoint.ts';
+import { Sessions } from './sessions.ts';
+import { registerSignIn } from './sign-in.ts';
 import { telemetryEndpoints } from './telemetry-endpoints.ts';
+import { tokenEndpoints } from './token-endpoints.ts';
 
 export interface GatewayOptions {
   readonly nats: Nats;
@@ -26,7 +34,8 @@ export interface GatewayOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly telemetry: OwnTelemetry;
-  readonly authenticate: Authenticate;
+  readonly identity: Identity;
+  readonly sessionSecret: string | undefined;
   readonly host: string;
   /** 0 is any free one. */
   readonly port: number;
@@ -49,13 +58,36 @@ export function gatewayService(options: GatewayOptions): Service {
     // It keeps nothing: what it needs to know, it is asked with.
     recover: () => Promise.resolve(),
     serve: async () => {
+      const { identity } = options;
+      const isTls = options.certificate !== undefined;
+      const sessions = new Sessions({
+        authenticate: identity.authenticate,
+        clock,
+        secret: options.sessionSecret,
+        isTls,
+      });
       const server = await createHttpServer({
         ...options,
+        sessions,
+        audit: identity.audit,
         observe: requestObserver({ clock, figures, telemetry }),
       });
       app = server;
       await registerOpenApi(server);
-      mountEndpoints(server, endpointsOf(options, figures, server), () => draining);
+      registerSignIn(server, {
+        sessions,
+        authenticate: identity.authenticate,
+        audit: identity.audit,
+        pageHeaders: pageHeaders(isTls),
+        countRefused: requestLimits(server, options.guardRails).refused,
+      });
+      const access = new Access({
+        audit: identity.audit,
+        auditEverything: identity.auditEverything,
+        ownerOf: itemOwners(options.nats, subjectsFor(options.prefix)),
+      });
+      const endpoints = endpointsOf(options, figures, server);
+      mountEndpoints(server, endpoints, { access, sessions, isDraining: () => draining });
       await server.ready();
       const http = await server.listen({ host: options.host, port: options.port });
       if (options.certificate !== undefined)
@@ -72,7 +104,7 @@ export function gatewayService(options: GatewayOptions): Service {
 }
 
 function endpointsOf(
-  { nats, prefix, clock }: GatewayOptions,
+  { nats, prefix, clock, identity }: GatewayOptions,
   figures: RequestFigures,
   app: FastifyInstance,
 ): readonly Endpoint[] {
@@ -82,6 +114,13 @@ function endpointsOf(
     ...cacheEndpoints({ nats, subjects }),
     ...queueEndpoints({ nats, subjects, clock }),
     ...telemetryEndpoints({ nats, subjects }),
+    sessionEndpoint(),
+    ...tokenEndpoints({ credentials: identity.credentials, clock }),
+    ...auditEndpoints({
+      stream: identity.auditStream,
+      heads: identity.auditHeads,
+      publicKey: identity.auditKey.publicKey,
+    }),
     ...gatewayEndpoints({ nats, subjects, readiness, figures, openApi: () => app.swagger() }),
   ];
 }

@@ -8,7 +8,7 @@ import { accept } from '#shared/protocol/errors.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import type { Authenticate } from './authentication.ts';
+import { type Audit, nobody } from './audited.ts';
 import { type CertificateFiles, readCertificate } from './certificate.ts';
 import type { Principal } from './core/principal.ts';
 import { readQuery } from './core/query-string.ts';
@@ -17,15 +17,20 @@ import type { Observation } from './observation.ts';
 import { answerBrokenRequest, errorHandler, sendProblem, wrongContentType } from './problems.ts';
 import { Refused } from './refused.ts';
 import { type HeaderValues, apiHeaders } from './security-headers.ts';
+import { type Identified, type Sessions, hasCsrfToken, needsCsrfToken } from './sessions.ts';
+import { addressOf } from './sign-in.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     isPublic?: boolean;
     /** Content types besides JSON whose bodies are handed over as they came. */
     takes?: readonly string[];
+    /** A cookie is not enough here. */
+    isBearerOnly?: boolean;
   }
   interface FastifyRequest {
     principal: Principal | undefined;
+    via: Identified['via'];
     observation: Observation;
     /** The body as it came, unpacked; undefined where there was none. */
     bytes: Uint8Array | undefined;
@@ -33,7 +38,8 @@ declare module 'fastify' {
 }
 
 export interface HttpServerOptions {
-  readonly authenticate: Authenticate;
+  readonly sessions: Sessions;
+  readonly audit: Audit;
   readonly observe: (request: FastifyRequest) => Observation;
   readonly connectionsMax: number;
   /** A request that has not come in whole after this long is a slow client's, or an attacker's. Milliseconds. */
@@ -91,6 +97,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   });
   app.server.maxConnections = options.connectionsMax;
   app.decorateRequest('principal');
+  app.decorateRequest('via', 'nothing');
   app.decorateRequest('observation');
   app.decorateRequest('bytes');
   app.setValidatorCompiler(compileValidator);
@@ -105,6 +112,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   addBodyParser(app);
   addObservation(app, options, headers);
   await registerGuardRails(app, options.guardRails);
+  await options.sessions.register(app);
   addIdentity(app, options);
   return app;
 }
@@ -135,14 +143,42 @@ function addObservation(
 }
 
 /** Who asks, and whether they have asked too often. */
-function addIdentity(app: FastifyInstance, { authenticate, guardRails }: HttpServerOptions): void {
+function addIdentity(app: FastifyInstance, { sessions, audit, guardRails }: HttpServerOptions): void {
   const limits = requestLimits(app, guardRails);
   app.addHook('onRequest', async (request, reply) => {
-    request.principal = authenticate(request.headers.authorization);
-    if (request.principal !== undefined) return limits.known?.(request, reply);
-    if (request.routeOptions.config.isPublic === true) return;
+    const { config } = request.routeOptions;
+    const isPublic = config.isPublic === true;
+    if (isPublic && request.headers.authorization === undefined) return undefined;
+    const { authentication, via } = await sessions.identify(request);
+    const refuse = (code: 'unauthorized' | 'forbidden' | 'unavailable', message: string, why: string) => {
+      const { name, id } = request.principal ?? nobody;
+      audit.refused({
+        who: name,
+        id,
+        via: 'http',
+        from: addressOf(request),
+        operation: `${request.method} ${request.routeOptions.url ?? 'an unknown path'}`,
+        on: 'the gateway',
+        result: code,
+        why,
+      });
+      return new Refused({ code, message });
+    };
+    if (authentication.kind === 'somebody') {
+      request.principal = authentication.principal;
+      request.via = via;
+      await limits.known?.(request, reply);
+      if (via === 'cookie' && config.isBearerOnly === true)
+        throw refuse('forbidden', 'a bearer token is needed here: a cookie is not enough', 'a cookie');
+      if (!needsCsrfToken(request, via) || hasCsrfToken(app, request, reply)) return undefined;
+      refuse('forbidden', '', 'no valid token against forged requests');
+      return reply;
+    }
+    if (isPublic) return undefined;
     await limits.refused?.(request, reply);
-    throw new Refused({ code: 'unauthorized', message: 'a valid bearer token is needed' });
+    if (authentication.kind === 'unavailable')
+      throw refuse('unavailable', authentication.why, authentication.why);
+    throw refuse('unauthorized', 'a valid bearer token is needed', authentication.why);
   });
 }
 

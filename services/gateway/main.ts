@@ -2,9 +2,9 @@ import { systemClock } from '#shared/runtime/clock.ts';
 import { runService } from '#shared/runtime/service-process.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import { version } from '#shared/runtime/version.ts';
-import { tokenAuthentication } from './authentication.ts';
 import { certificateFiles } from './certificate.ts';
 import { gatewayService } from './gateway-service.ts';
+import { openIdentity } from './identity.ts';
 import { gatewaySettings } from './settings.ts';
 
 const service = 'trivet-gateway';
@@ -13,14 +13,22 @@ runService({
   service,
   version,
   settings: gatewaySettings,
-  build: ({ config, nats, telemetry, log }) => {
+  build: async ({ config, nats, telemetry, log }) => {
+    const identity = await openIdentity({
+      config,
+      localToken: config.token,
+      nats,
+      clock: systemClock,
+      log,
+    });
     const gateway = gatewayService({
       nats,
       prefix: config.prefix,
       clock: systemClock,
       log,
       telemetry,
-      authenticate: tokenAuthentication(config.token),
+      identity,
+      sessionSecret: config.sessionSecret,
       host: config.httpHost,
       port: config.httpPort,
       connectionsMax: config.httpConnectionsMax,
@@ -42,6 +50,7 @@ runService({
       drain: async () => {
         announced.stop();
         await gateway.drain();
+        await identity.close();
       },
     };
   },

@@ -1,24 +1,29 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
-import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { keyLengthMax } from '#shared/protocol/limits.ts';
-import { authorize } from './core/authorization.ts';
+import type { Access } from './access.ts';
 import { type Answer, type Call, type Endpoint } from './endpoint.ts';
 import { routeSchema } from './openapi.ts';
 import { sendProblem } from './problems.ts';
 import { Refused } from './refused.ts';
 import { propertiesOf } from './schema-parts.ts';
+import type { Sessions } from './sessions.ts';
 
 type AnyCall = Call<never, never, never>;
 
-/**
- * Adds one route for each endpoint: decode and validate (Fastify, with our validators) → authorize → ask → answer.
- * @param isDraining whether the gateway is on its way out, so that nobody starts to wait
- */
+export interface MountOptions {
+  readonly access: Access;
+  readonly sessions: Sessions;
+  /** Whether the gateway is on its way out, so that nobody starts to wait. */
+  readonly isDraining: () => boolean;
+}
+
+/** Adds one route for each endpoint: decode and validate (Fastify, with our validators) → authorize → ask → answer. */
 export function mountEndpoints(
   app: FastifyInstance,
   endpoints: readonly Endpoint[],
-  isDraining: () => boolean,
+  options: MountOptions,
 ): void {
   for (const endpoint of endpoints) {
     app.route({
@@ -28,10 +33,11 @@ export function mountEndpoints(
       ...(endpoint.bodyBytesMax === undefined ? {} : { bodyLimit: endpoint.bodyBytesMax }),
       config: {
         isPublic: endpoint.access === 'public',
+        isBearerOnly: endpoint.bearerOnly === true,
         ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),
       },
       ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
-      handler: (request, reply) => handle(endpoint, request, reply, isDraining),
+      handler: (request, reply) => handle(endpoint, request, reply, options),
     });
   }
   refuseOtherMethods(app, endpoints);
@@ -46,7 +52,7 @@ async function handle(
   endpoint: Endpoint,
   request: FastifyRequest,
   reply: FastifyReply,
-  isDraining: () => boolean,
+  { access, sessions, isDraining }: MountOptions,
 ): Promise<FastifyReply> {
   const isGone = () => request.raw.socket.destroyed;
   const key = idempotencyKeyOf(endpoint, request);
@@ -59,11 +65,11 @@ async function handle(
     headers: request.headers,
     idempotencyKey: key.value,
     principal: request.principal,
+    csrfToken: () => (request.via === 'cookie' ? sessions.csrfToken(request, reply) : undefined),
     traceHeaders: request.observation.traceHeaders,
     givenUp: () => isDraining() || isGone(),
   } as unknown as AnyCall;
-  const allowed = allow(endpoint, request, call);
-  const result = allowed.ok ? await endpoint.handle(call) : allowed;
+  const result = await attempt(access, endpoint, request, call);
   // Kept alive, the connection of a caller who was answered late would hold up the end.
   if (isDraining()) reply.header('Connection', 'close');
   if (!result.ok) return sendProblem(request, reply, result.error);
@@ -88,20 +94,24 @@ function idempotencyKeyOf(endpoint: Endpoint, { headers }: FastifyRequest): Resu
 }
 
 /** The decision itself is `authorize`'s; here its words are found in the request. */
-function allow(endpoint: Endpoint, request: FastifyRequest, call: AnyCall): Result<undefined> {
-  const { access } = endpoint;
-  if (access === 'public') return accept(undefined);
-  const operation = typeof access.operation === 'function' ? access.operation(call) : access.operation;
+function attempt(
+  access: Access,
+  endpoint: Endpoint,
+  request: FastifyRequest,
+  call: AnyCall,
+): Promise<Result<Answer>> {
+  const act = () => endpoint.handle(call);
+  if (endpoint.access === 'public') return act();
   const { principal } = request;
-  if (principal === undefined) return refusal('unauthorized', 'a bearer token is needed');
-  const decision = authorize(principal, operation, access.resource(call));
-  return decision.allowed ? accept(undefined) : refusal('forbidden', decision.why);
+  if (principal === undefined) return Promise.resolve(refuse('unauthorized', 'a bearer token is needed'));
+  const { operation, resource } = endpoint.access;
+  return access.run(request, {
+    principal,
+    operation: typeof operation === 'function' ? operation(call) : operation,
+    resource: resource(call),
+    act,
+  });
 }
-
-const refusal = (code: Refusal['code'], message: string): Result<undefined> => ({
-  ok: false,
-  error: { code, message },
-});
 
 /** Tells the endpoint when its answer did not reach the caller, as far as this side of the network can know. */
 function noticeLoss(answer: Answer, reply: FastifyReply, isGone: () => boolean): void {

@@ -44,6 +44,7 @@ export const errorHandler =
       return sendProblem(request, reply, { code: 'payload_too_large', message: textOf(error) });
     }
     if (status === 415) return sendProblem(request, reply, wrongContentType, status);
+    if (status === 403) return sendProblem(request, reply, { code: 'forbidden', message: textOf(error) });
     if (status >= 400 && status < 500) {
       return sendProblem(request, reply, { code: 'invalid_request', message: textOf(error) }, status);
     }

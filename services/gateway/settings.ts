@@ -9,6 +9,7 @@ import {
   text,
 } from '#shared/runtime/config.ts';
 import { type Rate, parseRate } from './core/rate.ts';
+import { identitySettings, sessionSettings } from './identity-settings.ts';
 
 const tokenLengthMin = 16;
 // What RFC 6750 lets a bearer token consist of.
@@ -113,4 +114,6 @@ export const gatewaySettings = {
     about: 'file with its private key (PEM)',
   }),
   token,
+  ...sessionSettings,
+  ...identitySettings,
 } as const;

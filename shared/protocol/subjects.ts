@@ -41,6 +41,13 @@ export function subjectsFor(prefix: string) {
       `${prefix}.ingest.{{partition(${partitions},1)}}.{{wildcard(1)}}`,
     /** Asks the owning broker for snapshots now, so that what was purged is gone from the logs, too. */
     queueCompact: `${prefix}.queue-admin.compact`,
+    /** Requests of one principal, pinned to it by the auth callout: what follows is a public subject without its prefix. */
+    as: (principalId: string, rest: string) => `${prefix}.as.${principalId}.${rest}`,
+    asAll: `${prefix}.as.>`,
+    /** An enqueue whose header `Trivet-Owner` is believed: for services alone. */
+    queueOwned: (queue: string, operation: string) => `${prefix}.queue-owned.${queue}.${operation}`,
+    queueOwnedAll: `${prefix}.queue-owned.*.*`,
+    audit: `${prefix}.audit`,
     /** Telemetry records that could not be accepted, with the reason. */
     telemetryDead: `${prefix}.telemetry-dead`,
   } as const;
@@ -58,6 +65,12 @@ export function streamsFor(prefix: string) {
     ingest: `${upper}_INGEST`,
     telemetry: `${upper}_TELEMETRY`,
     telemetryDead: `${upper}_TELEMETRY_DEAD`,
+    audit: `${upper}_AUDIT`,
+    /** KV bucket with signed heads of the audit. */
+    auditHeads: `${upper}_AUDIT_HEADS`,
+    /** KV buckets with API keys (as hashes), and with when they were used. */
+    credentials: `${upper}_CREDENTIALS`,
+    credentialUses: `${upper}_CREDENTIAL_USES`,
     /** KV bucket with the brokers' leases. */
     leases: `${upper}_LEASES`,
     /** KV bucket that says which node owns the cache. */

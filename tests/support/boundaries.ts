@@ -10,7 +10,14 @@ export interface Breach {
 
 /** Each library has one door: who may import it. A prefix that ends in `/` stands for a folder. */
 const doors: Readonly<Record<string, readonly string[]>> = {
-  '@nats-io/': ['shared/runtime/nats.ts', 'tests/'],
+  '@nats-io/jwt': ['shared/runtime/auth-callout.ts', 'tests/'],
+  '@nats-io/nkeys': ['shared/runtime/auth-callout.ts', 'shared/runtime/signing-key.ts', 'tests/'],
+  '@nats-io/': [
+    'shared/runtime/nats.ts',
+    'shared/runtime/auth-callout.ts',
+    'shared/runtime/signing-key.ts',
+    'tests/',
+  ],
   lmdb: ['shared/runtime/lmdb.ts', 'tests/'],
   redis: ['shared/runtime/redis.ts', 'tests/'],
   pino: ['shared/runtime/log.ts', 'tests/'],
@@ -23,6 +30,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   ],
   fastify: ['services/gateway/', 'tests/'],
   '@fastify/': ['services/gateway/', 'tests/'],
+  jose: ['services/gateway/', 'shared/client/private-inbox.ts', 'tests/'],
   commander: ['services/cli/', 'tests/'],
   typebox: ['shared/protocol/', 'services/gateway/', 'tests/'],
 };

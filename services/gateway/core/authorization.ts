@@ -1,5 +1,6 @@
+import type { Grant } from '#shared/protocol/identity-schemas.ts';
 import { type Operation, type Resource, operations } from './operations.ts';
-import type { Grant, Principal } from './principal.ts';
+import type { Principal } from './principal.ts';
 import { isForEverybody, roleAllows } from './roles.ts';
 
 /**

@@ -1,19 +1,5 @@
-import type { Role } from './roles.ts';
-
-/**
- * What somebody may do. Without `queues`, `namespaces` and `cluster` it holds everywhere; with any of them, only where
- * they say.
- */
-export interface Grant {
-  readonly role: Role;
-  /** Names, or beginnings of names followed by `*`. */
-  readonly queues?: readonly string[];
-  readonly namespaces?: readonly string[];
-  /** A narrowed grant holds for what belongs to no queue and no namespace, too. */
-  readonly cluster?: boolean;
-  /** Only for items that one has enqueued oneself, and for one's own namespaces. */
-  readonly own?: boolean;
-}
+import { localAdminId } from '#shared/protocol/credentials.ts';
+import type { Grant } from '#shared/protocol/identity-schemas.ts';
 
 /** Somebody whose credentials were checked. */
 export interface Principal {
@@ -29,7 +15,7 @@ export interface Principal {
 /** Who holds the local token. */
 export const localAdmin: Principal = {
   name: 'local admin',
-  id: 'a-local',
-  ownNamespace: 'a-local',
+  id: localAdminId,
+  ownNamespace: localAdminId,
   grants: [{ role: 'admin' }],
 };

@@ -1,6 +1,6 @@
-/** The roles, and what each may do where a grant of it holds. */
-export const roles = ['admin', 'operator', 'producer', 'worker', 'viewer'] as const;
-export type Role = (typeof roles)[number];
+import type { Role } from '#shared/protocol/identity-schemas.ts';
+
+/** What each role may do where a grant of it holds. */
 
 const words = (area: string, list: string): readonly string[] =>
   list.split(' ').map((word) => `${area}.${word}`);

@@ -6,8 +6,8 @@ import {
   isAdministrative,
   operations,
 } from '#services/gateway/core/operations.ts';
-import { type Grant, type Principal, localAdmin } from '#services/gateway/core/principal.ts';
-import { type Role, roles } from '#services/gateway/core/roles.ts';
+import { type Principal, localAdmin } from '#services/gateway/core/principal.ts';
+import { type Grant, type Role, roles } from '#shared/protocol/identity-schemas.ts';
 
 const principal = (...grants: Grant[]): Principal => ({
   name: 'ada',

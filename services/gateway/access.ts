@@ -1,0 +1,91 @@
+import type { FastifyRequest } from 'fastify';
+import { type Refusal, type Result, refuse } from '#shared/protocol/errors.ts';
+import { type Audit, nameOf, traceIdOf } from './audited.ts';
+import { authorize } from './core/authorization.ts';
+import { type Operation, type Resource, isAdministrative } from './core/operations.ts';
+import type { Principal } from './core/principal.ts';
+import type { Answer } from './endpoint.ts';
+import { addressOf } from './sign-in.ts';
+
+export interface AccessOptions {
+  readonly audit: Audit;
+  /** Every operation into the audit, and not what is administrative or refused alone. */
+  readonly auditEverything: boolean;
+  /** Whose the item is; undefined where there is no such item, or nobody's. */
+  readonly ownerOf: (queue: string, itemId: string) => Promise<Result<string | undefined>>;
+}
+
+/** One operation on one resource, and how it is done once it is allowed. */
+export interface Attempt {
+  readonly principal: Principal;
+  readonly operation: Operation;
+  readonly resource: Resource;
+  readonly act: () => Promise<Result<Answer>>;
+}
+
+/**
+ * What stands between a request and its handler: decide, do, write down. An administrative operation is answered when
+ * its entry is durable, and not done at all while entries cannot be written.
+ */
+export class Access {
+  readonly #options: AccessOptions;
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+  }
+
+  async run(
+    request: FastifyRequest,
+    { principal, operation, resource, act }: Attempt,
+  ): Promise<Result<Answer>> {
+    const { audit, auditEverything } = this.#options;
+    const note = (result: string, why?: string, item?: string) => {
+      const traceId = traceIdOf(request.observation.traceHeaders['traceparent']);
+      const shown = item ?? (resource.kind === 'queue' ? resource.itemId : undefined);
+      return {
+        who: principal.name,
+        id: principal.id,
+        via: 'http',
+        from: addressOf(request),
+        operation,
+        on: nameOf(resource),
+        ...(shown === undefined ? {} : { item: shown }),
+        result,
+        ...(why === undefined ? {} : { why }),
+        ...(traceId === undefined ? {} : { traceId }),
+      } as const;
+    };
+    const refused = await this.#decide(principal, operation, resource);
+    if (refused !== undefined) {
+      if (refused.code === 'forbidden') audit.refused(note('forbidden', refused.message));
+      return { ok: false, error: refused };
+    }
+    if (!isAdministrative(operation)) {
+      const result = await act();
+      if (auditEverything) void audit.note(note(result.ok ? 'ok' : result.error.code));
+      return result;
+    }
+    if (!audit.isWritable)
+      return refuse('unavailable', 'the audit cannot be written, so that nothing administrative is done now');
+    const result = await act();
+    await audit.note(result.ok ? note('ok', undefined, result.value.auditItem) : note(result.error.code));
+    return result;
+  }
+
+  async #decide(
+    principal: Principal,
+    operation: Operation,
+    resource: Resource,
+  ): Promise<Refusal | undefined> {
+    const first = authorize(principal, operation, resource);
+    if (first.allowed) return undefined;
+    const forbidden: Refusal = { code: 'forbidden', message: first.why };
+    if (!first.needsOwner || resource.kind !== 'queue' || resource.itemId === undefined) return forbidden;
+    // Owners do not change and ids do not come twice, so what is asked here still holds when it is done.
+    const owner = await this.#options.ownerOf(resource.name, resource.itemId);
+    // That an item exists is not for everybody either: one that is not there is refused as one that is not one's own.
+    if (!owner.ok) return owner.error.code === 'not_found' ? forbidden : owner.error;
+    const second = authorize(principal, operation, { ...resource, owner: owner.value ?? '' });
+    return second.allowed ? undefined : forbidden;
+  }
+}
