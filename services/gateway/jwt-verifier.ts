@@ -25,8 +25,16 @@ export interface JwtOptions {
 
 export const symmetric = ['HS256', 'HS384', 'HS512'] as const;
 export const asymmetric = [
-  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
-  ...['ES256', 'ES384', 'ES512', 'EdDSA'],
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
 ] as const;
 
 /** What a JWT proves; why it proves nothing; or that nobody can tell now, because the keys cannot be had. */
@@ -130,7 +138,7 @@ async function fixedKey(text: string, algorithms: readonly string[]): Promise<JW
     return () => Promise.resolve(key);
   }
   const parsed = JSON.parse(text) as JWK | JSONWebKeySet;
-  return createLocalJWKSet('keys' in parsed ? (parsed as JSONWebKeySet) : { keys: [parsed] });
+  return createLocalJWKSet('keys' in parsed ? parsed : { keys: [parsed] });
 }
 
 const isSymmetric = (algorithm: string): boolean => algorithm.startsWith('HS');

@@ -83,8 +83,10 @@ const bodyOf = (operation: Passed, schema: TSchema): TSchema =>
       })
     : schema;
 
+/** The one item that a request is about; with `fetch` it is about others, too, whoever has enqueued them. */
 function idIn(body: unknown): string | undefined {
-  const id = (body as { readonly id?: unknown } | undefined)?.id;
+  const { id, fetch } = (body ?? {}) as { readonly id?: unknown; readonly fetch?: unknown };
+  if (fetch !== undefined) return undefined;
   return typeof id === 'string' ? id : undefined;
 }
 

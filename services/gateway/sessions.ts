@@ -134,8 +134,7 @@ export class Sessions {
 function csrfTokenOf(request: FastifyRequest): string {
   const header = request.headers['x-csrf-token'];
   if (typeof header === 'string') return header;
-  const { body } = request;
-  const field = typeof body === 'object' && body !== null && '_csrf' in body ? body._csrf : '';
+  const field = (request.body as Readonly<Record<string, unknown>> | null | undefined)?.['_csrf'];
   return typeof field === 'string' ? field : '';
 }
 
