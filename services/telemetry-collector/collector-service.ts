@@ -99,7 +99,7 @@ type Step =
   | { readonly kind: 'floor'; readonly floor: number };
 
 // A group of this many records is committed at once.
-const recordsMax = 8_192;
+const recordsMax = 16_384;
 
 /**
  * The turn of a collector: message in → read → count → commit → send → commit → acknowledge. A message is

@@ -19,7 +19,7 @@ export interface HeldLimits {
  */
 export const heldLimits = (payloadMax = 1_048_576): HeldLimits => ({
   messagesMax: 4_000,
-  bytesMax: 2 * 1_048_576,
+  bytesMax: 4 * 1_048_576,
   // With its subject and headers.
   requestBytesMin: payloadMax + 65_536,
 });

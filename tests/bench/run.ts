@@ -8,10 +8,15 @@ import { measure } from './measure.ts';
 import { queueSuite } from './queue/queue-suite.ts';
 import { type Report, reportLines } from './results.ts';
 import type { Suite } from './suite.ts';
+import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 
-// `npm run bench -- queue|cache [--json FILE] [--rounds N] [--only WORKLOAD]`
+// `npm run bench -- queue|cache|telemetry [--json FILE] [--rounds N] [--only WORKLOAD]`
 
-const suites: Readonly<Record<string, () => Suite>> = { queue: queueSuite, cache: cacheSuite };
+const suites: Readonly<Record<string, () => Suite>> = {
+  queue: queueSuite,
+  cache: cacheSuite,
+  telemetry: telemetrySuite,
+};
 
 const usage = `npm run bench -- ${Object.keys(suites).join('|')} [--json FILE] [--rounds N] [--only WORKLOAD]`;
 process.exitCode = await run(process.argv.slice(2));

@@ -50,6 +50,8 @@ export class RecordScanner {
   readonly #recordsMax: number;
   #body: Uint8Array = new Uint8Array();
   #view: DataView = new DataView(new ArrayBuffer(0));
+  #last = -1;
+  #isEscaped = false;
   #value = Number.NaN;
   #time = -1;
   #gaps = 0;
@@ -64,6 +66,7 @@ export class RecordScanner {
   scan(body: Uint8Array): boolean {
     this.#body = body;
     this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    this.#last = body.length - 1;
     this.count = 0;
     let at = this.#skipSpace(0);
     if (body[at] !== openArray) {
@@ -117,26 +120,23 @@ export class RecordScanner {
     const body = this.#body;
     if (body[start] !== quote) return -1;
     const nameStart = start + 1;
-    let at = nameStart;
-    let byte = body[at];
-    while (byte !== quote && byte !== backslash && byte !== undefined) byte = body[++at];
-    if (byte === backslash) {
-      // A name in another spelling might be that of the number.
-      this.#time = Number.NaN;
-      at = this.#endOfString(start) - 1;
+    const nameEnd = this.#endOfString(start) - 1;
+    if (nameEnd < 0) return -1;
+    // A name in another spelling might be that of the number.
+    if (this.#isEscaped) this.#time = Number.NaN;
+    let at = nameEnd + 1;
+    if (body[at] !== colon) {
+      at = this.#skipSpace(at);
+      if (body[at] !== colon) return -1;
     }
-    if (at < 0) return -1;
-    const nameEnd = at;
     at = this.#skipSpace(at + 1);
-    if (body[at] !== colon) return -1;
-    at = this.#skipSpace(at + 1);
-    if (this.#isNamed(nameStart, nameEnd, this.#valueKey)) return this.#number(at);
-    if (this.#isNamed(nameStart, nameEnd, timestampKey)) return this.#timestamp(at);
-    return this.#endOfValue(at);
+    const length = nameEnd - nameStart;
+    if (length === this.#valueKey.length && this.#isNamed(nameStart, this.#valueKey)) return this.#number(at);
+    if (length === timestampKey.length && this.#isNamed(nameStart, timestampKey)) return this.#timestamp(at);
+    return body[at] === quote ? this.#endOfString(at) : this.#endOfValue(at);
   }
 
-  #isNamed(start: number, end: number, name: readonly number[]): boolean {
-    if (end - start !== name.length) return false;
+  #isNamed(start: number, name: readonly number[]): boolean {
     for (let index = 0; index < name.length; index += 1)
       if (this.#body[start + index] !== name[index]) return false;
     return true;
@@ -256,21 +256,29 @@ export class RecordScanner {
   }
 
   #skipSpace(start: number): number {
+    const body = this.#body;
     let at = start;
-    while (isSpace(this.#body[at])) at += 1;
+    // Most have none: one comparison then.
+    while (at <= this.#last && (body[at] as number) <= 0x20 && isSpace(body[at])) at += 1;
     return at;
   }
 
   /** Behind the closing quote of the string that begins at `start`; -1 where there is none. */
   #endOfString(start: number): number {
     const body = this.#body;
+    const last = this.#last;
     let at = start + 1;
-    for (;;) {
-      const byte = body[at];
-      if (byte === quote) return at + 1;
-      if (byte === undefined) return -1;
-      at += byte === backslash ? 2 : 1;
+    this.#isEscaped = false;
+    while (at <= last) {
+      const byte = body[at] as number;
+      at += 1;
+      if (byte === quote) return at;
+      if (byte === backslash) {
+        this.#isEscaped = true;
+        at += 1;
+      }
     }
+    return -1;
   }
 
   #endOfValue(start: number): number {
@@ -285,9 +293,9 @@ export class RecordScanner {
       return -1;
     }
     let depth = 0;
-    for (;;) {
-      const byte = body[at];
-      if (byte === undefined) return -1;
+    const last = this.#last;
+    while (at <= last) {
+      const byte = body[at] as number;
       if (byte === quote) {
         at = this.#endOfString(at);
         if (at < 0) return -1;
@@ -295,9 +303,12 @@ export class RecordScanner {
       }
       at += 1;
       if (byte === openObject || byte === openArray) depth += 1;
-      else if (byte === closeObject || byte === closeArray) depth -= 1;
-      if (depth === 0) return at;
+      else if (byte === closeObject || byte === closeArray) {
+        depth -= 1;
+        if (depth === 0) return at;
+      }
     }
+    return -1;
   }
 
   #hash(index: number): number {
@@ -326,16 +337,21 @@ export class RecordScanner {
   }
 }
 
-/** Four bytes a step; whoever finds two records of one hash compares their bytes. */
+/**
+ * Eight bytes a step, in two chains that the processor works on at once. Not a good hash, but a quick one: whoever
+ * finds two records of one hash compares their bytes.
+ */
 function hashOf(view: DataView, start: number, end: number, seed: number): number {
-  let hash = seed;
+  let one = seed;
+  let other = seed ^ (end - start);
   let at = start;
-  for (; at + 4 <= end; at += 4) {
-    hash = Math.imul(hash ^ view.getInt32(at, true), 0x9e3779b1);
-    hash ^= hash >>> 15;
+  for (; at + 8 <= end; at += 8) {
+    one = Math.imul(one ^ view.getInt32(at, true), 0x9e3779b1);
+    other = Math.imul(other ^ view.getInt32(at + 4, true), 0x85ebca6b);
   }
-  for (; at < end; at += 1) hash = Math.imul(hash ^ view.getUint8(at), 0x01000193);
-  return hash;
+  for (; at < end; at += 1) one = Math.imul(one ^ view.getUint8(at), 0x01000193);
+  const both = one ^ (one >>> 15) ^ Math.imul(other ^ (other >>> 13), 0xc2b2ae35);
+  return both ^ (both >>> 16);
 }
 
 /** Days since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
