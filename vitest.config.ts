@@ -15,7 +15,7 @@ export default defineConfig({
       kind(
         'fast',
         ['tests/**/*.test.ts'],
-        ['tests/**/*.{nats,container,browser,sim,collector,redis,postgres,interop,e2e,chaos}.test.ts'],
+        ['tests/**/*.{nats,container,browser,sim,collector,redis,postgres,interop,prometheus,e2e,chaos}.test.ts'],
       ),
       kind('sim', ['tests/**/*.sim.test.ts']),
       kind('nats', ['tests/**/*.nats.test.ts']),
@@ -23,6 +23,7 @@ export default defineConfig({
       kind('redis', ['tests/**/*.redis.test.ts']),
       kind('postgres', ['tests/**/*.postgres.test.ts']),
       kind('interop', ['tests/**/*.interop.test.ts']),
+      kind('prometheus', ['tests/**/*.prometheus.test.ts']),
       kind('container', ['tests/**/*.container.test.ts']),
       kind('browser', ['tests/**/*.browser.test.ts']),
       kind('e2e', ['tests/**/*.e2e.test.ts']),

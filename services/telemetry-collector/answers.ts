@@ -20,7 +20,13 @@ import { percentileOf } from './core/distribution.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { isAtLeast } from './core/levels.ts';
 import { operationFigures } from './core/operations.ts';
-import { type PlainMetric, prometheusContentType, prometheusText } from './core/prometheus-text.ts';
+import {
+  type Exposed,
+  type Exposition,
+  type PlainMetric,
+  contentTypes,
+  prometheusText,
+} from './core/prometheus-text.ts';
 import type { Series } from './core/series.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Backlog } from './inbox.ts';
@@ -112,9 +118,14 @@ export class Answers {
       : found;
   }
 
-  prometheus(): PrometheusReply {
-    const text = prometheusText(this.#options.totals.series, this.#ownMetrics());
-    return { contentType: prometheusContentType, text };
+  prometheus(exposition: Exposition): PrometheusReply {
+    return { contentType: contentTypes[exposition], text: prometheusText([this.exposed()], exposition) };
+  }
+
+  /** What this collector alone has to show to Prometheus. */
+  exposed(): Exposed {
+    const { totals, collector } = this.#options;
+    return { collector, series: totals.series, exemplars: totals.exemplars, own: this.#ownMetrics() };
   }
 
   #recent(

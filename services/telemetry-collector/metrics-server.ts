@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
+import { type Exposition, expositionFor } from './core/prometheus-text.ts';
 import type { PrometheusReply } from '#shared/protocol/telemetry-schemas.ts';
 
 export interface MetricsServer {
@@ -12,7 +13,10 @@ export interface MetricsServer {
  * Serves Prometheus on loopback: whoever may reach it from elsewhere goes through the gateway, which asks who it is.
  * @param port 0 is any free one
  */
-export async function serveMetrics(port: number, scrape: () => PrometheusReply): Promise<MetricsServer> {
+export async function serveMetrics(
+  port: number,
+  scrape: (exposition: Exposition) => PrometheusReply,
+): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split('?', 1)[0];
     if (path !== '/metrics') {
@@ -23,7 +27,7 @@ export async function serveMetrics(port: number, scrape: () => PrometheusReply):
       response.writeHead(405, { allow: 'GET, HEAD' }).end();
       return;
     }
-    const { contentType, text } = scrape();
+    const { contentType, text } = scrape(expositionFor(request.headers.accept));
     response.writeHead(200, { 'content-type': contentType });
     response.end(request.method === 'HEAD' ? undefined : text);
   });

@@ -78,7 +78,7 @@ function answerTo(answers: Answers, query: string, body: unknown): Result<object
     errors: () => answered(valid.errors(body), (given) => answers.errors(given)),
     logs: () => answered(valid.logs(body), (given) => answers.logs(given)),
     operations: () => answered(valid.operations(body), (given) => accept(answers.operations(given))),
-    prometheus: () => answered(valid.prometheus(body), () => accept(answers.prometheus())),
+    prometheus: () => answered(valid.prometheus(body), () => accept(answers.prometheus('text'))),
   };
   return asked[query]();
 }

@@ -91,7 +91,9 @@ export class TelemetryProcess implements Service {
       announced: this.#announced,
       clock,
     });
-    this.#metrics = await serveMetrics(this.#options.metricsPort, () => this.#answers.prometheus());
+    this.#metrics = await serveMetrics(this.#options.metricsPort, (exposition) =>
+      this.#answers.prometheus(exposition),
+    );
     observeFigures(telemetry.meter, { totals, held, backlog: () => this.#backlog });
     this.#options.file.watch(({ destinations, rules }) => {
       this.#options.destinations.apply(destinations);

@@ -1,6 +1,7 @@
 import { type CountedKind, type Figures, addFigures, emptyFigures } from './core/figures.ts';
-import type { LogEntry } from './core/interpret.ts';
+import type { LogEntry, Origin } from './core/interpret.ts';
 import { itemsIn } from './core/otlp-chunks.ts';
+import type { Exemplar } from './core/prometheus-text.ts';
 import {
   type DeadLetter,
   type DeadReason,
@@ -11,6 +12,7 @@ import {
   nothingKnown,
 } from './core/read-message.ts';
 import {
+  type MetricUpdate,
   type Rejection,
   type Series,
   type SeriesLimits,
@@ -64,6 +66,8 @@ export class Totals {
   /** What records have come to before, so that they need not be decoded. */
   #known = nothingKnown();
   #committedFigures: Figures = emptyFigures();
+  /** The newest value of each series that came from a span, by the series' id. Not kept over a restart. */
+  readonly exemplars = new Map<number, Exemplar>();
   readonly #changedSeries = new SeriesSet();
   readonly #messageSeries = new SeriesSet();
   #changedMarkers = new Map<number, Marker>();
@@ -128,7 +132,7 @@ export class Totals {
         one !== undefined && one.index < record.index;
         one = read.known[next]
       ) {
-        this.#countKnown(one, counted);
+        this.#countKnown(one, read.origin, counted);
         next += 1;
       }
       const changed = this.#table.apply(record.updates);
@@ -136,12 +140,16 @@ export class Totals {
       else {
         kept.push(record);
         if (changed.length > 0) counted.push(record.index);
-        for (const one of changed) this.#touch(one);
+        for (const [place, one] of changed.entries()) {
+          this.#touch(one);
+          this.#exemplify(one, record.updates[place], read.origin);
+        }
         if (mayLearn && record.lesson !== undefined && !changed.some(isOverflow))
           this.#known[read.kind as keyof Known]?.learn(record.lesson, changed);
       }
     }
-    for (const one of next === 0 ? read.known : read.known.slice(next)) this.#countKnown(one, counted);
+    for (const one of next === 0 ? read.known : read.known.slice(next))
+      this.#countKnown(one, read.origin, counted);
     const letters = [...read.dead, ...rejectedLetters(read, rejected)];
     const records = recordsOf(read, kept.length + read.known.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
@@ -216,9 +224,11 @@ export class Totals {
     return ids.flatMap((id) => this.#committed.get(id) ?? []);
   }
 
-  #countKnown({ index, series, value, atMs }: KnownRecord, counted: number[]): void {
+  #countKnown(record: KnownRecord, origin: Origin | undefined, counted: number[]): void {
+    const { index, series, value, atMs } = record;
     const [first, second] = series;
     if (first === undefined) return;
+    if (origin !== undefined) this.#exemplify(first, record, origin);
     count(first, value, atMs);
     this.#touch(first);
     if (second !== undefined) {
@@ -226,6 +236,16 @@ export class Totals {
       this.#touch(second);
     }
     counted.push(index);
+  }
+
+  #exemplify(
+    { id, type }: Series,
+    counted: Pick<MetricUpdate, 'value' | 'atMs'> | undefined,
+    origin: Origin | undefined,
+  ): void {
+    if (origin === undefined || counted === undefined || type === 'gauge') return;
+    const { value, atMs } = counted;
+    this.exemplars.set(id, { value, atMs, traceId: origin.traceId, spanId: origin.spanId });
   }
 
   #touch(series: Series): void {

@@ -70,6 +70,15 @@ const docker: Part = {
   how: 'install Docker with Compose, start its daemon, and see that `docker info` works for you',
 };
 
+const prometheus: Part = {
+  name: 'Prometheus',
+  missing: async () => {
+    const found = await Promise.all(['prometheus', 'promtool'].map((name) => isOnPath(name, process.env)));
+    return found.every(Boolean) ? undefined : 'there is no prometheus or no promtool on PATH';
+  },
+  how: 'install the package prometheus (it need not run)',
+};
+
 const chromium: Part = {
   name: 'Chromium',
   missing: async () => {
@@ -109,6 +118,7 @@ export const rounds: readonly Round[] = [
       { name: 'redis', parts: [natsServer, redis] },
       { name: 'postgres', parts: [natsServer, postgres] },
       { name: 'interop', parts: [natsServer, python] },
+      { name: 'prometheus', parts: [natsServer, prometheus] },
       { name: 'browser', parts: [natsServer, chromium] },
     ],
     workers: 2,

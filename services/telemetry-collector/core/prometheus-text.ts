@@ -2,8 +2,17 @@ import { explicitOf } from './distribution.ts';
 import { type Histogram, merged } from './histogram.ts';
 import type { Labels, Series } from './series.ts';
 
-/** The content type of the text below. */
-export const prometheusContentType = 'text/plain; version=0.0.4; charset=utf-8';
+/** The two formats that Prometheus reads; it says in `Accept` which it prefers. */
+export type Exposition = 'text' | 'openmetrics';
+
+export const contentTypes: Readonly<Record<Exposition, string>> = {
+  text: 'text/plain; version=0.0.4; charset=utf-8',
+  openmetrics: 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+};
+
+/** OpenMetrics where the reader takes it: only there are exemplars. */
+export const expositionFor = (accept: string | undefined): Exposition =>
+  /\bapplication\/openmetrics-text\b/.test(accept ?? '') ? 'openmetrics' : 'text';
 
 /** A value that is not of the records' making: a figure of the collector itself. */
 export interface PlainMetric {
@@ -13,44 +22,70 @@ export interface PlainMetric {
   readonly points: readonly { readonly labels: Labels; readonly value: number }[];
 }
 
-type Point = { readonly labels: string; readonly value: number | Histogram };
+/** One value that was counted, and the span that it came from. */
+export interface Exemplar {
+  readonly value: number;
+  readonly atMs: number;
+  readonly traceId: string;
+  readonly spanId: string;
+}
+
+/** What one collector has to show. */
+export interface Exposed {
+  /** A series is counted by one collector alone, and this label says by which. */
+  readonly collector: string;
+  readonly series: Iterable<Series>;
+  /** The newest of each series by its id, where there is one. */
+  readonly exemplars: ReadonlyMap<number, Exemplar>;
+  readonly own: readonly PlainMetric[];
+}
+
+interface Point {
+  readonly labels: string;
+  readonly value: number | Histogram;
+  readonly exemplar: Exemplar | undefined;
+}
 
 interface Family {
   readonly help: string;
-  readonly type: Series['type'];
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly points: Map<string, Point>;
 }
 
 /**
- * Prometheus's text format, 0.0.4. Names and labels are made fit by OpenTelemetry's rules (Prometheus
- * compatibility): other characters become `_`, counters end in `_total`, the source is the label `job`. Series that
- * become the same that way are added up, since Prometheus refuses a scrape with doubles.
+ * What Prometheus reads: its text format 0.0.4, or OpenMetrics 1.0. Names and labels are made fit by OpenTelemetry's
+ * rules (Prometheus compatibility): other characters become `_`, counters end in `_total`, the source is the label
+ * `job`. Series that become the same that way are added up, since Prometheus refuses a scrape with doubles.
  */
-export function prometheusText(series: Iterable<Series>, own: readonly PlainMetric[]): string {
+export function prometheusText(exposed: readonly Exposed[], exposition: Exposition): string {
   const families = new Map<string, Family>();
-  for (const metric of own) addOwn(families, metric);
-  for (const one of series) addSeries(families, one);
-  return [...families].map(([name, family]) => familyText(name, family)).join('');
+  for (const { own } of exposed) for (const metric of own) addOwn(families, metric);
+  for (const one of exposed) for (const series of one.series) addSeries(families, series, one);
+  const text = [...families].map(([name, family]) => familyText(name, family, exposition)).join('');
+  return exposition === 'openmetrics' ? `${text}# EOF\n` : text;
 }
 
 function addOwn(families: Map<string, Family>, metric: PlainMetric): void {
-  const points = new Map<string, Point>();
+  const { name, help, type } = metric;
+  const family = families.get(name) ?? { help, type, points: new Map<string, Point>() };
+  families.set(name, family);
   for (const { labels, value } of metric.points) {
     const text = labelText(labels);
-    points.set(text, { labels: text, value });
+    family.points.set(text, { labels: text, value, exemplar: undefined });
   }
-  families.set(metric.name, { help: metric.help, type: metric.type, points });
 }
 
-function addSeries(families: Map<string, Family>, series: Series): void {
+function addSeries(families: Map<string, Family>, series: Series, { collector, exemplars }: Exposed): void {
   const name = familyName(series);
-  const family = families.get(name) ?? { help: series.name, type: series.type, points: new Map() };
+  const type = series.type === 'exponential_histogram' ? 'histogram' : series.type;
+  const family = families.get(name) ?? { help: series.name, type, points: new Map<string, Point>() };
   // Two names that are one to Prometheus, with different types: it can be told of the first alone.
-  if (family.type !== series.type) return;
+  if (family.type !== type) return;
   families.set(name, family);
-  const labels = labelText([['job', series.source], ...series.labels]);
+  const labels = labelText([['job', series.source], ...series.labels, ['collector', collector]]);
   const known = family.points.get(labels);
-  family.points.set(labels, { labels, value: added(known?.value, series) });
+  const exemplar = exemplars.get(series.id) ?? known?.exemplar;
+  family.points.set(labels, { labels, value: added(known?.value, series), exemplar });
 }
 
 function added(known: number | Histogram | undefined, series: Series): number | Histogram {
@@ -60,29 +95,50 @@ function added(known: number | Histogram | undefined, series: Series): number | 
   return typeof known === 'object' ? merged(known, histogram) : histogram;
 }
 
+/** What the samples of counters and histograms are called is not free for a gauge. */
+const takenEnding = /_(total|sum|count|bucket|created|info)$/;
+
 function familyName(series: Series): string {
   const name = series.name.replaceAll(/[^a-zA-Z0-9_:]/g, '_').replace(/^(?=[0-9])/, '_');
-  return series.type === 'counter' && !name.endsWith('_total') ? `${name}_total` : name;
+  if (series.type === 'counter') return name.endsWith('_total') ? name : `${name}_total`;
+  return takenEnding.test(name) ? `${name}_value` : name;
 }
 
-function familyText(name: string, family: Family): string {
+function familyText(name: string, family: Family, exposition: Exposition): string {
+  const isOpen = exposition === 'openmetrics';
   const help = family.help.replaceAll('\\', '\\\\').replaceAll(/[\r\n]+/g, ' ');
-  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} ${family.type}`];
-  for (const { labels, value } of family.points.values()) {
-    if (typeof value === 'number') lines.push(`${name}${braced(labels)} ${numberText(value)}`);
-    else lines.push(...histogramLines(name, labels, value));
+  // OpenMetrics names the family of a counter without the ending that its samples have.
+  const title = isOpen && family.type === 'counter' ? name.replace(/_total$/, '') : name;
+  const lines = [
+    `# HELP ${title} ${isOpen ? help.replaceAll('"', '\\"') : help}`,
+    `# TYPE ${title} ${family.type}`,
+  ];
+  for (const { labels, value, exemplar } of family.points.values()) {
+    const shown = isOpen && family.type !== 'gauge' ? exemplar : undefined;
+    if (typeof value === 'number')
+      lines.push(`${name}${braced(labels)} ${numberText(value)}${exemplarText(shown)}`);
+    else lines.push(...histogramLines(name, labels, value, shown));
   }
   return `${lines.join('\n')}\n`;
 }
 
-function histogramLines(name: string, labels: string, histogram: Histogram): readonly string[] {
+function histogramLines(
+  name: string,
+  labels: string,
+  histogram: Histogram,
+  exemplar: Exemplar | undefined,
+): readonly string[] {
   let cumulative = 0;
+  let shown = exemplar;
   const separator = labels === '' ? '' : ',';
   const buckets = histogram.counts.map((count, index) => {
     cumulative += count;
     const bound = histogram.bounds[index];
     const le = bound === undefined ? '+Inf' : numberText(bound);
-    return `${name}_bucket{${labels}${separator}le="${le}"} ${cumulative}`;
+    const isIts = shown !== undefined && shown.value <= (bound ?? Number.POSITIVE_INFINITY);
+    const text = exemplarText(isIts ? shown : undefined);
+    if (isIts) shown = undefined;
+    return `${name}_bucket{${labels}${separator}le="${le}"} ${cumulative}${text}`;
   });
   return [
     ...buckets,
@@ -90,6 +146,11 @@ function histogramLines(name: string, labels: string, histogram: Histogram): rea
     `${name}_count${braced(labels)} ${histogram.count}`,
   ];
 }
+
+const exemplarText = (exemplar: Exemplar | undefined): string =>
+  exemplar === undefined
+    ? ''
+    : ` # {trace_id="${exemplar.traceId}",span_id="${exemplar.spanId}"} ${numberText(exemplar.value)} ${exemplar.atMs / 1_000}`;
 
 const braced = (labels: string): string => (labels === '' ? '' : `{${labels}}`);
 

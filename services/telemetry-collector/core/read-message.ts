@@ -13,7 +13,13 @@ import {
 import type { Result } from '#shared/protocol/errors.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { CountedKind } from './figures.ts';
-import { type Interpretation, type KindedRecord, type MessageContext, interpret } from './interpret.ts';
+import {
+  type Interpretation,
+  type KindedRecord,
+  type MessageContext,
+  type Origin,
+  interpret,
+} from './interpret.ts';
 import { KnownRecords, type Lesson } from './known-records.ts';
 import type { Chunk, Signal } from './otlp-chunks.ts';
 import type { Rejection, Series } from './series.ts';
@@ -48,6 +54,8 @@ export interface ReadMessage {
   readonly filtered: number;
   /** An OTLP request as it came, as far as the rules let it pass. */
   readonly otlp?: { readonly signal: Signal; readonly chunks: readonly Chunk[] };
+  /** The span that the message came from. */
+  readonly origin?: Origin | undefined;
   /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
   readonly lettersOf: (
     places: readonly number[],
@@ -150,7 +158,7 @@ function readRecords(decoded: DecodedMessage, context: MessageContext): ReadMess
   const { kind, records, encoding, body } = decoded;
   const reading = new Reading(kind, encoding, body);
   for (const [index, record] of records.entries()) reading.take(record, index, context);
-  return reading.result([]);
+  return { ...reading.result([]), origin: context.origin };
 }
 
 /**
@@ -184,7 +192,7 @@ function readKnown(
     if (!decoded.ok || isTooDeep(decoded.value, nestingMax - 1)) return undefined;
     reading.take(decoded.value, index, context, records.lesson(body, index));
   }
-  return reading.result(known);
+  return { ...reading.result(known), origin: context.origin };
 }
 
 /** A counter, or a duration (which counts in two series). */

@@ -24,7 +24,9 @@ const entry = (key: string, given: Partial<Entry> = {}): Entry => ({
 
 /** An entry with bytes that can be compared, whatever memory they lie in. */
 const plain = (one: Entry | undefined) =>
-  one === undefined ? undefined : { ...one, value: { ...one.value, bytes: Buffer.from(one.value.bytes).toString('latin1') } };
+  one === undefined
+    ? undefined
+    : { ...one, value: { ...one.value, bytes: Buffer.from(one.value.bytes).toString('latin1') } };
 
 function keysOf(store: PackedStore, query: Partial<PageQuery> = {}) {
   const keys: string[] = [];

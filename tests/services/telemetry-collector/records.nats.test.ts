@@ -83,10 +83,14 @@ test('Prometheus reads the same text over HTTP and over NATS', async () => {
   const scrape = await fetch(metrics);
   const text = await scrape.text();
   expect(scrape.headers.get('content-type')).toContain('text/plain; version=0.0.4');
-  expect(text).toContain('# TYPE orders_total counter\norders_total{job="shop",region="eu"} 5\n');
-  expect(text).toContain('trivet_operation_duration_count{job="shop",operation="checkout",success="true"} 1');
+  expect(text).toContain(
+    '# TYPE orders_total counter\norders_total{job="shop",region="eu",collector="telemetry-collector-1"} 5\n',
+  );
+  expect(text).toContain(
+    'trivet_operation_duration_count{job="shop",operation="checkout",success="true",collector="telemetry-collector-1"} 1',
+  );
   const reply = (await cluster.ask('prometheus')) as { text: string };
-  expect(reply.text).toContain('orders_total{job="shop",region="eu"} 5\n');
+  expect(reply.text).toContain('orders_total{job="shop",region="eu",collector="telemetry-collector-1"} 5\n');
 });
 
 test('MessagePack is read as JSON is, alone and in an array', async () => {
