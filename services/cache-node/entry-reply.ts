@@ -6,18 +6,26 @@ import { type Entry, type StoredValue, isExpired } from './core/entry.ts';
 import type { FillRight, LoadOutcome } from './core/fills.ts';
 import { type ReplyWriter, fieldName } from './reply-writer.ts';
 
-const [hit, value, ttlMs, version, stale, loadToken, leaseMs, items, error] = [
+const [hit, value, ttlMs, version, stale, tags, loadToken, leaseMs, items, error] = [
   'hit',
   'value',
   'ttlMs',
   'version',
   'stale',
+  'tags',
   'loadToken',
   'leaseMs',
   'items',
   'error',
-].map(fieldName) as Required<[F, F, F, F, F, F, F, F, F]>;
+].map(fieldName) as Required<[F, F, F, F, F, F, F, F, F, F]>;
 type F = ReturnType<typeof fieldName>;
+
+export interface EntryReplyOptions {
+  readonly nowMs: number;
+  readonly right?: FillRight | undefined;
+  /** A near cache must know which of its copies the invalidation of a tag means. */
+  readonly tellTags: boolean;
+}
 
 /**
  * Writes the reply to `get`: the stored value goes out as it is where it is in the reply's encoding.
@@ -26,7 +34,7 @@ type F = ReturnType<typeof fieldName>;
 export function writeEntry(
   out: ReplyWriter,
   entry: Entry | undefined,
-  { nowMs, right }: { readonly nowMs: number; readonly right?: FillRight | undefined },
+  { nowMs, right, tellTags }: EntryReplyOptions,
 ): Refusal | undefined {
   if (entry === undefined) {
     out.beginObject(1);
@@ -38,8 +46,11 @@ export function writeEntry(
   const bytes = valueIn(entry.value, out.encoding);
   if (!bytes.ok) return bytes.error;
   const isStale = isExpired(entry, nowMs);
+  const hasTags = tellTags && entry.tags.length > 0;
   const hasTtl = entry.expiresAtMs !== Infinity;
-  out.beginObject(3 + (hasTtl ? 1 : 0) + (isStale ? 1 : 0) + (right === undefined ? 0 : 2));
+  out.beginObject(
+    3 + (hasTtl ? 1 : 0) + (isStale ? 1 : 0) + (hasTags ? 1 : 0) + (right === undefined ? 0 : 2),
+  );
   out.name(hit, true);
   out.boolean(true);
   out.name(value);
@@ -54,6 +65,10 @@ export function writeEntry(
     out.name(stale);
     out.boolean(true);
   }
+  if (hasTags) {
+    out.name(tags);
+    out.value(entry.tags);
+  }
   if (right !== undefined) writeRight(out, right);
   out.endObject();
   return undefined;
@@ -63,7 +78,7 @@ export function writeEntry(
 export function writeOutcome(out: ReplyWriter, outcome: LoadOutcome): Refusal | undefined {
   switch (outcome.kind) {
     case 'hit':
-      return writeEntry(out, outcome.entry, outcome);
+      return writeEntry(out, outcome.entry, { ...outcome, tellTags: false });
     case 'granted':
       out.beginObject(3);
       out.name(hit, true);

@@ -146,7 +146,7 @@ function readSetItem(item: unknown): Result<SetCommand> {
 }
 
 const getOne: Decide<string> = (key, { namespace, nowMs, out }) =>
-  writeEntry(out, namespace.get(key, nowMs), { nowMs });
+  writeEntry(out, namespace.get(key, nowMs), { nowMs, tellTags: namespace.settings.nearCache });
 
 const setOne: Decide<SetCommand> = (command, { namespace, nowMs, out }) => {
   const above = namespace.settings.compressAbove;

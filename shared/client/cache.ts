@@ -208,7 +208,7 @@ export class CacheNamespace<T = unknown> {
 
   /** Removes every entry that was set with one of these tags, whatever their number, at once. Returns how many tags were known. */
   async invalidateTags(tags: readonly string[]): Promise<number> {
-    this.#near?.forgetAll();
+    this.#near?.forgetTags(tags);
     return (await this.#ask<{ tags: number }>('invalidate-tags', { tags })).tags;
   }
 
@@ -302,11 +302,8 @@ export class CacheNamespace<T = unknown> {
     body: { readonly lease: number; readonly wait: number },
     timeoutMs: number,
   ): Promise<Result<LoadReply>> {
-    const began = this.#beginRead();
     const reply = await this.#batches.request('load', { key, ...body }, key, body.wait + timeoutMs);
-    const loaded = reply as Result<LoadReply>;
-    if (loaded.ok && this.#schema === undefined) this.#keep(key, loaded.value, began);
-    return loaded;
+    return reply as Result<LoadReply>;
   }
 
   /** A value of the wire by its schema; undefined where it does not fit. */

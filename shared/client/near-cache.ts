@@ -93,7 +93,7 @@ export class NearCache {
    * Keeps what a node answered, unless it is out of date already.
    * @param beganMs  when the read began: the copy then never outlives its entry
    */
-  keep(key: string, reply: NearReply, stamp: ReadStamp, beganMs: number): void {
+  keep(key: string, reply: GetReply, stamp: ReadStamp, beganMs: number): void {
     const { hit, value, version, ttlMs, stale, tags } = reply;
     if (!hit || stale === true || version === undefined) return;
     const source = this.#sourceOf(key);
@@ -112,6 +112,13 @@ export class NearCache {
   forgetAll(): void {
     this.#copies.clear();
     this.#changes.all(undefined);
+  }
+
+  /** This process is about to invalidate tags. */
+  forgetTags(tags: readonly string[]): void {
+    const meant = new Set(tags);
+    this.#changes.tags(meant, undefined);
+    this.#outdateWhere((copy) => copy.tags?.some((tag) => meant.has(tag)) === true);
   }
 
   /** What an event changes; returns the gap that it shows, if any. */
@@ -277,8 +284,5 @@ export class NearCache {
     }
   }
 }
-
-/** A reply to `get`; with `tags` where the namespace tells them. */
-export type NearReply = GetReply & { readonly tags?: readonly string[] };
 
 const gapOf = ({ epoch, sequence }: Source): Gap => ({ epoch, after: sequence });

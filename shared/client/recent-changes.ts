@@ -36,7 +36,7 @@ export class RecentChanges {
     this.#remember(this.#keys, key, version, keysMax);
   }
 
-  tags(tags: Iterable<string>, version: number): void {
+  tags(tags: Iterable<string>, version: number | undefined): void {
     for (const tag of tags) this.#remember(this.#tags, tag, version, tagsMax);
   }
 

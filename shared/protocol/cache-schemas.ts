@@ -151,6 +151,8 @@ export const GetReply = Type.Object({
   version: Type.Optional(Type.Integer()),
   /** The ttl is over and the grace is not. */
   stale: Type.Optional(Type.Boolean()),
+  /** Where the namespace's `nearCache` is on and the entry has some. */
+  tags: Type.Optional(Type.Array(Type.String())),
 });
 export type GetReply = Static<typeof GetReply>;
 

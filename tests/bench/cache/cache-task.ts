@@ -15,6 +15,8 @@ export interface ServicesAddress {
   readonly url: string;
   readonly user: string;
   readonly pass: string;
+  /** Of an echo: whether it is the side that answers. */
+  readonly answers?: boolean;
 }
 
 export interface Mix {

@@ -69,14 +69,12 @@ export const startNatsKv: ContestantStart = async () => {
 export const startNatsEcho: ContestantStart = async () => {
   const server = await startNatsServer();
   const address = servicesAddress('nats-echo', server);
-  const echo = await contestant({
+  return contestant({
     address,
-    otherAddress: address,
+    otherAddress: { ...address, answers: true },
     servers: { 'nats-server': server.pid },
     stop: () => server.stop(),
   });
-  await echo.other?.run('fill', { keys: 1 });
-  return echo;
 };
 
 export const startBentoMemory: ContestantStart = () =>

@@ -6,38 +6,29 @@ import { valueOf } from './mix.ts';
 const subject = 'bench.echo';
 const decoder = new TextDecoder();
 
-/**
- * A bare request and its reply: the least that an answer over NATS can cost. Each such client also answers, in a queue
- * group, so that one process asks and another one answers.
- */
+/** A bare request and its reply: the least that an answer over NATS can cost. One process asks, another one answers. */
 export class NatsEcho implements CacheSystem {
   readonly #connection: NatsConnection;
 
-  static async connect({ url, user, pass }: ServicesAddress): Promise<NatsEcho> {
-    return new NatsEcho(await connect({ servers: url, user, pass, noAsyncTraces: true }));
+  static async connect({ url, user, pass, answers }: ServicesAddress): Promise<NatsEcho> {
+    const connection = await connect({ servers: url, user, pass, noAsyncTraces: true });
+    if (answers === true) answer(connection);
+    // The server has heard of the subscription before anybody asks.
+    await connection.flush();
+    return new NatsEcho(connection);
   }
 
   constructor(connection: NatsConnection) {
     this.#connection = connection;
   }
 
-  /** Begins to answer: any key is answered with a value of the usual size. */
-  serve(): void {
-    this.#connection.subscribe(subject, {
-      callback: (_, message) => {
-        message.respond(valueOf(decoder.decode(message.data), 0));
-      },
-    });
-  }
-
   async get(key: string): Promise<string | undefined> {
     return (await this.#connection.request(subject, key)).string();
   }
 
-  /** Nothing is kept; `fill` makes the process the one that answers. */
+  /** Nothing is kept. */
   set(): Promise<unknown> {
-    this.serve();
-    return this.#connection.flush();
+    return Promise.resolve();
   }
 
   getMany(keys: readonly string[]): Promise<readonly (string | undefined)[]> {
@@ -51,4 +42,13 @@ export class NatsEcho implements CacheSystem {
   async close(): Promise<void> {
     await this.#connection.drain();
   }
+}
+
+/** Any key is answered with a value of the usual size. */
+function answer(connection: NatsConnection): void {
+  connection.subscribe(subject, {
+    callback: (_, message) => {
+      message.respond(valueOf(decoder.decode(message.data), 0));
+    },
+  });
 }
