@@ -52,11 +52,15 @@ export class CacheFill<T> {
     this.#port = port;
   }
 
+  /** Throws a `TrivetError` for a duration that is none. */
   getOrSet(key: string, fill: Fill<T>, options: GetOrSetOptions<T>): Promise<T> {
+    const hardMs = msOf(options.hardTimeout, 'hardTimeout');
+    msOf(options.softTimeout, 'softTimeout');
+    msOf(options.lease, 'lease');
     const running = options.forceFresh === true ? undefined : this.#running.get(key);
     const lookup = running ?? this.#begin(key, fill, options);
     // "Nothing found" is what the caller's own fill returned: its type says whether that can be.
-    return this.#within(lookup as Promise<T>, hardMsOf(options), key);
+    return this.#within(lookup as Promise<T>, hardMs, key);
   }
 
   #begin(key: string, fill: Fill<T>, options: GetOrSetOptions<T>): Promise<T | undefined> {
@@ -211,9 +215,6 @@ function setOptionsOf<T>(value: T, options: GetOrSetOptions<T>): SetOptions {
     ...(grace === undefined ? {} : { grace }),
   };
 }
-
-const hardMsOf = <T>({ hardTimeout }: GetOrSetOptions<T>): number | undefined =>
-  msOf(hardTimeout, 'hardTimeout');
 
 /** Milliseconds of an option; a bad one is refused by its name, before anything is asked. */
 function msOf(duration: Ttl | undefined, field: string): number | undefined {
