@@ -22,6 +22,8 @@ export interface Call<Path, Query, Body, Headers = undefined> {
   readonly traceHeaders: Readonly<Record<string, string>>;
   /** True once nobody waits any more, because the caller went away or the gateway drains. */
   readonly givenUp: () => boolean;
+  /** Whether the caller's credentials are good now: for an answer that lasts. */
+  readonly isStillKnown: () => Promise<boolean>;
 }
 
 /** What a handler answers. A refusal travels beside it, as the other side of a `Result`. */

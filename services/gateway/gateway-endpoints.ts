@@ -6,6 +6,7 @@ import { requestReply } from '#shared/client/request.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { RequestFigures } from './core/request-figures.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
+import type { EventStreams } from './event-stream.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface GatewayEndpointsOptions {
@@ -13,6 +14,7 @@ export interface GatewayEndpointsOptions {
   readonly subjects: Subjects;
   readonly readiness: Readiness;
   readonly figures: RequestFigures;
+  readonly streams: EventStreams;
   /** The OpenAPI document; asked for when all routes are known. */
   readonly openApi: () => object;
 }
@@ -55,7 +57,8 @@ export const gatewayEndpoints = (options: GatewayEndpointsOptions): readonly End
     access: { operation: 'gateway.metrics', resource: () => ({ kind: 'cluster' }) },
     answers: { 200: { about: 'Prometheus text.', schema: Type.String(), contentType: 'text/plain' } },
     handle: async () => {
-      const text = options.figures.prometheusText() + (await collectorText(options));
+      const text =
+        options.figures.prometheusText() + options.streams.prometheusText() + (await collectorText(options));
       return accept({ status: 200, body: text, contentType: prometheusContentType });
     },
   }),

@@ -9,16 +9,22 @@ import { Access } from './access.ts';
 import { auditEndpoints } from './audit-endpoints.ts';
 import { type CertificateFiles, reloadCertificate } from './certificate.ts';
 import { cacheEndpoints } from './cache-endpoints.ts';
+import { clusterEndpoints } from './cluster-endpoints.ts';
 import { RequestFigures } from './core/request-figures.ts';
+import { registerDocsPage } from './docs-page.ts';
 import type { Endpoint } from './endpoint.ts';
+import { eventEndpoints } from './event-endpoints.ts';
+import { EventStreams } from './event-stream.ts';
 import { gatewayEndpoints } from './gateway-endpoints.ts';
 import { type GuardRails, requestLimits } from './guard-rails.ts';
 import { createHttpServer, httpsServer } from './http-server.ts';
 import type { Identity } from './identity.ts';
 import { itemOwners } from './item-owners.ts';
+import { LiveEvents } from './live-events.ts';
 import { mountEndpoints } from './mount.ts';
 import { requestObserver } from './observation.ts';
 import { registerOpenApi } from './openapi.ts';
+import { otlpEndpoints } from './otlp-endpoints.ts';
 import { queueEndpoints } from './queue-endpoints.ts';
 import { Readiness } from './readiness.ts';
 import { pageHeaders } from './security-headers.ts';
@@ -41,6 +47,7 @@ export interface GatewayOptions {
   readonly port: number;
   readonly connectionsMax: number;
   readonly receiveMs: number;
+  readonly eventStreamsMax: number;
   readonly payloadBytesMax: number;
   readonly guardRails: GuardRails;
   readonly trustProxy: string | undefined;
@@ -51,6 +58,8 @@ export interface GatewayOptions {
 export function gatewayService(options: GatewayOptions): Service {
   const { clock, log, telemetry } = options;
   const figures = new RequestFigures();
+  const events = new LiveEvents({ ...options, subjects: subjectsFor(options.prefix) });
+  const streams = new EventStreams({ events, clock });
   let app: FastifyInstance | undefined;
   let stopReloading = (): void => undefined;
   let draining = false;
@@ -86,7 +95,8 @@ export function gatewayService(options: GatewayOptions): Service {
         auditEverything: identity.auditEverything,
         ownerOf: itemOwners(options.nats, subjectsFor(options.prefix)),
       });
-      const endpoints = endpointsOf(options, figures, server);
+      await registerDocsPage(server, isTls);
+      const endpoints = endpointsOf(options, { figures, streams, app: server });
       mountEndpoints(server, endpoints, { access, sessions, isDraining: () => draining });
       await server.ready();
       const http = await server.listen({ host: options.host, port: options.port });
@@ -98,15 +108,23 @@ export function gatewayService(options: GatewayOptions): Service {
     drain: async () => {
       draining = true;
       stopReloading();
+      // They would never end by themselves.
+      streams.close();
+      events.stop();
       await app?.close();
     },
   };
 }
 
+interface GatewayParts {
+  readonly figures: RequestFigures;
+  readonly streams: EventStreams;
+  readonly app: FastifyInstance;
+}
+
 function endpointsOf(
-  { nats, prefix, clock, identity }: GatewayOptions,
-  figures: RequestFigures,
-  app: FastifyInstance,
+  { nats, prefix, clock, identity, eventStreamsMax }: GatewayOptions,
+  { figures, streams, app }: GatewayParts,
 ): readonly Endpoint[] {
   const subjects = subjectsFor(prefix);
   const readiness = new Readiness(nats, clock);
@@ -114,6 +132,9 @@ function endpointsOf(
     ...cacheEndpoints({ nats, subjects }),
     ...queueEndpoints({ nats, subjects, clock }),
     ...telemetryEndpoints({ nats, subjects }),
+    ...otlpEndpoints({ nats, subjects }),
+    ...eventEndpoints({ streams, streamsMax: eventStreamsMax }),
+    ...clusterEndpoints({ nats, clock }),
     sessionEndpoint(),
     ...tokenEndpoints({ credentials: identity.credentials, clock }),
     ...auditEndpoints({
@@ -121,6 +142,6 @@ function endpointsOf(
       heads: identity.auditHeads,
       publicKey: identity.auditKey.publicKey,
     }),
-    ...gatewayEndpoints({ nats, subjects, readiness, figures, openApi: () => app.swagger() }),
+    ...gatewayEndpoints({ nats, subjects, readiness, figures, streams, openApi: () => app.swagger() }),
   ];
 }

@@ -34,6 +34,7 @@ runService({
       connectionsMax: config.httpConnectionsMax,
       receiveMs: config.httpReceiveMs,
       payloadBytesMax: config.payloadBytesMax,
+      eventStreamsMax: config.httpEventStreamsMax,
       trustProxy: config.httpTrustProxy,
       certificate: certificateFiles(config.httpTlsCertificate, config.httpTlsKey),
       guardRails: {

@@ -68,6 +68,7 @@ async function handle(
     csrfToken: () => (request.via === 'cookie' ? sessions.csrfToken(request, reply) : undefined),
     traceHeaders: request.observation.traceHeaders,
     givenUp: () => isDraining() || isGone(),
+    isStillKnown: async () => (await sessions.identify(request)).authentication.kind !== 'nobody',
   } as unknown as AnyCall;
   const result = await attempt(access, endpoint, request, call);
   // Kept alive, the connection of a caller who was answered late would hold up the end.

@@ -126,7 +126,7 @@ async function publish(
   }
 }
 
-function unpublished(error: unknown): { readonly error: Refusal } {
+export function unpublished(error: unknown): { readonly error: Refusal } {
   // What the library says when no stream takes the subject; the collectors make the stream.
   if (error instanceof Error && error.name === 'JetStreamNotEnabled')
     return refuse('unavailable', 'no stream takes telemetry: has a telemetry-collector run on this NATS?');

@@ -1,0 +1,27 @@
+import fastifySwaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { authorize } from './core/authorization.ts';
+import { Refused } from './refused.ts';
+import { pageHeaders } from './security-headers.ts';
+
+/**
+ * `/docs`: the OpenAPI document as a page. Swagger UI's files come with its npm package and are served from here, under
+ * a policy that loads nothing from elsewhere.
+ */
+export async function registerDocsPage(app: FastifyInstance, isTls: boolean): Promise<void> {
+  const headers = pageHeaders(isTls);
+  await app.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { deepLinking: true, docExpansion: 'none', tryItOutEnabled: true, validatorUrl: null },
+    uiHooks: {
+      onRequest: (request, reply, done) => {
+        reply.headers(headers);
+        const { principal } = request;
+        const decision =
+          principal === undefined ? undefined : authorize(principal, 'gateway.openapi', { kind: 'cluster' });
+        if (decision?.allowed === true) done();
+        else done(new Refused({ code: 'forbidden', message: decision?.why ?? 'a token is needed' }));
+      },
+    },
+  });
+}
