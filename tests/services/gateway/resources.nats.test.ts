@@ -257,12 +257,12 @@ describe('the page of the document', () => {
 
 describe('live events', () => {
   /** Reads a stream until it is stopped. */
-  async function watch(query: string, lastEventId?: string) {
+  async function watch(query: string, lastEventId?: string, credential = token) {
     const seen: { id: string; event: string; data: Record<string, unknown> }[] = [];
     const abort = new AbortController();
     const response = await fetch(`${gateway.http}/v1/events${query}`, {
       headers: {
-        authorization: `Bearer ${token}`,
+        authorization: `Bearer ${credential}`,
         ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
       },
       signal: abort.signal,
@@ -339,6 +339,22 @@ describe('live events', () => {
     const odd = await watch('?queue=resumed', 'no id at all');
     await expect.poll(() => odd.seen[0]?.event, { timeout: 10_000 }).toBe('gap');
     await odd.stop();
+  });
+
+  test('end when their token is revoked, and show each caller what is his to see', async () => {
+    const created = await ask('POST', '/v1/tokens', {
+      name: 'watcher',
+      grants: [{ role: 'viewer', queues: ['seen*'] }],
+    });
+    expect(created.status).toBe(201);
+    const stream = await watch('', undefined, String(created.body['token']));
+    await enqueue('unseen', { payload: 1 });
+    await enqueue('seen-1', { payload: 1 });
+    await expect.poll(() => stream.seen.length, { timeout: 10_000 }).toBe(1);
+    expect(stream.seen[0]?.data).toMatchObject({ queue: 'seen-1' });
+    expect((await ask('POST', `/v1/tokens/${String(created.body['id'])}/revoke`)).status).toBe(200);
+    // Ends by itself; a test that hangs here has shown that it does not.
+    await stream.ended;
   });
 
   test('more streams than there may be are 429', async () => {

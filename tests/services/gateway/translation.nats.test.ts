@@ -450,6 +450,6 @@ test.each([{ value: { text: 3 } }, { value: 'text' }, { code: 'internal' as cons
     await standIn('trivet.telemetry-query.prometheus', () => reply);
     const { status, text } = await gateway.call('GET', '/metrics');
     expect(status).toBe(200);
-    expect(text).toMatch(/_count\{[^\n]*\n$/);
+    expect(text).toMatch(/_dropped_total [0-9]+\n$/);
   },
 );
