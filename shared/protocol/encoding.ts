@@ -51,8 +51,11 @@ export const jsonText = (value: unknown): string =>
   // A replacer is called for every value and costs ten times what the writing does: only where there is need of one.
   isPlain(value) ? JSON.stringify(value) : JSON.stringify(value ?? null, jsonReplacer);
 
+/** Deeper values are left to the replacer, which also knows a cycle for what it is. */
+const plainLevelsMax = 32;
+
 /** True for what JSON.stringify writes as `jsonText` should: no bytes, no big integers, no classes. */
-function isPlain(value: unknown): boolean {
+function isPlain(value: unknown, levelsLeft = plainLevelsMax): boolean {
   if (value === null) return true;
   switch (typeof value) {
     case 'string':
@@ -60,20 +63,20 @@ function isPlain(value: unknown): boolean {
     case 'boolean':
       return true;
     case 'object':
-      return isPlainObject(value);
+      return levelsLeft > 0 && isPlainObject(value, levelsLeft - 1);
     default:
       return false;
   }
 }
 
-function isPlainObject(value: object): boolean {
-  if (Array.isArray(value)) return value.every(isPlain);
+function isPlainObject(value: object, levelsLeft: number): boolean {
+  if (Array.isArray(value)) return value.every((element) => isPlain(element, levelsLeft));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
   for (const key in value) {
     const member = (value as Readonly<Record<string, unknown>>)[key];
     // A member that is undefined is left out, in the one way as in the other.
-    if (member !== undefined && !isPlain(member)) return false;
+    if (member !== undefined && !isPlain(member, levelsLeft)) return false;
   }
   return true;
 }
