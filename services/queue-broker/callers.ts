@@ -11,14 +11,16 @@ import {
 } from '#shared/runtime/nats.ts';
 import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
-import { itemId } from './core/item.ts';
 import { type ItemWithPayload, encodeLeased } from './item-views.ts';
 import { type Caller, withNext } from './queue-works.ts';
 
 /** A lease that nobody was there to take. */
 export interface UnclaimedLease {
   readonly queue: string;
-  readonly items: readonly { readonly id: string; readonly token: number }[];
+  readonly partition: number;
+  /** Each item and its token. Numbers alone: hundreds of thousands of them are remembered for a while. */
+  readonly orders: readonly number[];
+  readonly tokens: readonly number[];
 }
 
 /** How long the server may take to say that nobody listens at a reply subject. */
@@ -138,6 +140,8 @@ function leaseOf(partition: number, items: readonly ItemWithPayload[]): Unclaime
   if (first === undefined) return undefined;
   return {
     queue: first.item.queue,
-    items: items.map(({ item }) => ({ id: itemId(partition, item.order), token: item.token })),
+    partition,
+    orders: items.map(({ item }) => item.order),
+    tokens: items.map(({ item }) => item.token),
   };
 }

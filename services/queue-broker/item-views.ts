@@ -24,24 +24,38 @@ export function encodeLeased(
 /** A JSON array of leased items. Payloads that are JSON text already go in as they are. */
 export function leasedJson(partition: number, items: readonly ItemWithPayload[]): string {
   let list = '';
-  for (const one of items)
-    list += list === '' ? leasedItemJson(partition, one) : `,${leasedItemJson(partition, one)}`;
+  let like: Item | undefined;
+  let common = '';
+  for (const { item, payload } of items) {
+    if (like === undefined || !isLeasedAlike(item, like)) common = commonJson(item);
+    like = item;
+    list += `${list === '' ? '{"id":"' : ',{"id":"'}${itemId(partition, item.order)}${common}${ownJson(item, payload)}}`;
+  }
   return `[${list}]`;
 }
 
+/** Items that are handed out together mostly differ in id, payload and the time at which they came in. */
+const isLeasedAlike = (one: Item, other: Item): boolean =>
+  one.band === other.band &&
+  one.attempt === other.attempt &&
+  one.attemptsMax === other.attemptsMax &&
+  one.token === other.token &&
+  one.lease?.expiresAt === other.lease?.expiresAt &&
+  one.queue === other.queue;
+
 // As `leasedView`, put together by hand: this is written for every item that is ever worked on. Of the texts only
 // those of callers can hold what JSON must escape; names, ids, states and times cannot.
-function leasedItemJson(partition: number, { item, payload }: ItemWithPayload): string {
+
+const commonJson = (item: Item): string =>
+  `","queue":"${item.queue}","priority":"${priorities[item.band] ?? 'normal'}","state":"processing",` +
+  `"attempt":${item.attempt},"maxAttempts":${item.attemptsMax},"token":${item.token},` +
+  `"leaseExpiresAt":"${formatTime(item.lease?.expiresAt ?? 0)}","enqueuedAt":"`;
+
+function ownJson(item: Item, payload: Uint8Array | undefined): string {
   const { contentType, headers } = item;
-  const priority = priorities[item.band] ?? 'normal';
   let more = contentType === undefined ? '' : `"contentType":${JSON.stringify(contentType)},`;
   if (headers !== undefined) more += `"headers":${JSON.stringify(headers)},`;
-  return (
-    `{"id":"${itemId(partition, item.order)}","queue":"${item.queue}","priority":"${priority}","state":"processing",` +
-    `"attempt":${item.attempt},"maxAttempts":${item.attemptsMax},"token":${item.token},` +
-    `"leaseExpiresAt":"${formatTime(item.lease?.expiresAt ?? 0)}","enqueuedAt":"${formatTime(item.enqueuedAt)}",` +
-    `${more}${payloadJson(item, payload)}}`
-  );
+  return `${formatTime(item.enqueuedAt)}",${more}${payloadJson(item, payload)}`;
 }
 
 function payloadJson(item: Item, payload: Uint8Array | undefined): string {

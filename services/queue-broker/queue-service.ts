@@ -10,6 +10,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import { type RequestEncodings, requestEncodings } from '#shared/runtime/replies.ts';
 import type { Callers, UnclaimedLease } from './callers.ts';
+import { itemId } from './core/item.ts';
 import { decideRelease } from './core/lease-decisions.ts';
 import type { Observer } from './observation.ts';
 import { answerOverall } from './overall-questions.ts';
@@ -82,7 +83,10 @@ export class QueueService {
       bytes: 0,
       room: 'always',
       decide: (turn) => {
-        for (const item of lease.items) decideRelease(turn, lease.queue, item);
+        for (const [index, order] of lease.orders.entries()) {
+          const item = { id: itemId(lease.partition, order), token: lease.tokens[index] ?? 0 };
+          decideRelease(turn, lease.queue, item);
+        }
         return () => undefined;
       },
       refuse: () => undefined,

@@ -93,17 +93,19 @@ export class QueueServing {
     let subject = '';
     let list = '';
     let last: StateEvent | undefined;
+    let rest = '';
     for (const event of events) {
       const { order, band, attempt } = event;
+      // Nothing of it can hold what JSON must escape.
+      if (band !== last?.band || attempt !== last.attempt)
+        rest = `","priority":"${priorities[band]}","attempt":${attempt},"at":"${when}"}`;
       if (event.queue !== last?.queue || event.state !== last.state) {
         if (last !== undefined) bySubject.set(subject, list);
         subject = subjects.queueEvents(event.queue, event.state);
         list = bySubject.get(subject) ?? '';
-        last = event;
       }
-      // Nothing of it can hold what JSON must escape.
-      const one = `{"id":"${itemId(partition, order)}","priority":"${priorities[band]}","attempt":${attempt},"at":"${when}"}`;
-      list = list === '' ? one : `${list},${one}`;
+      last = event;
+      list += `${list === '' ? '{"id":"' : ',{"id":"'}${itemId(partition, order)}${rest}`;
     }
     if (last !== undefined) bySubject.set(subject, list);
     for (const [to, texts] of bySubject) nats.connection.publish(to, `[${texts}]`);
