@@ -1,17 +1,5 @@
 import { payloadBytesLimit, payloadBytesMax } from '#shared/protocol/limits.ts';
-import { type Setting, commonSettings, integer, processSettings, word } from '#shared/runtime/config.ts';
-
-const redisUrl: Setting<string> = {
-  env: 'TRIVET_REDIS_URL',
-  default: 'redis://127.0.0.1:6379',
-  about: 'the Redis of the tables: redis://[[user]:password@]host[:port][/database], rediss:// for TLS',
-  // It may hold a password.
-  secret: true,
-  parse: (given) =>
-    /^rediss?:\/\/./.test(given) && URL.canParse(given)
-      ? { value: given }
-      : { expected: 'a URL that begins with redis:// or rediss://' },
-};
+import { commonSettings, integer, processSettings, redisUrl, word } from '#shared/runtime/config.ts';
 
 /** The settings of a broker. */
 export const queueSettings = {
@@ -30,7 +18,7 @@ export const queueSettings = {
     words: ['lmdb', 'redis'],
     about: 'where the tables are: files of this process, or a Redis of all brokers',
   }),
-  redisUrl,
+  redisUrl: redisUrl('the Redis of the tables'),
   logBytesMax: integer({
     env: 'TRIVET_LOG_BYTES_MAX',
     default: 2 * 1_024 ** 3,

@@ -73,6 +73,18 @@ export const prefix = (setting: About<string>): Setting<string> => ({
       : { expected: '1 to 32 characters of A-Z, a-z, 0-9, _ and -' },
 });
 
+/** Where a Redis is. It may hold a password. */
+export const redisUrl = (about: string): Setting<string> => ({
+  env: 'TRIVET_REDIS_URL',
+  default: 'redis://127.0.0.1:6379',
+  about: `${about}: redis://[[user]:password@]host[:port][/database], rediss:// for TLS`,
+  secret: true,
+  parse: (given) =>
+    /^rediss?:\/\/./.test(given) && URL.canParse(given)
+      ? { value: given }
+      : { expected: 'a URL that begins with redis:// or rediss://' },
+});
+
 export interface ConfigSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Path of a JSON object with settings by their names. */

@@ -1,11 +1,12 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Database, type RootDatabase, type Transaction, open } from 'lmdb';
 
-// The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding; values are bytes,
-// so that the codec of each table is our own and can carry a version.
+// The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding, or bytes; values are
+// bytes, so that the codec of each table is our own and can carry a version.
 
 export type Table<K extends TableKey = TableKey> = Database<Buffer, K>;
-export type TableKey = number | string | (number | string)[];
+export type TableKey = number | string | (number | string)[] | Buffer;
 
 /** Holds what was committed when it was opened. Pages that change meanwhile are not used again: it must be closed. */
 export interface ReadTransaction {
@@ -17,6 +18,8 @@ export interface ReadTransaction {
 export interface Environment {
   /** Opens (or makes) one named table. */
   table<K extends TableKey>(name: string): Table<K>;
+  /** One whose keys are bytes as they are, at most 1,900 of them, in their own order. */
+  bytesTable(name: string): Table<Buffer>;
   /** One atomic transaction: all of what `write` puts and removes, or nothing. Resolves once it is committed. */
   transaction(write: () => void): Promise<void>;
   readTransaction(): ReadTransaction;
@@ -31,9 +34,18 @@ export interface EnvironmentOptions {
   readonly bytesMax?: number;
 }
 
+/** The file is none of LMDB's, or no longer. */
+export class DamagedFileError extends Error {
+  constructor(file: string) {
+    super(`${file} is damaged: it does not begin as a file of LMDB does`);
+    this.name = 'DamagedFileError';
+  }
+}
+
 /** Opens the environment in `path`, making the folder. Throws when it cannot be opened or is damaged. */
 export function openEnvironment(options: EnvironmentOptions): Environment {
   mkdirSync(options.path, { recursive: true });
+  refuseDamaged(join(options.path, 'data.mdb'));
   const root: RootDatabase<Buffer, TableKey> = open<Buffer, TableKey>({
     path: options.path,
     mapSize: options.bytesMax ?? 64 * 1024 ** 3,
@@ -42,6 +54,7 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
   });
   return {
     table: <K extends TableKey>(name: string) => root.openDB<Buffer, K>({ name, encoding: 'binary' }),
+    bytesTable: (name) => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
     transaction: async (write) => {
       await root.batch(write);
     },
@@ -54,4 +67,17 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
     },
     close: () => root.close(),
   };
+}
+
+/** In the first page of each file of LMDB, in the order of this machine's bytes. */
+const magic = Buffer.from(new Uint32Array([0xbe_ef_c0_de]).buffer);
+
+/** The library does not say that a file is damaged, it ends the process. So its first bytes are looked at before. */
+function refuseDamaged(file: string): void {
+  if (!existsSync(file)) return;
+  const head = Buffer.alloc(64);
+  const descriptor = openSync(file, 'r');
+  const length = readSync(descriptor, head);
+  closeSync(descriptor);
+  if (length > 0 && !head.includes(magic)) throw new DamagedFileError(file);
 }

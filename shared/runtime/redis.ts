@@ -16,6 +16,7 @@ export interface RedisOptions {
 
 /** A Redis, or a Redis Cluster. Replies hold Buffers where Redis replies with strings of bytes. */
 export interface Redis {
+  readonly isCluster: boolean;
   /**
    * Sends one command. Rejects at once while there is no connection, and when the connection ends before the reply: then
    * it is not known whether Redis carried it out, and it may still do so after commands that were sent later.
@@ -98,6 +99,7 @@ function openSingle({ url, log }: RedisOptions): Opening {
     news,
     connect: () => client.connect(),
     redis: {
+      isCluster: false,
       command: (_key, args) => client.sendCommand(args),
       close: () => client.destroy(),
     },
@@ -128,6 +130,7 @@ function openCluster({ url, log }: RedisOptions): Opening {
     news,
     connect: () => cluster.connect(),
     redis: {
+      isCluster: true,
       command: (key, args) => cluster.sendCommand(key, false, [...args]),
       close: () => cluster.destroy(),
     },

@@ -20,6 +20,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   ],
   lmdb: ['shared/runtime/lmdb.ts', 'tests/'],
   redis: ['shared/runtime/redis.ts', 'tests/'],
+  cockatiel: ['shared/runtime/circuit-breaker.ts', 'tests/'],
   pino: ['shared/runtime/log.ts', 'tests/'],
   msgpackr: ['shared/protocol/encoding.ts', 'shared/runtime/record-codec.ts', 'tests/'],
   '@opentelemetry/': [

@@ -62,6 +62,7 @@ type Command = () => Promise<unknown>;
 const through = (fate: (command: Command, number: number) => Promise<unknown>): Redis => {
   let count = 0;
   return {
+    isCluster: false,
     command: (key, args) => {
       count += 1;
       return fate(() => redis.command(key, args), count);

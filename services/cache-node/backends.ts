@@ -1,0 +1,81 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fnv1a32 } from '#shared/protocol/partition.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import { DamagedFileError } from '#shared/runtime/lmdb.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Backend } from './backend.ts';
+import { FileBackend, type FileBackendOptions } from './file-backend.ts';
+import { LateBackend } from './late-backend.ts';
+import { RedisBackend } from './redis-backend.ts';
+import type { RedisConnection } from './redis-connection.ts';
+
+export interface BackendsOptions {
+  /** Folder of this process. */
+  readonly data: string;
+  readonly redis: RedisConnection;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The cluster's, as on its subjects. */
+  readonly prefix: string;
+}
+
+/** What a namespace can have beside memory. */
+export type BackendType = 'file' | 'redis';
+
+/** Keys are told apart by so many numbers when it is said who may write them. */
+const slotsMax = 1_024;
+const allSlots = Array.from({ length: slotsMax }, (_, slot) => slot);
+
+/** Makes the backends of namespaces. */
+export class Backends {
+  readonly #options: BackendsOptions;
+
+  constructor(options: BackendsOptions) {
+    this.#options = options;
+  }
+
+  make(type: BackendType, namespace: string, isInUse: (key: string) => boolean): Backend {
+    const { redis, clock, prefix } = this.#options;
+    if (type === 'file') {
+      const options = { path: this.#pathOf(namespace), isInUse };
+      return new LateBackend(() => this.#openFile(options));
+    }
+    return new RedisBackend({
+      redis,
+      clock,
+      prefix,
+      namespace,
+      slotOf: (key) => fnv1a32(key) % slotsMax,
+      slots: () => allSlots,
+    });
+  }
+
+  /** Rejects when there is no such backend just now. */
+  async reach(type: BackendType): Promise<void> {
+    if (type === 'redis') await this.#options.redis.reached();
+  }
+
+  /** Removes what a namespace has left in files. */
+  async remove(namespace: string): Promise<void> {
+    await rm(this.#pathOf(namespace), { recursive: true, force: true });
+  }
+
+  /** A file that cannot be read is set aside, for whoever wants to look at it: a cache may forget. */
+  async #openFile(options: FileBackendOptions): Promise<Backend> {
+    try {
+      return new FileBackend(options);
+    } catch (error) {
+      if (!(error instanceof DamagedFileError)) throw error;
+      const aside = `${options.path}.damaged-${this.#options.clock.nowMs()}`;
+      this.#options.log.error({ err: error, aside }, 'a file of the cache is damaged and was set aside');
+      await rename(options.path, aside);
+      return new FileBackend(options);
+    }
+  }
+
+  /** A name has no character that means something in a path. */
+  #pathOf(namespace: string): string {
+    return join(this.#options.data, 'cache', namespace);
+  }
+}

@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { TakenError } from '#services/cache-node/backend.ts';
+import { RedisBackend, type RedisBackendOptions } from '#services/cache-node/redis-backend.ts';
+import { fnv1a32 } from '#shared/protocol/partition.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
+import { createLog } from '#shared/runtime/log.ts';
+import { type Redis, connectRedis } from '#shared/runtime/redis.ts';
+import { type RunningRedisServer, startRedisServer } from '#tests/support/redis-server.ts';
+import { backendContract, batch, read, row } from './backend.contract.ts';
+
+const silent = createLog('test', 'silent');
+const slotsMax = 1_024;
+const allSlots = Array.from({ length: slotsMax }, (_, slot) => slot);
+const connect = (url: string) => connectRedis({ url, connectMsMax: 5_000, clock: systemClock, log: silent });
+
+let server: RunningRedisServer;
+let redis: Redis;
+let opened = 0;
+
+const backendOf = (namespace: string, more: Partial<RedisBackendOptions> = {}): RedisBackend =>
+  new RedisBackend({
+    redis,
+    clock: systemClock,
+    prefix: 'trivet',
+    namespace,
+    slotOf: (key) => fnv1a32(key) % slotsMax,
+    slots: () => allSlots,
+    ...more,
+  });
+
+beforeAll(async () => {
+  server = await startRedisServer();
+  redis = await connect(server.url);
+});
+
+afterAll(async () => {
+  redis.close();
+  await server.stop();
+});
+
+backendContract('a backend in Redis', () => {
+  opened += 1;
+  const namespace = `n${opened}`;
+  return Promise.resolve({
+    backend: backendOf(namespace),
+    reopen: () => Promise.resolve(backendOf(namespace)),
+    dispose: () => Promise.resolve(),
+  });
+});
+
+describe('a backend in Redis', () => {
+  let namespace: string;
+  let backend: RedisBackend;
+
+  beforeEach(async () => {
+    opened += 1;
+    namespace = `n${opened}`;
+    backend = backendOf(namespace);
+    await backend.take(0);
+  });
+
+  test('a former owner that wakes up writes nothing over what a newer one wrote, and removes nothing', async () => {
+    await backend.apply(batch({ a: row('old'), b: row('old') }));
+    const newer = backendOf(namespace);
+    await newer.take(0);
+    await newer.apply(batch({ a: row('new'), b: null }));
+    await expect(backend.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
+    await expect(backend.apply(batch({ b: row('late') }))).rejects.toThrow(TakenError);
+    await expect(backend.apply(batch({ a: null }))).rejects.toThrow(TakenError);
+    expect(await read(newer, 'a', 'b')).toEqual(['new', undefined]);
+  });
+
+  test('two owners of different slots write side by side', async () => {
+    const isEven = (key: string) => fnv1a32(key) % 2 === 0;
+    const evenKey = ['a', 'b', 'c', 'd'].find(isEven) ?? '';
+    const oddKey = ['a', 'b', 'c', 'd'].find((key) => !isEven(key)) ?? '';
+    const even = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 0) });
+    const odd = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 1) });
+    await Promise.all([even.take(0), odd.take(0)]);
+    await even.apply(batch({ [evenKey]: row('even') }));
+    await odd.apply(batch({ [oddKey]: row('odd') }));
+    await expect(odd.apply(batch({ [evenKey]: row('odd') }))).rejects.toThrow(TakenError);
+    expect(await read(even, evenKey, oddKey)).toEqual(['even', 'odd']);
+  });
+
+  test('rows end in Redis by themselves', async () => {
+    await backend.apply(batch({ a: row('1', { endsAtMs: Date.now() + 50 }) }));
+    await expect.poll(() => server.ask('KEYS', `*:e:${namespace}:*`)).toEqual([]);
+  });
+
+  test('what was cleared leaves Redis, and what was written since stays', async () => {
+    const rows = Object.fromEntries(Array.from({ length: 2_500 }, (_, index) => [`k${index}`, row('1')]));
+    await backend.apply(batch(rows));
+    await backend.apply(batch({ k3: row('new'), k4: row('new') }, { clears: true }));
+    await expect
+      .poll(async () => ((await server.ask('KEYS', `*:e:${namespace}:*`)) as string[]).length)
+      .toBe(2);
+    expect(await read(backend, 'k3', 'k4', 'k5')).toEqual(['new', 'new', undefined]);
+  });
+
+  test('a Redis that lost what was confirmed is noticed when it is taken again', async () => {
+    await backend.apply(batch({ a: row('1') }));
+    const dump = (await server.ask('KEYS', `*:${namespace}*`)) as string[];
+    expect(dump.length).toBeGreaterThan(0);
+    await backend.apply(batch({ a: row('2') }));
+    expect((await backend.take(0)).lost).toBe(false);
+    await backend.apply(batch({ a: row('3') }));
+    // As after a restart from a copy that is older than the last batch.
+    const fences = (await server.ask('KEYS', `*:w:${namespace}`)) as string[];
+    for (const fence of fences)
+      for (const field of (await server.ask('HKEYS', fence)) as string[])
+        if (field.startsWith('seq:')) await server.ask('HSET', fence, field, '0');
+    expect((await backend.take(0)).lost).toBe(true);
+  });
+
+  test('rows whose part has lost its fence are void', async () => {
+    await backend.apply(batch({ a: row('1') }, { stamp: Date.now() * 1_000 - 5_000 }));
+    for (const fence of (await server.ask('KEYS', `*:w:${namespace}`)) as string[])
+      await server.ask('DEL', fence);
+    const newer = backendOf(namespace);
+    expect((await newer.take(0)).lost).toBe(false);
+    expect(await read(newer, 'a')).toEqual([undefined]);
+  });
+
+  test('a fence or tags that Redis evicted are noticed', async () => {
+    await backend.apply(batch({ a: row('1') }, { tags: new Map([['red', 17]]) }));
+    await server.ask('DEL', `{trivet:cache:0}:t:${namespace}`);
+    expect((await backendOf(namespace).take(0)).lost).toBe(true);
+    await server.ask('DEL', `{trivet:cache:3}:w:${namespace}`);
+    expect((await backendOf(namespace).take(0)).lost).toBe(true);
+  });
+
+  test('an emptied Redis refuses what its writer sends, until it is taken again', async () => {
+    await backend.apply(batch({ a: row('1') }));
+    await server.ask('FLUSHALL');
+    await expect(backend.apply(batch({ a: row('2') }))).rejects.toThrow(/is not as this process left it/);
+    expect((await backend.take(0)).lost).toBe(true);
+    await backend.apply(batch({ a: row('3') }));
+    expect(await read(backend, 'a')).toEqual(['3']);
+  });
+});
+
+test('a Redis Cluster has all that a batch writes of a part at one node', async () => {
+  const cluster = await startRedisServer({ persistent: false, args: ['--cluster-enabled', 'yes'] });
+  await cluster.ask('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+  await expect.poll(() => cluster.ask('CLUSTER', 'INFO'), { timeout: 15_000 }).toContain('cluster_state:ok');
+  const connected = await connect(cluster.url);
+  try {
+    const backend = backendOf('clustered', { redis: connected });
+    await backend.take(0);
+    const rows = Object.fromEntries(
+      Array.from({ length: 100 }, (_, index) => [`k${index}`, row(`${index}`)]),
+    );
+    await backend.apply(batch(rows, { tags: new Map([['red', 17]]) }));
+    expect(await read(backend, 'k0', 'k99')).toEqual(['0', '99']);
+    const keys = new Set<string>();
+    let cursor: string | undefined;
+    do {
+      const query = { cursor, prefix: 'k', keysMax: 10, keyBytesMax: 1_000, nowMs: Date.now() };
+      const page = await backend.page(query);
+      for (const key of page?.keys ?? []) keys.add(key);
+      cursor = page?.cursor;
+    } while (cursor !== undefined);
+    expect(keys.size).toBe(100);
+  } finally {
+    connected.close();
+    await cluster.stop();
+  }
+});
