@@ -1,0 +1,80 @@
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { TierNote, TierRecord } from './tier-record.ts';
+
+export interface OutageNoteOptions {
+  readonly record: TierRecord;
+  readonly namespace: string;
+  readonly node: string;
+  readonly clock: Clock;
+}
+
+/** Between two tries to write it, in milliseconds. */
+const againMs = 100;
+
+/** Keeps what the cluster knows of an outage as it is: one write at a time, until the newest is durable. */
+export class OutageNote {
+  readonly #options: OutageNoteOptions;
+  #wanted: boolean | undefined;
+  #written: boolean | undefined;
+  #isWriting = false;
+  #stopped = false;
+  #noted = Promise.withResolvers<void>();
+
+  constructor(options: OutageNoteOptions) {
+    this.#options = options;
+  }
+
+  /** Whether it is durable that there is an outage. */
+  get isNoted(): boolean {
+    return this.#written === true;
+  }
+
+  /** Resolves once it is durable that there is an outage. */
+  get noted(): Promise<void> {
+    return this.#noted.promise;
+  }
+
+  /** What was found noted when this process came to it. */
+  was(note: TierNote | undefined): void {
+    if (note?.holder === this.#options.node) this.#written = note.outage;
+  }
+
+  /** Resolves once it is durable that there is none, or that is no longer wanted. */
+  async ended(): Promise<void> {
+    while (!this.#stopped && this.#wanted === false && this.#written !== false)
+      await sleep(this.#options.clock, 5);
+  }
+
+  want(outage: boolean): void {
+    this.#wanted = outage;
+    void this.#write();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #write(): Promise<void> {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    const { record, namespace, node, clock } = this.#options;
+    while (!this.#stopped && this.#wanted !== undefined && this.#wanted !== this.#written) {
+      const outage = this.#wanted;
+      // While its end is being written it is not certain that it is noted.
+      if (!outage) this.#forget();
+      try {
+        await record.write(namespace, { outage, holder: node });
+        this.#written = outage;
+        if (outage) this.#noted.resolve();
+      } catch {
+        await sleep(clock, againMs);
+      }
+    }
+    this.#isWriting = false;
+  }
+
+  #forget(): void {
+    if (this.#written === true) this.#noted = Promise.withResolvers<void>();
+    this.#written = undefined;
+  }
+}

@@ -1,0 +1,107 @@
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Backend, Figures } from './backend.ts';
+import { type JournalPart, OutageJournal } from './core/outage-journal.ts';
+import type { EntryRecord, Residence } from './core/residence.ts';
+import type { TierTags } from './core/tier-tags.ts';
+import { encodeRow } from './row-codec.ts';
+import type { TierNote, TierRecord } from './tier-record.ts';
+import type { WriteGroup } from './tier-writes.ts';
+
+export interface TierRecoveryOptions {
+  readonly namespace: string;
+  readonly node: string;
+  readonly backend: Backend;
+  readonly isOwn: boolean;
+  readonly front: Residence;
+  readonly clock: Clock;
+  readonly nowMs: () => number;
+  readonly raiseVersion: (version: number) => void;
+  readonly tags: TierTags;
+  readonly record: TierRecord;
+  /** Hears what is noted of the backend when this process comes to it. */
+  readonly noteWas: (note: TierNote | undefined) => void;
+  readonly since: number;
+  readonly deadlineMs: number;
+  readonly apply: (group: WriteGroup) => Promise<void>;
+}
+
+const partKeysMax = 500;
+const copyBytesMax = 4 * 1_024 * 1_024;
+const copyScanMax = 10_000;
+
+/** What makes a backend that was not told of everything, or not asked yet, what memory says. */
+export class TierRecovery {
+  readonly journal = new OutageJournal();
+  readonly #options: TierRecoveryOptions;
+  #hasReadNote = false;
+
+  constructor(options: TierRecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves at a moment when nothing is left to be told. Rejects when the backend fails or is late. */
+  async run(): Promise<Figures | undefined> {
+    const { backend, since, raiseVersion } = this.#options;
+    await this.#readNote();
+    const taken = await this.#inTime(backend.take(since));
+    raiseVersion(taken.stamp);
+    for (const [tag, version] of taken.tags) this.#options.tags.add(tag, version);
+    if (taken.lost) this.journal.voidAll();
+    await this.tellAll();
+    return taken.figures;
+  }
+
+  /** Resolves at a moment when nothing is left to be told. */
+  async tellAll(): Promise<void> {
+    while (!this.journal.isEmpty) await this.#tell(this.journal.take(partKeysMax));
+  }
+
+  /** What is known of the backend from before this process. Once: from then on this process knows better. */
+  async #readNote(): Promise<void> {
+    if (this.#hasReadNote) return;
+    const { record, namespace, node, isOwn } = this.#options;
+    const note = await this.#inTime(record.read(namespace));
+    if (note?.outage === true || (isOwn && note?.holder !== node)) this.journal.voidAll();
+    this.#hasReadNote = true;
+    this.#options.noteWas(note);
+  }
+
+  async #tell(part: JournalPart): Promise<void> {
+    const { front, nowMs, apply } = this.#options;
+    try {
+      const rows = new Map(part.keys.map((key) => [key, rowOf(front.peek(key, nowMs()))]));
+      await this.#inTime(apply({ rows, tags: part.tags, clears: part.clears }));
+      if (part.copies) await this.#copyAll();
+    } catch (error) {
+      this.journal.giveBack(part);
+      throw error;
+    }
+  }
+
+  /** Writes everything that is in memory. What changes meanwhile is in the journal, and is written after it. */
+  async #copyAll(): Promise<void> {
+    const { front, nowMs, apply } = this.#options;
+    const sizes = { entriesMax: partKeysMax, bytesMax: copyBytesMax, scanMax: copyScanMax };
+    let cursor: string | undefined;
+    do {
+      const page = front.records({ ...sizes, cursor, wanted: () => true }, nowMs());
+      if (page === undefined) throw new Error('memory refused its own cursor');
+      const rows = new Map(page.records.map((record) => [record.key, encodeRow(record)]));
+      await this.#inTime(apply({ rows, tags: new Map(), clears: false }));
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+  }
+
+  async #inTime<T>(action: Promise<T>): Promise<T> {
+    const { clock, deadlineMs } = this.#options;
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.after(deadlineMs, () => late.reject(new Error(`no answer within ${deadlineMs} ms`)));
+    try {
+      return await Promise.race([action, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+}
+
+export const rowOf = (record: EntryRecord | undefined) => (record === undefined ? null : encodeRow(record));

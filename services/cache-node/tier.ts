@@ -1,0 +1,407 @@
+import { type Refusal, refuse } from '#shared/protocol/errors.ts';
+import { type CircuitBreaker, makeCircuitBreaker } from '#shared/runtime/circuit-breaker.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Backend, BackendPage, Figures, PageQuery, Quota } from './backend.ts';
+import type { Change, Residence } from './core/residence.ts';
+import { TierTags } from './core/tier-tags.ts';
+import { OutageNote } from './outage-note.ts';
+import { decodeRow, encodeRow } from './row-codec.ts';
+import { SlidEnds } from './slid-ends.ts';
+import type { TierRecord } from './tier-record.ts';
+import { TierReads } from './tier-reads.ts';
+import { TierRecovery, rowOf } from './tier-recovery.ts';
+import { type WriteGroup, TierWrites } from './tier-writes.ts';
+
+export interface TierOptions {
+  readonly namespace: string;
+  /** Name of the process, stable over restarts. */
+  readonly node: string;
+  readonly backend: Backend;
+  /** A file is this process's own: one that another process has used since is void. */
+  readonly isOwn: boolean;
+  readonly front: Residence;
+  readonly clock: Clock;
+  /** The time that entries expire by. */
+  readonly nowMs: () => number;
+  readonly versions: {
+    readonly next: () => number;
+    /** Makes the next one greater than this. */
+    readonly raise: (version: number) => void;
+  };
+  readonly quota: () => Quota;
+  readonly record: TierRecord;
+  /** Rows up to this stamp are void: they are from before the namespace had this backend. */
+  readonly since: number;
+  /** Memory holds entries that are to be written, too: the namespace has just got this backend. */
+  readonly copies: boolean;
+  /** How long a call may take. The backend gets four fifths of it, what stands in for it the rest. */
+  readonly deadlineMs: number;
+  readonly changed: (state: TierState) => void;
+}
+
+export type TierState =
+  | { readonly degraded: true; readonly fault: unknown }
+  | { readonly degraded: false; readonly outageMs: number };
+
+/** Undefined: all is well. A refusal: it is not certain that what was changed stays. */
+type Outcome = { readonly refusal: Refusal | undefined };
+
+const fine: Outcome = { refusal: undefined };
+const notNoted: Outcome = {
+  refusal: refuse('unavailable', 'the backend is down, and it could not be noted that it is: try again')
+    .error,
+};
+
+/** Between two looks whether the breaker lets one try through, in milliseconds. */
+const probeMs = 100;
+const triedAfterMsFirst = 250;
+const triedAfterMsMax = 2_000;
+/** A timer that comes late may come before answers that are here already: they get so long to be read. */
+const lateReadMs = 2;
+
+/**
+ * A backend behind the memory of one namespace. What a request asks for and memory does not have is fetched before the
+ * request is decided; what the decision changed is written before it is answered. Decisions stay what they are
+ * without a backend: synchronous, over memory, one after the other.
+ *
+ * When the backend fails or does not answer in time it is cut off, and memory answers alone. The keys that change
+ * meanwhile are noted (core/outage-journal.ts), and that there is an outage is noted outside of this process before
+ * the first of these changes is answered: should the process end before the backend has been told, whoever comes next
+ * begins with an empty backend instead of an old one.
+ */
+export class Tier {
+  readonly #options: TierOptions;
+  readonly #breaker: CircuitBreaker;
+  readonly #reads: TierReads;
+  readonly #writes: TierWrites<Outcome>;
+  readonly #recovery: TierRecovery;
+  readonly #note: OutageNote;
+  readonly #slid = new SlidEnds();
+  readonly #tags = new TierTags();
+  /** `opening`: whether the backend can be reached is not known yet, and calls wait for it as long as they may. */
+  #state: 'opening' | 'kept' | 'degraded' | 'closed' = 'opening';
+  #opened: Promise<void>;
+  #outageSinceMs = 0;
+  /** Rejects what is under way when a call's time is over. */
+  #failure = Promise.withResolvers<never>();
+  #figures: Figures | undefined;
+  /** What the backend said just now of a key, also that it has none. */
+  readonly #justRead = new Map<string, Buffer | undefined>();
+  #hasChanged = false;
+  #changeUntilMs = 0;
+  #cancelProbe = () => {};
+
+  constructor(options: TierOptions) {
+    this.#options = options;
+    this.#failure.promise.catch(() => undefined);
+    this.#breaker = makeCircuitBreaker({
+      triedAfterMsFirst,
+      triedAfterMsMax,
+      cutOff: (error) => this.#degrade(error),
+    });
+    const watch = (untilMs: number) => this.#watch(untilMs);
+    this.#reads = new TierReads({ watch, read: (keys, isWanted) => this.#read(keys, isWanted) });
+    this.#writes = new TierWrites({ watch, write: (group) => this.#write(group) });
+    this.#note = new OutageNote(options);
+    this.#recovery = new TierRecovery({
+      ...options,
+      raiseVersion: options.versions.raise,
+      tags: this.#tags,
+      noteWas: (note) => this.#note.was(note),
+      apply: (group) => this.#apply(group),
+    });
+    if (options.copies) this.#recovery.journal.copyAll();
+    this.#outageSinceMs = options.clock.monotonicMs();
+    this.#opened = this.#try();
+  }
+
+  get isDegraded(): boolean {
+    return this.#state === 'degraded';
+  }
+
+  /** What the backend holds, where it counts. */
+  get figures(): Figures | undefined {
+    return this.#figures;
+  }
+
+  /** Keys that the backend is still to be told of. */
+  get journalled(): number {
+    return this.#recovery.journal.size;
+  }
+
+  /** By when a call that began then must have heard of the backend, by the monotonic clock. */
+  untilMs(startedMs: number): number {
+    return startedMs + this.#options.deadlineMs * 0.8;
+  }
+
+  /**
+   * Brings what the backend has of these keys into memory. Undefined: all is there that there is, decide at once, before
+   * anything else happens. After it resolved it is to be called again. Never rejects.
+   */
+  prepare(keys: readonly string[], untilMs: number): Promise<void> | undefined {
+    if (this.#state === 'opening') return this.#waitForOpening(untilMs);
+    if (this.#state !== 'kept') return undefined;
+    const missing = keys.filter((key) => !this.#isKnown(key));
+    return missing.length === 0 ? undefined : this.#reads.fetch(missing, untilMs);
+  }
+
+  /** Said before a decision: until when its changes must be written. */
+  deciding(untilMs: number): void {
+    this.#changeUntilMs = untilMs;
+    this.#hasChanged = false;
+  }
+
+  /** Hears of each change while it is decided. */
+  note(change: Change): void {
+    switch (change.kind) {
+      case 'written':
+        return this.#noteKey(change.key);
+      case 'moved':
+        if (change.byHit) return this.#noteHit(change.key, change.expiresAtMs);
+        return this.#noteKey(change.key);
+      case 'deleted':
+        return this.#noteKey(change.key);
+      case 'cleared':
+        return this.#noteClear();
+      case 'tags-invalidated':
+        return this.#noteTags(change.tags, change.version);
+      case 'evicted':
+      case 'expired':
+      case 'configured':
+        // An evicted entry lives on in the backend, an expired one ends there by itself.
+        return undefined;
+    }
+  }
+
+  /** Said after a decision: undefined when it can be answered at once, else what has to be waited for. */
+  decided(): Promise<Refusal | undefined> | undefined {
+    if (!this.#hasChanged) return undefined;
+    this.#hasChanged = false;
+    if (this.#state === 'kept') return this.#writes.written()?.then(({ refusal }) => refusal);
+    return this.#note.isNoted ? undefined : this.#noted().then(({ refusal }) => refusal);
+  }
+
+  /** A page of keys; undefined when memory must say it. `cursor` says that it is none of the backend's. */
+  async page(query: PageQuery): Promise<BackendPage | 'cursor' | undefined> {
+    if (this.#state === 'opening') await this.#opened;
+    await this.#writes.written();
+    if (this.#state !== 'kept') return undefined;
+    try {
+      return (await this.#attempt(() => this.#options.backend.page(query))) ?? 'cursor';
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Removes what has ended, and what is above the quota. */
+  tidy(): void {
+    if (this.#state !== 'kept' || !this.#writes.isEmpty) return;
+    const group: WriteGroup = { rows: new Map(), tags: new Map(), clears: false };
+    void this.#write(group).catch(() => undefined);
+  }
+
+  /** Brings what is on its way to the backend, and closes it. */
+  async close(): Promise<void> {
+    if (this.#state === 'opening') await this.#opened;
+    while (this.#state === 'kept' && !this.#writes.isEmpty) await this.#writes.written();
+    await this.abandon();
+  }
+
+  /** The namespace has another backend by now: what is here is emptied, if it can be, and closed. */
+  async leave(): Promise<void> {
+    if (this.#state === 'opening') await this.#opened;
+    if (this.#state === 'kept') {
+      this.deciding(this.untilMs(this.#options.clock.monotonicMs()));
+      this.#forgetBackend();
+      await this.#writes.written();
+    }
+    await this.abandon();
+  }
+
+  /** Closes the backend as it is: another node may have become the owner. */
+  async abandon(): Promise<void> {
+    this.#state = 'closed';
+    this.#cancelProbe();
+    this.#note.stop();
+    this.#reads.abandon();
+    this.#writes.abandon(Promise.resolve(fine));
+    await this.#options.backend.close().catch(() => undefined);
+  }
+
+  async #waitForOpening(untilMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(untilMs - clock.monotonicMs(), resolve);
+    await Promise.race([this.#opened, late]);
+    cancel();
+    if (this.#state === 'opening') this.#degrade(new Error('the backend was not opened in time'));
+  }
+
+  /** Whether memory, or what is on its way to the backend, says what the key has. */
+  #isKnown(key: string): boolean {
+    const { front, nowMs } = this.#options;
+    if (front.peek(key, nowMs()) !== undefined) return true;
+    const row = this.#writes.lookUp(key);
+    const bytes = row === undefined ? this.#justRead.get(key) : row?.bytes;
+    if (bytes !== undefined) this.#admit(key, bytes);
+    return row !== undefined || this.#justRead.has(key);
+  }
+
+  #admit(key: string, bytes: Buffer): void {
+    const { front, nowMs } = this.#options;
+    const record = decodeRow(key, bytes);
+    if (record !== undefined && !this.#tags.isInvalidated(record)) front.admit(record, nowMs());
+  }
+
+  #noteKey(key: string): void {
+    const { front, nowMs } = this.#options;
+    this.#hasChanged = true;
+    this.#forgetRead(key);
+    if (this.#state === 'kept') this.#writes.put(key, rowOf(front.peek(key, nowMs())), this.#changeUntilMs);
+    else this.#recovery.journal.add(key);
+  }
+
+  /** A hit that slides is not worth a write and nobody waits for it: the backend's end may be somewhat too early. */
+  #noteHit(key: string, expiresAtMs: number): void {
+    this.#forgetRead(key);
+    if (this.#state !== 'kept') return;
+    const record = this.#options.front.peek(key, this.#options.nowMs());
+    if (record === undefined || !this.#slid.isWorthWriting(key, expiresAtMs, record.slidingMs)) return;
+    this.#writes.put(key, encodeRow(record), this.#changeUntilMs);
+  }
+
+  #noteClear(): void {
+    this.#hasChanged = true;
+    this.#forgetBackend();
+  }
+
+  /** What the backend has is void. */
+  #forgetBackend(): void {
+    this.#reads.allChanged();
+    this.#justRead.clear();
+    this.#tags.clear();
+    if (this.#state === 'kept') this.#writes.clear(this.#changeUntilMs);
+    else this.#recovery.journal.clear();
+  }
+
+  #noteTags(tags: readonly string[], version: number): void {
+    this.#hasChanged = true;
+    let canJudge = true;
+    for (const tag of tags) canJudge = this.#tags.add(tag, version) && canJudge;
+    if (!canJudge) this.#forgetBackend();
+    else if (this.#state === 'kept') this.#writes.putTags(tags, version, this.#changeUntilMs);
+    else for (const tag of tags) this.#recovery.journal.addTag(tag, version);
+  }
+
+  async #read(keys: readonly string[], isWanted: (key: string) => boolean): Promise<void> {
+    const rows = await this.#attempt(() => this.#options.backend.fetch(keys));
+    for (const [at, key] of keys.entries()) if (isWanted(key)) this.#justRead.set(key, rows[at]);
+    // By then all who waited for it have been decided. Memory may evict what it took in as soon as one of them was.
+    this.#options.clock.after(0, () => {
+      for (const key of keys) this.#justRead.delete(key);
+    });
+  }
+
+  #forgetRead(key: string): void {
+    this.#reads.changed(key);
+    this.#justRead.delete(key);
+  }
+
+  async #write(group: WriteGroup): Promise<Outcome> {
+    await this.#attempt(() => this.#apply(group));
+    return fine;
+  }
+
+  async #apply(group: WriteGroup): Promise<void> {
+    const { backend, front, nowMs, quota, versions } = this.#options;
+    const applied = await backend.apply({
+      ...group,
+      stamp: versions.next(),
+      nowMs: nowMs(),
+      quota: quota(),
+    });
+    this.#figures = applied.figures;
+    // They were in use and had to go all the same.
+    for (const key of applied.evicted)
+      if (front.peek(key, nowMs()) !== undefined && this.#writes.lookUp(key) === undefined)
+        front.applyChange({ kind: 'deleted', key, version: versions.next() });
+  }
+
+  /** Asks the backend through the breaker; rejects as well when a call's time is over, or the backend is cut off. */
+  #attempt<T>(action: () => Promise<T>): Promise<T> {
+    const failure = this.#failure.promise;
+    return this.#breaker.run(() => Promise.race([action(), failure]));
+  }
+
+  #watch(untilMs: number): () => void {
+    const { clock } = this.#options;
+    let cancel = clock.after(untilMs - clock.monotonicMs(), () => {
+      const { reject } = this.#failure;
+      cancel = clock.after(lateReadMs, () => reject(new Error('the backend did not answer in time')));
+    });
+    return () => cancel();
+  }
+
+  #degrade(fault: unknown): void {
+    if (this.#state === 'degraded' || this.#state === 'closed') return;
+    this.#state = 'degraded';
+    this.#outageSinceMs = this.#options.clock.monotonicMs();
+    this.#failure.reject(fault);
+    this.#failure = Promise.withResolvers<never>();
+    this.#failure.promise.catch(() => undefined);
+    this.#note.want(true);
+    const { journal } = this.#recovery;
+    for (const group of this.#writes.abandon(this.#noted())) {
+      if (group.clears) journal.clear();
+      for (const [tag, version] of group.tags) journal.addTag(tag, version);
+      for (const key of group.rows.keys()) journal.add(key);
+    }
+    this.#reads.abandon();
+    this.#options.changed({ degraded: true, fault });
+    this.#probeLater();
+  }
+
+  /** What callers hear whose changes the backend may not have: nothing until the outage is noted, or that it is not. */
+  async #noted(): Promise<Outcome> {
+    const { clock, deadlineMs } = this.#options;
+    const late = Promise.withResolvers<Outcome>();
+    const cancel = clock.after(deadlineMs * 0.2, () => late.resolve(notNoted));
+    const outcome = await Promise.race([this.#note.noted.then(() => fine), late.promise]);
+    cancel();
+    return outcome;
+  }
+
+  #probeLater(): void {
+    this.#cancelProbe = this.#options.clock.after(probeMs, () => void this.#probe());
+  }
+
+  async #probe(): Promise<void> {
+    await this.#try();
+    if (this.#state === 'degraded') this.#probeLater();
+  }
+
+  /** Tries to have the backend. Never rejects. */
+  async #try(): Promise<void> {
+    try {
+      await this.#breaker.run(() => this.#recover());
+    } catch {
+      // The breaker has told of it.
+    }
+  }
+
+  async #recover(): Promise<void> {
+    const { clock, changed } = this.#options;
+    this.#figures = (await this.#recovery.run()) ?? this.#figures;
+    if (this.#state === 'opening') {
+      // Nothing was decided yet. From the first answer on the backend must be believed by whoever comes next.
+      this.#note.want(false);
+      await this.#note.ended();
+      await this.#recovery.tellAll();
+    }
+    if (this.#state === 'closed') return;
+    const wasDegraded = this.#state === 'degraded';
+    this.#state = 'kept';
+    this.#note.want(false);
+    if (wasDegraded) changed({ degraded: false, outageMs: clock.monotonicMs() - this.#outageSinceMs });
+  }
+}
