@@ -6,10 +6,13 @@ import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
+import { Backends } from './backends.ts';
 import { CacheService, cacheQueueGroup } from './cache-service.ts';
 import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
+import { NamespaceRecords } from './namespace-records.ts';
 import { observeTotals, requestObserver } from './observation.ts';
 import { OwnerLease } from '#shared/runtime/owner-lease.ts';
+import { RedisConnection } from './redis-connection.ts';
 
 export interface CacheNodeOptions {
   readonly nats: Nats;
@@ -24,6 +27,10 @@ export interface CacheNodeOptions {
   readonly replicas: number;
   readonly bytesMax: number;
   readonly leaseMs: number;
+  /** Folder of this process. */
+  readonly data: string;
+  readonly redisUrl: string;
+  readonly deadlineMs: number;
   /** Ends the process. */
   readonly fail: (error: Error) => void;
 }
@@ -41,6 +48,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     { name: service, version, description: 'Cache over NATS', endpoints },
     name,
   );
+  const redis = new RedisConnection({ url: options.redisUrl, clock, log });
   const cache = new CacheService({
     nats,
     subjects,
@@ -49,9 +57,20 @@ export function cacheNode(options: CacheNodeOptions): Service {
     owns: () => lease.holds(),
     newEpoch: () => randomUUID(),
     random01: Math.random,
+    tiers: {
+      node: name,
+      log,
+      deadlineMs: options.deadlineMs,
+      backends: new Backends({ data: options.data, redis, clock, log, prefix }),
+      records: new NamespaceRecords(nats, {
+        bucket: streamsFor(prefix).cacheNamespaces,
+        replicas: options.replicas,
+      }),
+    },
     observe: requestObserver(announced, telemetry, clock),
   });
   observeTotals(cache, telemetry);
+  let begun: Promise<void> | undefined;
   const lease = new OwnerLease({
     record: kvLeaseRecord(nats, { bucket: streamsFor(prefix).cacheNodes, replicas: options.replicas }),
     clock,
@@ -59,7 +78,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     leaseMs: options.leaseMs,
     gained: () => {
       log.info('this node owns the cache');
-      cache.begin();
+      begun = cache.begin();
     },
     lost: (by) => {
       log.warn({ owner: by?.node }, 'this node no longer owns the cache');
@@ -72,6 +91,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     recover: () => Promise.resolve(),
     serve: async () => {
       await lease.start();
+      await begun;
       // The server has heard of the subscriptions before anybody hears that this node is ready.
       await nats.connection.flush();
       return {};
@@ -80,6 +100,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       announced.stop();
       await cache.drain();
       await lease.release();
+      redis.close();
     },
   };
 }

@@ -1,7 +1,7 @@
 import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { cacheExpiredPerStepMax, cacheHeartbeatMs } from '#shared/protocol/limits.ts';
+import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { cacheExpiredPerStepMax, cacheHeartbeatMs, cacheKeysPageBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -13,13 +13,19 @@ import {
   replyRefusal,
   requestEncodings,
 } from '#shared/runtime/replies.ts';
+import type { BackendPage } from './backend.ts';
+import type { KeysCommand } from './core/commands.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
+import type { NamespaceSettings } from './core/namespace-settings.ts';
 import { Namespaces } from './core/namespaces.ts';
 import { writeOutcome } from './entry-reply.ts';
 import { type Decided, type Request, operations } from './operations.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
+import type { Tier } from './tier.ts';
+import { decideTiered } from './tiered-turn.ts';
+import { Tiers, type TiersOptions } from './tiers.ts';
 
 /** One answered request, for whoever counts. */
 export interface Answered {
@@ -43,7 +49,19 @@ export interface CacheServiceOptions {
   readonly newEpoch: () => string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
+  readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'backends' | 'records'>;
 }
+
+/** A request that is to be answered. */
+interface Asked {
+  readonly message: Msg;
+  /** Of the reply. */
+  readonly encoding: Encoding;
+  readonly startedMs: number;
+}
+
+/** Memory stands in for the backend. */
+const degradedHeader = { 'Trivet-Degraded': 'true' } as const;
 
 export const cacheQueueGroup = 'trivet-cache';
 
@@ -57,6 +75,7 @@ export class CacheService {
   readonly #options: CacheServiceOptions;
   /** Wall time that does not jump: what entries expire by. */
   readonly #nowMs: () => number;
+  #tiers: Tiers;
   #namespaces: Namespaces;
   #subscriptions: readonly Subscription[] = [];
   #cancelExpiry = () => {};
@@ -70,12 +89,21 @@ export class CacheService {
     const { clock } = options;
     const startMs = clock.nowMs() - clock.monotonicMs();
     this.#nowMs = () => startMs + clock.monotonicMs();
+    this.#tiers = this.#newTiers();
     this.#namespaces = this.#emptyNamespaces();
   }
 
-  /** Begins, with nothing in it, to answer for the whole cache. */
-  begin(): void {
+  /** Begins, with nothing in memory, to answer for the whole cache: once it knows how its namespaces are configured. */
+  async begin(): Promise<void> {
+    const tiers = this.#newTiers();
+    this.#tiers = tiers;
     this.#namespaces = this.#emptyNamespaces();
+    // It may be over before it has begun.
+    if (!(await tiers.recover())) return;
+    for (const name of tiers.names) {
+      const namespace = this.#namespaces.open(name);
+      if (namespace.ok) tiers.of(namespace.value);
+    }
     const { nats, subjects } = this.#options;
     const group = { queue: cacheQueueGroup };
     this.#subscriptions = [
@@ -94,6 +122,7 @@ export class CacheService {
     for (const subscription of this.#subscriptions) subscription.drain().catch(() => {});
     this.#subscriptions = [];
     this.#namespaces = this.#emptyNamespaces();
+    void this.#tiers.abandon();
   }
 
   /** Takes nothing new and answers what has arrived. */
@@ -102,6 +131,7 @@ export class CacheService {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     this.#subscriptions = [];
     this.#closeFills();
+    await this.#tiers.close();
   }
 
   stats() {
@@ -111,20 +141,23 @@ export class CacheService {
   #answer(message: Msg): void {
     const startedMs = this.#options.clock.monotonicMs();
     const encodings = requestEncodings(message);
-    const operation = this.#operationOf(message);
-    const decided = encodings.ok ? this.#decide(message, encodings.value) : encodings.error;
     const encoding = encodings.ok ? encodings.value.reply : json;
+    const decided = encodings.ok
+      ? this.#decide({ message, encoding, startedMs }, encodings.value)
+      : encodings.error;
+    if (decided === 'elsewhere') return;
     if (decided === 'written') replyBytes(message, this.#out.finish(), encoding);
     else if (decided !== 'later') replyRefusal(message, decided, encoding);
-    this.#options.observe(message, {
-      operation,
-      refusal: typeof decided === 'object' ? decided : undefined,
-      startedMs,
-      endedMs: this.#options.clock.monotonicMs(),
-    });
+    this.#observe(message, startedMs, typeof decided === 'object' ? decided : undefined);
   }
 
-  #decide(message: Msg, encodings: RequestEncodings): Decided {
+  #observe(message: Msg, startedMs: number, refusal: Refusal | undefined): void {
+    const endedMs = this.#options.clock.monotonicMs();
+    this.#options.observe(message, { operation: this.#operationOf(message), refusal, startedMs, endedMs });
+  }
+
+  #decide(asked: Asked, encodings: RequestEncodings): Decided | 'elsewhere' {
+    const { message } = asked;
     if (!this.#options.owns())
       return refuse('unavailable', 'this node does not own the cache just now').error;
     const { name, operation } = this.#address(message);
@@ -147,21 +180,83 @@ export class CacheService {
     if (!read.ok) return read.error;
     const namespace = this.#namespaces.open(name);
     if (!namespace.ok) return namespace.error;
-    return this.#decideIn(namespace.value, read.value, { message, encodings });
+    const { settings } = read.value;
+    if (settings !== undefined) {
+      void this.#configure(asked, namespace.value, settings);
+      return 'elsewhere';
+    }
+    const tier = this.#tiers.of(namespace.value);
+    if (tier === undefined) return this.#decideIn(namespace.value, read.value, asked);
+    void this.#answerTiered(asked, { tier, namespace: namespace.value, request: read.value });
+    return 'elsewhere';
   }
 
-  #decideIn(
-    namespace: Namespace,
-    request: Request,
-    { message, encodings }: { readonly message: Msg; readonly encodings: RequestEncodings },
-  ): Decided {
+  /** A request on a namespace with a backend, which may have to wait for it before and after its decision. */
+  async #answerTiered(
+    asked: Asked,
+    behind: { readonly tier: Tier; readonly namespace: Namespace; readonly request: Request },
+  ): Promise<void> {
+    const { encoding, startedMs } = asked;
+    const { tier, namespace, request } = behind;
+    const namespaces = this.#namespaces;
+    const page = request.page === undefined ? undefined : await this.#pageOf(tier, request.page);
+    const reply = await decideTiered({
+      tier,
+      reads: request.reads ?? request.keys,
+      startedMs,
+      owns: () => this.#options.owns() && this.#namespaces === namespaces,
+      decide: () => {
+        this.#out.begin(encoding);
+        if (page !== undefined) return page.ok ? encoded(page.value, encoding) : page.error;
+        const decided = this.#decideIn(namespace, request, asked);
+        if (decided === 'later') return undefined;
+        // Other requests are decided before this one is answered.
+        return decided === 'written' ? Buffer.from(this.#out.finish()) : decided;
+      },
+    });
+    this.#reply(asked, namespace, reply);
+  }
+
+  #reply(
+    { message, encoding, startedMs }: Asked,
+    { isDegraded }: Namespace,
+    reply: Uint8Array | Refusal | undefined,
+  ): void {
+    if (reply instanceof Uint8Array)
+      replyBytes(message, reply, encoding, isDegraded ? degradedHeader : undefined);
+    else if (reply !== undefined) replyRefusal(message, reply, encoding);
+    this.#observe(message, startedMs, reply instanceof Uint8Array ? undefined : reply);
+  }
+
+  /** A page of keys from the backend; undefined where memory answers. */
+  async #pageOf(
+    tier: Tier,
+    { prefix, limit, cursor }: KeysCommand,
+  ): Promise<Result<BackendPage> | undefined> {
+    const page = await tier.page({
+      prefix,
+      cursor,
+      keysMax: limit,
+      keyBytesMax: cacheKeysPageBytesMax,
+      nowMs: this.#nowMs(),
+    });
+    return page === 'cursor' ? refuseField('cursor', 'must be as keys returned it') : page && accept(page);
+  }
+
+  async #configure(asked: Asked, namespace: Namespace, settings: Partial<NamespaceSettings>): Promise<void> {
+    const refusal = await this.#tiers.configure(namespace, settings);
+    if (namespace.events.isWaiting) this.#publishEvents(namespace);
+    this.#reply(asked, namespace, refusal ?? encoded(namespace.stats(this.#nowMs()), asked.encoding));
+  }
+
+  #decideIn(namespace: Namespace, request: Request, { message, encoding }: Asked): Decided {
     const nowMs = this.#nowMs();
     const bytesBefore = namespace.bytes;
     const decided = request.decide({
       namespace,
       nowMs,
       out: this.#out,
-      answerLater: (outcome) => this.#answerWaiter(message, outcome, encodings.reply),
+      answerLater: (outcome) => this.#answerWaiter(message, outcome, { encoding, namespace }),
     });
     if (namespace.bytes > bytesBefore) this.#namespaces.keepWithinBytes(nowMs);
     if (namespace.events.isWaiting) this.#publishEvents(namespace);
@@ -171,10 +266,15 @@ export class CacheService {
   }
 
   /** One who waited for a fill. Its entry is good only now, so the reply is written at once. */
-  #answerWaiter(message: Msg, outcome: LoadOutcome, encoding: Encoding): void {
+  #answerWaiter(
+    message: Msg,
+    outcome: LoadOutcome,
+    { encoding, namespace }: { readonly encoding: Encoding; readonly namespace: Namespace },
+  ): void {
     const out = this.#laterOut.begin(encoding);
     const refusal = writeOutcome(out, outcome);
-    if (refusal === undefined) replyBytes(message, out.finish(), encoding);
+    const extra = namespace.isDegraded ? degradedHeader : undefined;
+    if (refusal === undefined) replyBytes(message, out.finish(), encoding, extra);
     else replyRefusal(message, refusal, encoding);
   }
 
@@ -234,6 +334,23 @@ export class CacheService {
   #emptyNamespaces(): Namespaces {
     const versionFloor = Math.floor(this.#options.clock.nowMs()) * 1_000;
     const { bytesMax, newEpoch, random01 } = this.#options;
-    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01 });
+    const tiers = this.#tiers;
+    const settingsOf = (namespace: string) => tiers.settingsOf(namespace);
+    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01, settingsOf });
+  }
+
+  #newTiers(): Tiers {
+    return new Tiers({
+      ...this.#options.tiers,
+      clock: this.#options.clock,
+      nowMs: this.#nowMs,
+      versions: {
+        next: () => this.#namespaces.nextVersion(),
+        raise: (version) => this.#namespaces.sawVersion(version),
+      },
+      changed: (namespace) => this.#publishEvents(namespace),
+    });
   }
 }
+
+const encoded = (value: unknown, encoding: Encoding): Buffer => Buffer.from(encode(value, encoding));

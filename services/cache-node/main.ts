@@ -23,6 +23,9 @@ runService({
       replicas: config.replicas,
       bytesMax: config.cacheBytesMax,
       leaseMs: config.cacheLeaseMs,
+      data: config.data,
+      redisUrl: config.redisUrl,
+      deadlineMs: config.cacheDeadlineMs,
       fail: (error) => ending.fail(error),
     }),
 });

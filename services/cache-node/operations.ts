@@ -5,11 +5,11 @@ import {
   type SetRequest,
   cacheRequests,
 } from '#shared/protocol/cache-schemas.ts';
-import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import { type Validator, validator } from '#shared/protocol/validation.ts';
 import { compressed } from './compression.ts';
-import type { SetCommand } from './core/commands.ts';
+import type { KeysCommand, SetCommand } from './core/commands.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
 import type { NamespaceSettings } from './core/namespace-settings.ts';
@@ -38,8 +38,13 @@ export interface Operation {
 
 /** A request that was read and not yet decided. */
 export interface Request {
-  /** The keys that it needs, so that whoever has to fetch them can do so first. */
   readonly keys: readonly string[];
+  /** Those of the keys whose entries it looks at: whoever has to fetch them can do so first. Left out: all. */
+  readonly reads?: readonly string[];
+  /** A page of keys that a backend may know better than memory. */
+  readonly page?: KeysCommand;
+  /** Settings that are kept before they hold. */
+  readonly settings?: Partial<NamespaceSettings>;
   decide(call: Call): Decided;
 }
 
@@ -61,6 +66,7 @@ function onOne<Body, Read>(
   read: (body: Body) => Result<Read>,
   keyOf: (read: Read) => string,
   decide: Decide<Read>,
+  isBlind: (read: Read) => boolean = () => false,
 ): Operation {
   return {
     read: (body) => {
@@ -68,7 +74,9 @@ function onOne<Body, Read>(
       const done = checked.ok ? read(checked.value) : checked;
       if (!done.ok) return done;
       const { value } = done;
-      return accept({ keys: [keyOf(value)], decide: (call) => decide(value, call) ?? 'written' });
+      const keys = [keyOf(value)];
+      const reads = isBlind(value) ? [] : keys;
+      return accept({ keys, reads, decide: (call) => decide(value, call) ?? 'written' });
     },
   };
 }
@@ -78,13 +86,16 @@ function onAll<Body, Read>(
   check: Validator<Body>,
   read: (body: Body) => Result<Read>,
   decide: (read: Read, call: Call) => Result<unknown>,
+  more: (read: Read) => Pick<Request, 'page' | 'settings'> = () => ({}),
 ): Operation {
   return {
     read: (body) => {
       const checked = check(body);
       const done = checked.ok ? read(checked.value) : checked;
       if (!done.ok) return done;
-      return accept({ keys: [], decide: (call) => written(decide(done.value, call), call) ?? 'written' });
+      const { value } = done;
+      const decideAll = (call: Call) => written(decide(value, call), call) ?? 'written';
+      return accept({ keys: [], ...more(value), decide: decideAll });
     },
   };
 }
@@ -97,6 +108,7 @@ function batch<Body, Read>(
     readonly read: (item: unknown) => Result<Read>;
     readonly keyOf: (read: Read) => string;
     readonly decide: Decide<Read>;
+    readonly isBlind?: (read: Read) => boolean;
   },
 ): Operation {
   return {
@@ -105,9 +117,16 @@ function batch<Body, Read>(
       if (!checked.ok) return checked;
       const items = itemsOf(checked.value).map(item.read);
       const keys: string[] = [];
-      for (const one of items) if (one.ok) keys.push(item.keyOf(one.value));
+      const reads: string[] = [];
+      for (const one of items) {
+        if (!one.ok) continue;
+        const key = item.keyOf(one.value);
+        keys.push(key);
+        if (item.isBlind?.(one.value) !== true) reads.push(key);
+      }
       return accept({
         keys,
+        reads,
         decide: (call) => {
           writeItems(call.out, items.length, (index) => {
             const one = items[index] as Result<Read>;
@@ -166,10 +185,13 @@ const keysOf = (request: { readonly keys: readonly unknown[] }) => request.keys;
 
 const ofKey = (read: { readonly key: string }): string => read.key;
 
+/** It writes whatever is there, so it need not be known. */
+const isUnconditional = ({ condition }: SetCommand): boolean => condition.kind === 'always';
+
 /** Every operation of `trivet.cache.<namespace>.<operation>`. */
 export const operations: Readonly<Record<CacheRequestName, Operation>> = {
   get: keyOperation(getOne),
-  set: onOne(checkSet, (request: SetRequest) => readSet(request), ofKey, setOne),
+  set: onOne(checkSet, (request: SetRequest) => readSet(request), ofKey, setOne, isUnconditional),
   delete: keyOperation(deleteOne),
   'get-many': batch(validator(cacheRequests['get-many']), keysOf, {
     read: readBatchKey,
@@ -180,6 +202,7 @@ export const operations: Readonly<Record<CacheRequestName, Operation>> = {
     read: readSetItem,
     keyOf: ofKey,
     decide: setOne,
+    isBlind: isUnconditional,
   }),
   'delete-many': batch(validator(cacheRequests['delete-many']), keysOf, {
     read: readBatchKey,
@@ -217,10 +240,12 @@ export const operations: Readonly<Record<CacheRequestName, Operation>> = {
     (tags, { namespace }) => accept({ tags: namespace.invalidateTags(tags) }),
   ),
 
-  keys: onAll(validator(cacheRequests.keys), asIs, (request, { namespace, nowMs }) => {
-    const { prefix = '', limit = limits.cacheKeysPageDefault, cursor } = request;
-    return namespace.keys({ prefix, limit, cursor }, nowMs);
-  }),
+  keys: onAll(
+    validator(cacheRequests.keys),
+    ({ prefix = '', limit = limits.cacheKeysPageDefault, cursor }) => accept({ prefix, limit, cursor }),
+    (command, { namespace, nowMs }) => namespace.keys(command, nowMs),
+    (page) => ({ page }),
+  ),
 
   load: {
     read: (body) => {
@@ -254,10 +279,15 @@ export const operations: Readonly<Record<CacheRequestName, Operation>> = {
     accept(namespace.stats(nowMs)),
   ),
 
-  configure: onAll(validator(cacheRequests.configure), readSettings, (settings, { namespace, nowMs }) => {
-    namespace.configure(settings, nowMs);
-    return accept(namespace.stats(nowMs));
-  }),
+  configure: onAll(
+    validator(cacheRequests.configure),
+    readSettings,
+    (settings, { namespace, nowMs }) => {
+      namespace.configure(settings, nowMs);
+      return accept(namespace.stats(nowMs));
+    },
+    (settings) => ({ settings }),
+  ),
 
   missed: onAll(validator(cacheRequests.missed), asIs, ({ epoch, after }, { namespace }) =>
     accept(namespace.events.missed(epoch, after)),
@@ -299,8 +329,6 @@ const failureBounds = { minMs: 0, maxMs: limits.cacheFailureMsMax, expected: 'at
 
 function readSettings(request: ConfigureRequest): Result<Partial<NamespaceSettings>> {
   const { defaultTtl, defaultGrace, ...rest } = request;
-  if (rest.backend !== undefined && rest.backend !== 'memory')
-    return refuse('unavailable', `this node has no backend ${rest.backend}`, { field: 'backend' });
   const ttlMs = readTtl(defaultTtl, 'defaultTtl');
   if (!ttlMs.ok) return ttlMs;
   const graceMs = readTtl(defaultGrace, 'defaultGrace');

@@ -1,4 +1,4 @@
-import { commonSettings, integer, processSettings } from '#shared/runtime/config.ts';
+import { commonSettings, integer, processSettings, redisUrl } from '#shared/runtime/config.ts';
 
 export const cacheSettings = {
   ...commonSettings,
@@ -17,4 +17,13 @@ export const cacheSettings = {
     max: 60_000,
     about: 'milliseconds after which a cache node that vanished is replaced by another one (and a half more)',
   }),
+  cacheDeadlineMs: integer({
+    env: 'TRIVET_CACHE_DEADLINE_MS',
+    default: 250,
+    min: 20,
+    max: 10_000,
+    about:
+      'milliseconds that a call may take which needs a backend; the backend gets four fifths of it, then memory answers',
+  }),
+  redisUrl: redisUrl('the Redis of namespaces with the backend redis, connected to when there is one'),
 } as const;

@@ -212,6 +212,8 @@ export const CacheStats = Type.Object({
   entries: Type.Integer(),
   /** Of keys, values and 100 for each entry: what the quota counts. */
   bytes: Type.Integer(),
+  /** The part of them that is in memory, where there is a backend: of `redis` no other part is counted. */
+  inMemory: Type.Optional(Type.Object({ entries: Type.Integer(), bytes: Type.Integer() })),
   /** Of memory that is held for the entries, beyond their keys and values. */
   overheadBytes: Type.Integer(),
   entriesMax: Type.Integer(),

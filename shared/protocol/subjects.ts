@@ -75,6 +75,8 @@ export function streamsFor(prefix: string) {
     leases: `${upper}_LEASES`,
     /** KV bucket that says which node owns the cache. */
     cacheNodes: `${upper}_CACHE_NODES`,
+    /** KV bucket with the settings of the cache's namespaces, and what is known of their backends. */
+    cacheNamespaces: `${upper}_CACHE_NAMESPACES`,
   } as const;
 }
 

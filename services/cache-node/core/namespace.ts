@@ -24,7 +24,7 @@ export interface NamespaceOptions extends Omit<ResidentsOptions, 'note'> {
   readonly epoch: string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
-  /** Hears of every change, where a tier below or somebody else must know. */
+  /** Hears of every change, where a tier below or somebody else must know, until `noteTo` says otherwise. */
   readonly note?: NoteChange | undefined;
 }
 
@@ -41,6 +41,9 @@ export class Namespace {
   readonly #options: NamespaceOptions;
   /** Set from outside while memory stands in for the backend. */
   isDegraded = false;
+  /** What the backend holds, where there is one that counts: memory has a part of it. Set from outside. */
+  behind: (() => { readonly entries: number; readonly bytes: number } | undefined) | undefined;
+  #note: NoteChange | undefined;
 
   constructor(options: NamespaceOptions) {
     this.name = options.name;
@@ -54,9 +57,10 @@ export class Namespace {
         const { kind } = change;
         if (kind === 'evicted' || kind === 'expired' ? events.includes(kind) : nearCache)
           this.events.note(change);
-        options.note?.(change);
+        this.#note?.(change);
       },
     });
+    this.#note = options.note;
     this.#listen();
   }
 
@@ -167,7 +171,9 @@ export class Namespace {
 
   /** Drops all entries, whatever their number, at once. */
   clear(nowMs: number): number {
-    const cleared = this.residents.clear();
+    const behind = this.behind?.();
+    const cleared = behind?.entries ?? this.residents.entries;
+    this.residents.clear();
     this.fills.passAll(nowMs);
     return cleared;
   }
@@ -218,6 +224,12 @@ export class Namespace {
       : accept({ keys, ...page });
   }
 
+  /** Who hears of every change from now on. */
+  noteTo(note: NoteChange | undefined): void {
+    this.#note = note;
+    this.#listen();
+  }
+
   /** Changes what is given and keeps the rest. A smaller quota holds at once: O(entries that must go). */
   configure(settings: Partial<NamespaceSettings>, nowMs: number): void {
     this.residents.configure(settings, nowMs);
@@ -233,12 +245,13 @@ export class Namespace {
 
   stats(nowMs: number): CacheStats {
     const [p50 = 0, p95 = 0, p99 = 0] = this.latency.percentiles([0.5, 0.95, 0.99], nowMs);
+    const inMemory = { entries: this.residents.entries, bytes: this.residents.bytes };
     return {
       namespace: this.name,
       ...this.settings,
       events: [...this.settings.events],
-      entries: this.residents.entries,
-      bytes: this.residents.bytes,
+      ...(this.behind?.() ?? inMemory),
+      ...(this.behind === undefined ? {} : { inMemory }),
       overheadBytes: this.residents.overheadBytes,
       ...this.residents.figures.read(),
       loads: this.fills.figures,
@@ -268,7 +281,7 @@ export class Namespace {
   /** Notes cost the making of each: they are made only where somebody listens. */
   #listen(): void {
     const { nearCache, events } = this.settings;
-    this.residents.isHeard = nearCache || events.length > 0 || this.#options.note !== undefined;
+    this.residents.isHeard = nearCache || events.length > 0 || this.#note !== undefined;
   }
 }
 

@@ -4,6 +4,7 @@ import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
 import { keyHash } from './key-hash.ts';
 import { Namespace } from './namespace.ts';
 import { PackedStore } from './packed-store.ts';
+import type { NamespaceSettings } from './namespace-settings.ts';
 import type { NoteChange } from './residence.ts';
 
 export interface NamespacesOptions {
@@ -15,6 +16,8 @@ export interface NamespacesOptions {
   readonly epoch: string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
+  /** What a namespace was configured to be, before this node began or while it held nothing. */
+  readonly settingsOf?: (namespace: string) => NamespaceSettings | undefined;
   /** Who hears of the changes of a namespace, where somebody must. */
   readonly noteOf?: (namespace: string) => NoteChange | undefined;
 }
@@ -55,8 +58,20 @@ export class Namespaces {
       random01: this.#options.random01,
       note: this.#options.noteOf?.(name),
     });
+    const settings = this.#options.settingsOf?.(name);
+    if (settings !== undefined) made.configure(settings, 0);
     this.#byName.set(name, made);
     return accept(made);
+  }
+
+  /** A version for what is no entry, above all that were given. */
+  nextVersion(): number {
+    return (this.#version += 1);
+  }
+
+  /** Versions that follow are above this one. */
+  sawVersion(version: number): void {
+    this.#version = Math.max(this.#version, version);
   }
 
   all(): Iterable<Namespace> {

@@ -9,6 +9,8 @@ export interface Reply {
   /** `Nats-Service-Error-Code`, 0 where there is none. */
   readonly status: number;
   readonly contentType: string;
+  /** Whether memory stood in for the backend. */
+  readonly degraded: boolean;
 }
 
 export interface RunningCache {
@@ -43,6 +45,7 @@ export async function startCache(
       body: contentType === 'application/msgpack' ? unpack(reply.data) : reply.json(),
       status: Number(reply.headers?.get('Nats-Service-Error-Code') ?? '0'),
       contentType,
+      degraded: reply.headers?.get('Trivet-Degraded') === 'true',
     };
   };
   return {

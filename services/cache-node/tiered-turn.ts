@@ -1,0 +1,32 @@
+import { type Refusal, refuse } from '#shared/protocol/errors.ts';
+import type { Tier } from './tier.ts';
+
+export interface TieredTurn {
+  readonly tier: Tier;
+  /** Keys whose entries the decision looks at. */
+  readonly reads: readonly string[];
+  /** When the request came, by the monotonic clock. */
+  readonly startedMs: number;
+  /** Whether this node may still answer: that may have changed while it waited. */
+  readonly owns: () => boolean;
+  /** Decides and writes the reply: undefined where it comes later. */
+  readonly decide: () => Uint8Array | Refusal | undefined;
+}
+
+const notOwner = refuse('unavailable', 'this node no longer owns the cache').error;
+
+/** The turn of a request on a namespace with a backend: fetch what is missing, decide, write what changed, answer. */
+export async function decideTiered(turn: TieredTurn): Promise<Uint8Array | Refusal | undefined> {
+  const { tier, reads, startedMs } = turn;
+  const untilMs = tier.untilMs(startedMs);
+  for (
+    let missing = tier.prepare(reads, untilMs);
+    missing !== undefined;
+    missing = tier.prepare(reads, untilMs)
+  )
+    await missing;
+  if (!turn.owns()) return notOwner;
+  tier.deciding(untilMs);
+  const reply = turn.decide();
+  return (await tier.decided()) ?? reply;
+}

@@ -1,0 +1,202 @@
+import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { BackendType, Backends } from './backends.ts';
+import type { Namespace } from './core/namespace.ts';
+import type { NamespaceSettings } from './core/namespace-settings.ts';
+import type { KeptSettings, NamespaceRecords } from './namespace-records.ts';
+import { Tier } from './tier.ts';
+
+export interface TiersOptions {
+  /** Name of the process, stable over restarts. */
+  readonly node: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly nowMs: () => number;
+  readonly deadlineMs: number;
+  readonly backends: Backends;
+  readonly records: NamespaceRecords;
+  readonly versions: { readonly next: () => number; readonly raise: (version: number) => void };
+  /** Memory stands in for the backend of the namespace, or no longer does. */
+  readonly changed: (namespace: Namespace) => void;
+}
+
+/** How long the record of settings may take to be read or written, in milliseconds. */
+const recordMsMax = 5_000;
+const readAgainMs = 250;
+/** How often backends remove what has ended, in milliseconds. */
+const tidyMs = 1_000;
+
+/** The namespaces of a node that have a backend, and the settings of all of them, which outlive the node. */
+export class Tiers {
+  readonly #options: TiersOptions;
+  readonly #tiers = new Map<string, Tier>();
+  readonly #leaving = new Map<string, Promise<void>>();
+  #kept: ReadonlyMap<string, KeptSettings> = new Map();
+  #configuring: Promise<unknown> = Promise.resolve();
+  #cancelTidy = () => {};
+  #isClosed = false;
+
+  constructor(options: TiersOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the settings, however often that takes; false when it was closed before it succeeded. */
+  async recover(): Promise<boolean> {
+    const { records, clock, log } = this.#options;
+    while (!this.#isClosed) {
+      try {
+        this.#kept = await this.#inTime(records.allSettings());
+        this.#tidyLater();
+        return !this.#isClosed;
+      } catch (error) {
+        log.warn({ err: error }, 'the settings of the namespaces could not be read, trying again');
+        await new Promise<void>((resolve) => {
+          clock.after(readAgainMs, resolve);
+        });
+      }
+    }
+    return false;
+  }
+
+  /** Namespaces that have a backend, by what is kept of their settings. */
+  get names(): readonly string[] {
+    return [...this.#kept].filter(([, { settings }]) => settings.backend !== 'memory').map(([name]) => name);
+  }
+
+  settingsOf(namespace: string): NamespaceSettings | undefined {
+    return this.#kept.get(namespace)?.settings;
+  }
+
+  /** What stands behind the namespace; undefined when nothing does. Opens it when this is the first question. */
+  of(namespace: Namespace): Tier | undefined {
+    const { backend } = namespace.settings;
+    if (backend === 'memory') return undefined;
+    return this.#tiers.get(namespace.name) ?? this.#open(namespace, backend, false);
+  }
+
+  /** Keeps the settings, and then lets them hold: one after the other. */
+  configure(namespace: Namespace, settings: Partial<NamespaceSettings>): Promise<Refusal | undefined> {
+    const turn = this.#configuring.then(() => this.#configure(namespace, settings));
+    this.#configuring = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Brings everything to the backends, and closes them. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTidy();
+    await Promise.all([...this.#tiers.values()].map((tier) => tier.close()));
+  }
+
+  /** Closes the backends as they are: another node may have become the owner. */
+  async abandon(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTidy();
+    await Promise.all([...this.#tiers.values()].map((tier) => tier.abandon()));
+  }
+
+  async #configure(namespace: Namespace, changed: Partial<NamespaceSettings>): Promise<Refusal | undefined> {
+    const { records, versions, nowMs } = this.#options;
+    const former = namespace.settings.backend;
+    const settings = { ...namespace.settings, ...changed };
+    const { backend } = settings;
+    const reached = backend === former ? accept(undefined) : await this.#reach(namespace, backend);
+    if (!reached.ok) return reached.error;
+    const since = this.#kept.get(namespace.name)?.backendSince ?? 0;
+    const kept = { settings, backendSince: backend === former ? since : versions.next() };
+    try {
+      await this.#inTime(records.writeSettings(namespace.name, kept));
+    } catch {
+      return refuse('unavailable', 'the settings could not be kept, and are as they were: try again').error;
+    }
+    if (this.#isClosed) return refuse('unavailable', 'this node does not own the cache any more').error;
+    this.#kept = new Map([...this.#kept, [namespace.name, kept]]);
+    namespace.configure(changed, nowMs());
+    if (backend !== former) this.#replace(namespace, former);
+    return undefined;
+  }
+
+  async #reach(namespace: Namespace, backend: NamespaceSettings['backend']): Promise<Result<undefined>> {
+    if (backend === 'memory') return accept(undefined);
+    try {
+      // The file of an earlier time is being given up.
+      await this.#leaving.get(namespace.name);
+      await this.#inTime(this.#options.backends.reach(backend));
+      return accept(undefined);
+    } catch {
+      return refuse('unavailable', `this node cannot reach its ${backend}`, { field: 'backend' });
+    }
+  }
+
+  /** What memory has goes into the new backend; what only the former one has is given up. */
+  #replace(namespace: Namespace, former: NamespaceSettings['backend']): void {
+    const { name, settings } = namespace;
+    const old = this.#tiers.get(name);
+    this.#tiers.delete(name);
+    namespace.noteTo(undefined);
+    namespace.behind = undefined;
+    this.#setDegraded(namespace, false);
+    const left = old === undefined ? Promise.resolve() : old.leave();
+    const removed = left.then(() => (former === 'file' ? this.#options.backends.remove(name) : undefined));
+    const done = removed.catch((error: unknown) =>
+      this.#options.log.warn({ err: error, namespace: name }, 'the former backend was not emptied'),
+    );
+    this.#leaving.set(name, done);
+    if (settings.backend !== 'memory') this.#open(namespace, settings.backend, true);
+  }
+
+  #open(namespace: Namespace, type: BackendType, copies: boolean): Tier {
+    const { backends, records, log } = this.#options;
+    const { name, residents } = namespace;
+    const isInUse = (key: string) => residents.peek(key, this.#options.nowMs()) !== undefined;
+    const tier: Tier = new Tier({
+      ...this.#options,
+      namespace: name,
+      backend: backends.make(type, name, isInUse),
+      isOwn: type === 'file',
+      front: residents,
+      record: records,
+      quota: () => namespace.settings,
+      since: this.#kept.get(name)?.backendSince ?? 0,
+      copies,
+      changed: (state) => {
+        if (this.#tiers.get(name) !== tier) return;
+        if (state.degraded)
+          log.warn({ namespace: name, backend: type, err: state.fault }, 'memory stands in');
+        else log.info({ namespace: name, backend: type, outageMs: state.outageMs }, 'the backend is back');
+        this.#setDegraded(namespace, state.degraded);
+      },
+    });
+    this.#tiers.set(name, tier);
+    namespace.noteTo((change) => tier.note(change));
+    namespace.behind = () => tier.figures;
+    return tier;
+  }
+
+  #setDegraded(namespace: Namespace, isDegraded: boolean): void {
+    if (namespace.isDegraded === isDegraded) return;
+    namespace.isDegraded = isDegraded;
+    namespace.events.degraded(isDegraded);
+    this.#options.changed(namespace);
+  }
+
+  #tidyLater(): void {
+    this.#cancelTidy = this.#options.clock.after(tidyMs, () => {
+      for (const tier of this.#tiers.values()) tier.tidy();
+      this.#tidyLater();
+    });
+  }
+
+  async #inTime<T>(action: Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.clock.after(recordMsMax, () =>
+      late.reject(new Error(`no answer within ${recordMsMax} ms`)),
+    );
+    try {
+      return await Promise.race([action, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+}
