@@ -3,6 +3,7 @@ import { type Encoding, json, jsonText } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, TrivetError, isErrorCode } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import { type Encoded, encodePart, encodedBytes, spliceList, spliceObject } from '#shared/protocol/splice.ts';
+import { richValue } from '#shared/protocol/rich-values.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { CacheRouting } from './cache-routing.ts';
 import { requestReply } from './request.ts';
@@ -102,7 +103,7 @@ export class CacheWire {
       throw new TrivetError({ code: 'invalid_request', message, details: { field: 'value' } });
     }
     try {
-      if (encoding !== json) return encodePart({ ...options, key, value }, encoding);
+      if (encoding !== json) return encodePart({ ...options, key, value: richValue(value) }, encoding);
       const head = `{"key":${JSON.stringify(key)},"value":${jsonText(value)}`;
       const rest = options === undefined ? '{}' : jsonText(options);
       return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;

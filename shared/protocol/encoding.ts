@@ -1,5 +1,7 @@
 import { Packr } from 'msgpackr';
 import { type Result, accept, refuse } from './errors.ts';
+// Registers the extension types that are read here.
+import './rich-values.ts';
 
 /** The two encodings of the wire. */
 export type Encoding = 'application/json' | 'application/msgpack';
@@ -40,7 +42,7 @@ export function decode(body: Uint8Array, encoding: Encoding): Result<unknown> {
   }
 }
 
-/** Encodes a value. A value that JSON cannot carry (bytes, big integers) becomes text: base64 and decimal digits. */
+/** Encodes a value. A value that JSON cannot carry becomes what it can: bytes base64, big integers digits, maps and sets lists. */
 export function encode(value: unknown, encoding: Encoding): Uint8Array {
   if (encoding === msgpack) return packr.pack(value);
   return textEncoder.encode(jsonText(value));
@@ -86,5 +88,6 @@ function jsonReplacer(this: unknown, key: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString();
   const held = (this as Readonly<Record<string, unknown>>)[key];
   if (held instanceof Uint8Array) return Buffer.from(held).toString('base64');
+  if (held instanceof Map || held instanceof Set) return [...(held as Iterable<unknown>)];
   return value;
 }

@@ -20,7 +20,7 @@ export interface Sample {
 export interface Workload {
   readonly workload: string;
   /** `×` is a factor: how many times a figure is that of the run beside it. */
-  readonly unit: 'items/s' | 'ms' | '×';
+  readonly unit: 'items/s' | 'ms' | '×' | 'bytes' | '% hits';
   /** When an answer of ours counts as given. */
   readonly durability: string;
   /** What stands beside ours, with its own durability. */
@@ -119,7 +119,7 @@ function resultOf(workload: Workload, ours: readonly Sample[], peers: readonly S
     ours: rounded(own),
     ...given('peer', peer),
     ...(peerName === undefined ? {} : { peerName }),
-    ...given('ratio', peer === undefined ? undefined : unit === 'items/s' ? own / peer : peer / own),
+    ...given('ratio', peer === undefined ? undefined : isMoreBetter(unit) ? own / peer : peer / own),
     ...given('p50', medianOf(ours, 'p50')),
     ...given('p99', medianOf(ours, 'p99')),
     ...given('peerP50', medianOf(peers, 'p50')),
@@ -134,6 +134,8 @@ function resultOf(workload: Workload, ours: readonly Sample[], peers: readonly S
     ].join('; '),
   };
 }
+
+const isMoreBetter = (unit: Workload['unit']): boolean => unit === 'items/s' || unit === '% hits';
 
 /** The medians of every named figure of the samples, as at most one phrase. */
 function figuresNote(title: string, samples: readonly Sample[], kind: 'cpu' | 'figures'): readonly string[] {

@@ -3,6 +3,7 @@ import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { cacheSuite } from './cache/cache-suite.ts';
+import { hitRatioSuite } from './hit-ratio/hit-ratio-suite.ts';
 import { describeMachine } from './machine.ts';
 import { measure } from './measure.ts';
 import { queueSuite } from './queue/queue-suite.ts';
@@ -10,15 +11,17 @@ import { type Report, reportLines } from './results.ts';
 import type { Suite } from './suite.ts';
 import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 
-// `npm run bench -- queue|cache|telemetry [--json FILE] [--rounds N] [--only WORKLOAD]`
+// `npm run bench -- queue|cache|telemetry|hit-ratio [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`
 
-const suites: Readonly<Record<string, () => Suite>> = {
-  queue: queueSuite,
-  cache: cacheSuite,
-  telemetry: telemetrySuite,
+/** By name; `hit-ratio` takes a file of keys. */
+const suites: Readonly<Record<string, (file: string | undefined) => Suite>> = {
+  queue: () => queueSuite(),
+  cache: () => cacheSuite(),
+  telemetry: () => telemetrySuite(),
+  'hit-ratio': (file) => hitRatioSuite(file),
 };
 
-const usage = `npm run bench -- ${Object.keys(suites).join('|')} [--json FILE] [--rounds N] [--only WORKLOAD]`;
+const usage = `npm run bench -- ${Object.keys(suites).join('|')} [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`;
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(args: readonly string[]): Promise<number> {
@@ -62,9 +65,15 @@ function understood(args: readonly string[]): Asked | undefined {
         only: { type: 'string' },
       },
     });
-    const suite = suites[positionals[0] ?? '']?.();
+    const [name = '', file] = positionals;
+    const suite = suites[name]?.(file);
     const rounds = Number(values.rounds);
-    if (suite === undefined || positionals.length > 1 || !Number.isInteger(rounds) || rounds < 1)
+    if (
+      suite === undefined ||
+      positionals.length > (name === 'hit-ratio' ? 2 : 1) ||
+      !Number.isInteger(rounds) ||
+      rounds < 1
+    )
       return undefined;
     return { suite, rounds, only: values.only, json: values.json };
   } catch (error) {

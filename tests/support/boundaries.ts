@@ -22,7 +22,12 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   redis: ['shared/runtime/redis.ts', 'tests/'],
   cockatiel: ['shared/runtime/circuit-breaker.ts', 'tests/'],
   pino: ['shared/runtime/log.ts', 'tests/'],
-  msgpackr: ['shared/protocol/encoding.ts', 'shared/runtime/record-codec.ts', 'tests/'],
+  msgpackr: [
+    'shared/protocol/encoding.ts',
+    'shared/protocol/rich-values.ts',
+    'shared/runtime/record-codec.ts',
+    'tests/',
+  ],
   '@opentelemetry/': [
     'shared/runtime/',
     'shared/client/messaging-spans.ts',

@@ -1,0 +1,85 @@
+import { addExtension, pack, unpack } from 'msgpackr';
+
+/*
+ * Maps, sets and integers beyond 64 bits in MessagePack, as extension types of our own: 16 is a map (its body a list of
+ * key, value, key, value …), 17 a set (a list), 18 an integer (its decimal digits). They are written only where a value
+ * goes through `richValue`; they are read everywhere.
+ */
+
+const mapType = 0x10;
+const setType = 0x11;
+const integerType = 0x12;
+
+class PackedMap {
+  readonly flat: readonly unknown[];
+  constructor(map: ReadonlyMap<unknown, unknown>) {
+    this.flat = [...map].flatMap(([key, value]) => [richValue(key), richValue(value)]);
+  }
+}
+
+class PackedSet {
+  readonly items: readonly unknown[];
+  constructor(set: ReadonlySet<unknown>) {
+    this.items = [...set].map(richValue);
+  }
+}
+
+class PackedInteger {
+  readonly digits: string;
+  constructor(value: bigint) {
+    this.digits = value.toString();
+  }
+}
+
+addExtension({
+  Class: PackedMap,
+  type: mapType,
+  pack: ({ flat }: PackedMap) => pack(flat),
+  unpack: (body: Uint8Array) => {
+    const flat = listIn(body);
+    return new Map(Array.from({ length: flat.length / 2 }, (_, n) => [flat[2 * n], flat[2 * n + 1]]));
+  },
+});
+addExtension({
+  Class: PackedSet,
+  type: setType,
+  pack: ({ items }: PackedSet) => pack(items),
+  unpack: (body: Uint8Array) => new Set(listIn(body)),
+});
+addExtension({
+  Class: PackedInteger,
+  type: integerType,
+  pack: ({ digits }: PackedInteger) => Buffer.from(digits),
+  unpack: (body: Uint8Array) => BigInt(Buffer.from(body).toString()),
+});
+
+function listIn(body: Uint8Array): readonly unknown[] {
+  const list: unknown = unpack(body);
+  if (!Array.isArray(list)) throw new Error('the extension does not hold a list');
+  return list;
+}
+
+/**
+ * The value with its maps, sets and largest integers in the forms above; the same value where it has none of them.
+ * Meant for what is then encoded as MessagePack. O(size); throws as the encoder does on a cycle.
+ */
+export function richValue(value: unknown): unknown {
+  if (typeof value === 'bigint') return BigInt.asIntN(64, value) === value ? value : new PackedInteger(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Map) return new PackedMap(value);
+  if (value instanceof Set) return new PackedSet(value);
+  if (Array.isArray(value)) return richList(value);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null ? richObject(value) : value;
+}
+
+function richList(list: readonly unknown[]): readonly unknown[] {
+  const rich = list.map(richValue);
+  return rich.some((item, index) => item !== list[index]) ? rich : list;
+}
+
+function richObject(object: object): object {
+  const members = Object.entries(object);
+  const rich = members.map(([name, member]) => [name, richValue(member)] as const);
+  return rich.some(([, member], index) => member !== members[index]?.[1]) ? Object.fromEntries(rich) : object;
+}
