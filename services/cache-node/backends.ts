@@ -41,19 +41,19 @@ export class Backends {
       const options = { path: this.#pathOf(namespace), isInUse };
       return new LateBackend(() => this.#openFile(options));
     }
-    return new RedisBackend({
-      redis,
-      clock,
-      prefix,
-      namespace,
-      slotOf: (key) => fnv1a32(key) % slotsMax,
-      slots: () => allSlots,
+    const slotOf = (key: string) => fnv1a32(key) % slotsMax;
+    const options = { redis, clock, prefix, namespace, slotOf, slots: () => allSlots };
+    return new LateBackend(async () => {
+      await redis.reached();
+      return new RedisBackend(options);
     });
   }
 
   /** Rejects when there is no such backend just now. */
   async reach(type: BackendType): Promise<void> {
-    if (type === 'redis') await this.#options.redis.reached();
+    if (type !== 'redis') return;
+    await this.#options.redis.reached();
+    await this.#options.redis.command(undefined, ['PING']);
   }
 
   /** Removes what a namespace has left in files. */

@@ -104,6 +104,8 @@ export class CacheService {
       const namespace = this.#namespaces.open(name);
       if (namespace.ok) tiers.of(namespace.value);
     }
+    await tiers.opened();
+    if (this.#tiers !== tiers || tiers.isClosed) return;
     const { nats, subjects } = this.#options;
     const group = { queue: cacheQueueGroup };
     this.#subscriptions = [

@@ -14,6 +14,7 @@ const againMs = 100;
 /** Keeps what the cluster knows of an outage as it is: one write at a time, until the newest is durable. */
 export class OutageNote {
   readonly #options: OutageNoteOptions;
+  #former: Promise<TierNote | undefined> | undefined;
   #wanted: boolean | undefined;
   #written: boolean | undefined;
   #isWriting = false;
@@ -34,9 +35,20 @@ export class OutageNote {
     return this.#noted.promise;
   }
 
-  /** What was found noted when this process came to it. */
-  was(note: TierNote | undefined): void {
-    if (note?.holder === this.#options.node) this.#written = note.outage;
+  /** What was noted when this process came to it: read before anything is written over it. */
+  former(): Promise<TierNote | undefined> {
+    this.#former ??= this.#readFormer().catch((error: unknown) => {
+      this.#former = undefined;
+      throw error;
+    });
+    return this.#former;
+  }
+
+  async #readFormer(): Promise<TierNote | undefined> {
+    const { record, namespace, node } = this.#options;
+    const note = await record.read(namespace);
+    if (note?.holder === node) this.#written = note.outage;
+    return note;
   }
 
   /** Resolves once it is durable that there is none, or that is no longer wanted. */
@@ -59,7 +71,15 @@ export class OutageNote {
     this.#isWriting = true;
     const { record, namespace, node, clock } = this.#options;
     while (!this.#stopped && this.#wanted !== undefined && this.#wanted !== this.#written) {
+      if ((await this.former().catch(() => 'unread')) === 'unread') {
+        await sleep(clock, againMs);
+        continue;
+      }
       const outage = this.#wanted;
+      if (outage === this.#written) {
+        if (outage) this.#noted.resolve();
+        break;
+      }
       // While its end is being written it is not certain that it is noted.
       if (!outage) this.#forget();
       try {

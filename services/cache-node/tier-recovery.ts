@@ -4,11 +4,10 @@ import { type JournalPart, OutageJournal } from './core/outage-journal.ts';
 import type { EntryRecord, Residence } from './core/residence.ts';
 import type { TierTags } from './core/tier-tags.ts';
 import { encodeRow } from './row-codec.ts';
-import type { TierNote, TierRecord } from './tier-record.ts';
+import type { TierNote } from './tier-record.ts';
 import type { WriteGroup } from './tier-writes.ts';
 
 export interface TierRecoveryOptions {
-  readonly namespace: string;
   readonly node: string;
   readonly backend: Backend;
   readonly isOwn: boolean;
@@ -17,9 +16,8 @@ export interface TierRecoveryOptions {
   readonly nowMs: () => number;
   readonly raiseVersion: (version: number) => void;
   readonly tags: TierTags;
-  readonly record: TierRecord;
-  /** Hears what is noted of the backend when this process comes to it. */
-  readonly noteWas: (note: TierNote | undefined) => void;
+  /** What was noted of the backend when this process came to it. */
+  readonly formerNote: () => Promise<TierNote | undefined>;
   readonly since: number;
   readonly deadlineMs: number;
   readonly apply: (group: WriteGroup) => Promise<void>;
@@ -59,11 +57,10 @@ export class TierRecovery {
   /** What is known of the backend from before this process. Once: from then on this process knows better. */
   async #readNote(): Promise<void> {
     if (this.#hasReadNote) return;
-    const { record, namespace, node, isOwn } = this.#options;
-    const note = await this.#inTime(record.read(namespace));
+    const { formerNote, node, isOwn } = this.#options;
+    const note = await this.#inTime(formerNote());
     if (note?.outage === true || (isOwn && note?.holder !== node)) this.journal.voidAll();
     this.#hasReadNote = true;
-    this.#options.noteWas(note);
   }
 
   async #tell(part: JournalPart): Promise<void> {

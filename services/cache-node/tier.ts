@@ -107,12 +107,17 @@ export class Tier {
       ...options,
       raiseVersion: options.versions.raise,
       tags: this.#tags,
-      noteWas: (note) => this.#note.was(note),
+      formerNote: () => this.#note.former(),
       apply: (group) => this.#apply(group),
     });
     if (options.copies) this.#recovery.journal.copyAll();
     this.#outageSinceMs = options.clock.monotonicMs();
     this.#opened = this.#try();
+  }
+
+  /** Resolves once it is known whether the backend can be reached. */
+  get opened(): Promise<void> {
+    return this.#opened;
   }
 
   get isDegraded(): boolean {

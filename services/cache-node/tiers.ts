@@ -24,6 +24,8 @@ export interface TiersOptions {
 /** How long the record of settings may take to be read or written, in milliseconds. */
 const recordMsMax = 5_000;
 const readAgainMs = 250;
+/** How long a new owner waits for its backends before it answers, in milliseconds. */
+const openedMsMax = 2_000;
 /** How often backends remove what has ended, in milliseconds. */
 const tidyMs = 1_000;
 
@@ -64,6 +66,15 @@ export class Tiers {
     return [...this.#kept].filter(([, { settings }]) => settings.backend !== 'memory').map(([name]) => name);
   }
 
+  /** Resolves once it is known of every backend whether it can be reached, or when that takes too long. */
+  async opened(): Promise<void> {
+    const { clock } = this.#options;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.after(openedMsMax, resolve);
+    await Promise.race([Promise.all([...this.#tiers.values()].map((tier) => tier.opened)), late]);
+    cancel();
+  }
+
   settingsOf(namespace: string): NamespaceSettings | undefined {
     return this.#kept.get(namespace)?.settings;
   }
@@ -80,6 +91,10 @@ export class Tiers {
     const turn = this.#configuring.then(() => this.#configure(namespace, settings));
     this.#configuring = turn.catch(() => undefined);
     return turn;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** Brings everything to the backends, and closes them. */
