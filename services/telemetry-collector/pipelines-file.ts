@@ -1,4 +1,4 @@
-import { type Stats, readFileSync } from 'node:fs';
+import { type Stats, readFileSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { decode, json } from '#shared/protocol/encoding.ts';
 import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
@@ -47,6 +47,8 @@ export class PipelinesFile {
     const { path } = this.#options;
     if (path === undefined) return this.#understood({});
     try {
+      // Looked at before it is read: what changes in between is noticed then.
+      this.#seen = fingerprint(statSync(path));
       this.#text = readFileSync(path, 'utf8');
     } catch (error) {
       return { fault: `cannot be read: ${error instanceof Error ? error.message : String(error)}` };
@@ -89,8 +91,7 @@ export class PipelinesFile {
     const { path = '' } = this.#options;
     // A file that is not there for a moment is one that is being replaced.
     const seen = await stat(path).then(fingerprint, () => this.#seen);
-    if (this.#seen !== '' && seen !== this.#seen) this.reload();
-    this.#seen = seen;
+    if (seen !== this.#seen) this.reload();
     if (!this.#isStopped) this.#lookLater();
   }
 

@@ -190,6 +190,7 @@ export const CollectorStats = Type.Object({
       waiting: Count,
       accepted: Count,
       refused: Count,
+      dropped: Count,
       retries: Count,
       lastError: Type.Optional(Type.String()),
     }),
