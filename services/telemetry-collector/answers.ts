@@ -28,6 +28,7 @@ import {
   prometheusText,
 } from './core/prometheus-text.ts';
 import type { Series } from './core/series.ts';
+import type { EventLoopDelay } from './event-loop-delay.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Backlog } from './inbox.ts';
 import type { LaneState } from './lane.ts';
@@ -45,6 +46,7 @@ export interface AnswersOptions {
   readonly held: HeldMessages;
   readonly recent: RecentRecords;
   readonly destinations: () => readonly LaneState[];
+  readonly eventLoopDelayMs: () => EventLoopDelay;
   readonly backlog: () => Omit<Backlog, 'acknowledgedThrough'>;
 }
 
@@ -77,6 +79,7 @@ export class Answers {
       backlog: { waiting, unacknowledged, redelivered },
       held: { messages: held.messages, bytes: held.bytes },
       series: totals.seriesCount,
+      eventLoopDelayMs: this.#options.eventLoopDelayMs(),
       destinations: destinations().map((state) => ({ ...state })),
     };
   }

@@ -10,6 +10,7 @@ import { Collector } from './collector-service.ts';
 import type { Destinations } from './destinations.ts';
 import type { Intake } from './intake.ts';
 import type { PipelinesFile } from './pipelines-file.ts';
+import { watchEventLoop } from './event-loop-delay.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Backlog } from './inbox.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
@@ -68,6 +69,7 @@ export class TelemetryProcess implements Service {
       held,
       recent: store,
       destinations: () => destinations.states,
+      eventLoopDelayMs: watchEventLoop(),
       backlog: () => this.#backlog,
     });
   }

@@ -183,6 +183,8 @@ export const CollectorStats = Type.Object({
   /** Messages and bytes that this collector holds. */
   held: Type.Object({ messages: Count, bytes: Count }),
   series: Count,
+  /** How long the event loop was held up, since the start. */
+  eventLoopDelayMs: Type.Object({ p50: Type.Number(), p99: Type.Number(), max: Type.Number() }),
   destinations: Type.Array(
     Type.Object({
       name: Type.String(),

@@ -8,6 +8,7 @@ import { describeMachine } from './machine.ts';
 import { measure } from './measure.ts';
 import { queueSuite } from './queue/queue-suite.ts';
 import { type Report, reportLines } from './results.ts';
+import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 import type { Suite } from './suite.ts';
 import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 

@@ -13,7 +13,8 @@ import { freePort } from './free-port.ts';
 // that make it a sender to us and the peer of our benchmarks. It is built once from source and kept, since its makers
 // publish no binary with these parts alone.
 
-const version = '0.162.0';
+export const otelCollectorVersion = '0.162.0';
+const version = otelCollectorVersion;
 
 const manifest = `dist:
   name: otelcol
@@ -105,6 +106,8 @@ interface ResourceSpans {
 export interface RunningOtelCollector {
   /** For `OTEL_EXPORTER_OTLP_ENDPOINT`. */
   readonly endpoint: string;
+  readonly grpcEndpoint: string;
+  pid(): number;
   /** Everything that it has written, in order. */
   lines(): Promise<readonly ExportedLine[]>;
   logs(): Promise<readonly LogRecord[]>;
@@ -129,13 +132,19 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Starts a Collector on a free port of loopback, building it first where it was never built. */
-export async function startOtelCollector(): Promise<RunningOtelCollector> {
+export interface OtelCollectorOptions {
+  /** Where it sends what it receives, and answers once that has taken it; without it the file is where it goes. */
+  readonly forwardTo?: { readonly type: 'http' | 'grpc'; readonly endpoint: string; readonly token?: string };
+}
+
+/** Starts a Collector on free ports of loopback, building it first where it was never built. */
+export async function startOtelCollector(options: OtelCollectorOptions = {}): Promise<RunningOtelCollector> {
   const binary = await builtBinary();
   const folder = await mkdtemp(join(tmpdir(), 'trivet-otelcol-'));
   const port = await freePort();
+  const grpcPort = await freePort();
   const output = join(folder, 'out.jsonl');
-  await writeFile(join(folder, 'config.yaml'), configText(port, output));
+  await writeFile(join(folder, 'config.yaml'), configText({ port, grpcPort, output, ...options }));
   let child: ChildProcess | undefined;
   const start = async () => {
     child = await run(binary, join(folder, 'config.yaml'), port);
@@ -148,6 +157,8 @@ export async function startOtelCollector(): Promise<RunningOtelCollector> {
   await start();
   return {
     endpoint: `http://127.0.0.1:${port}`,
+    grpcEndpoint: `http://127.0.0.1:${grpcPort}`,
+    pid: () => child?.pid ?? 0,
     lines,
     logs: async () =>
       (await lines()).flatMap((line) =>
@@ -216,27 +227,45 @@ async function go(args: readonly string[], cwd: string, bin: string): Promise<vo
 
 const goEnvironment = (bin: string): NodeJS.ProcessEnv => ({ ...process.env, GOBIN: bin, CGO_ENABLED: '0' });
 
-const configText = (port: number, output: string): string => `receivers:
-  otlp:
-    protocols:
-      http:
-        endpoint: 127.0.0.1:${port}
-exporters:
-  file:
-    path: ${output}
-    append: true
-    flush_interval: 100ms
-service:
-  telemetry:
-    logs:
-      level: warn
-    metrics:
-      level: none
-  pipelines:
-    metrics: { receivers: [otlp], exporters: [file] }
-    logs: { receivers: [otlp], exporters: [file] }
-    traces: { receivers: [otlp], exporters: [file] }
-`;
+interface ConfigOptions extends OtelCollectorOptions {
+  readonly port: number;
+  readonly grpcPort: number;
+  readonly output: string;
+}
+
+// JSON is YAML, too.
+const configText = ({ port, grpcPort, output, forwardTo }: ConfigOptions): string => {
+  const exporters = exportersOf(output, forwardTo);
+  const pipeline = { receivers: ['otlp'], exporters: Object.keys(exporters) };
+  const protocols = {
+    http: { endpoint: `127.0.0.1:${port}` },
+    grpc: { endpoint: `127.0.0.1:${grpcPort}` },
+  };
+  return JSON.stringify({
+    receivers: { otlp: { protocols } },
+    exporters,
+    service: {
+      telemetry: { logs: { level: 'warn' }, metrics: { level: 'none' } },
+      pipelines: { metrics: pipeline, logs: pipeline, traces: pipeline },
+    },
+  });
+};
+
+function exportersOf(
+  output: string,
+  forwardTo: OtelCollectorOptions['forwardTo'],
+): Readonly<Record<string, object>> {
+  if (forwardTo === undefined) return { file: { path: output, append: true, flush_interval: '100ms' } };
+  const { type, endpoint, token } = forwardTo;
+  const common = {
+    endpoint,
+    // Without a queue it answers when the next one has answered.
+    sending_queue: { enabled: false },
+    ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
+  };
+  if (type === 'http') return { otlphttp: { ...common, compression: 'none' } };
+  return { otlp: { ...common, tls: { insecure: true } } };
+}
 
 async function run(binary: string, config: string, port: number): Promise<ChildProcess> {
   const child = spawn(binary, ['--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
