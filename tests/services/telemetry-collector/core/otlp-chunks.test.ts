@@ -6,7 +6,7 @@ import {
 } from '@opentelemetry/otlp-transformer';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { AggregationTemporality, DataPointType, type ResourceMetrics } from '@opentelemetry/sdk-metrics';
-import { ValueType } from '@opentelemetry/api';
+import { SeverityNumber, ValueType } from '@opentelemetry/api';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { checkItems } from '#services/telemetry-collector/core/otlp-check.ts';
@@ -108,7 +108,7 @@ test('our JSON is what the JSON serializer of OpenTelemetry writes', () => {
     hrTime: [1, 2] as [number, number],
     hrTimeObserved: [3, 4] as [number, number],
     severityText: 'info',
-    severityNumber: 9,
+    severityNumber: SeverityNumber.INFO,
     body: 'line',
     resource,
     instrumentationScope: scope,
