@@ -10,7 +10,6 @@ import { queueSuite } from './queue/queue-suite.ts';
 import { type Report, reportLines } from './results.ts';
 import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 import type { Suite } from './suite.ts';
-import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 
 // `npm run bench -- queue|cache|telemetry|hit-ratio [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`
 
