@@ -1,6 +1,6 @@
 import type { Encoding } from '#shared/protocol/encoding.ts';
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
-import { priorities } from '#shared/protocol/queue-schemas.ts';
+import { type QueueStatus, priorities, states } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { decidePause } from './core/admin-decisions.ts';
 import { decideDequeue } from './core/dequeue-decision.ts';
@@ -191,8 +191,15 @@ const enqueuedManyView: View<EnqueueAnswer> = {
     return { id, state, duplicate, ...replacedField(answer) };
   },
   json: ({ id, state, duplicate, replaced }) =>
-    `{"id":"${id}","state":"${state}","duplicate":${duplicate}${replaced === true ? ',"replaced":true' : ''}}`,
+    duplicate
+      ? `{"id":"${id}","state":"${state}","duplicate":true${replaced === true ? ',"replaced":true' : ''}}`
+      : `{"id":"${id}${newIn[state]}`,
 };
+
+/** What stands behind the id of a new item: put together once, and not for each of them. */
+const newIn = Object.fromEntries(
+  states.map((state) => [state, `","state":"${state}","duplicate":false}`]),
+) as Readonly<Record<QueueStatus, string>>;
 
 export const completedView: View<SettledAnswer> = {
   value: ({ id, state }) => ({ id, state }),
