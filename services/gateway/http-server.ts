@@ -96,6 +96,9 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     clientErrorHandler: answerBrokenRequest,
   });
   app.server.maxConnections = options.connectionsMax;
+  // So that they are refused in our words, as every other method that a path does not have.
+  app.addHttpMethod('TRACE', { hasBody: false });
+  app.addHttpMethod('QUERY', { hasBody: true });
   app.decorateRequest('principal');
   app.decorateRequest('via', 'nothing');
   app.decorateRequest('observation');

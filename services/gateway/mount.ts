@@ -141,7 +141,17 @@ function send(answer: Answer, reply: FastifyReply): FastifyReply {
   return reply.type('application/json; charset=utf-8').send(json ?? JSON.stringify(body));
 }
 
-const knownMethods: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+const knownMethods: readonly HTTPMethods[] = [
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'TRACE',
+  'QUERY',
+];
 
 /** A known path with another method is 405 with `Allow`, and not an unknown path. */
 function refuseOtherMethods(app: FastifyInstance, endpoints: readonly Endpoint[]): void {

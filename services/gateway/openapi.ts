@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifySchema } from 'fastify';
 import { type TSchema, Type } from 'typebox';
 import { type ErrorCode, errorTable } from '#shared/protocol/errors.ts';
 import { Problem } from '#shared/protocol/http-schemas.ts';
+import { keyLengthMax } from '#shared/protocol/limits.ts';
 import { httpModels, models } from '#shared/protocol/models.ts';
 import { Empty } from '#shared/protocol/queue-schemas.ts';
 import type { AnswerDescription, Endpoint } from './endpoint.ts';
@@ -121,6 +122,8 @@ export function routeSchema(endpoint: Endpoint): FastifySchema {
 }
 
 const IdempotencyKey = Type.String({
+  minLength: 1,
+  maxLength: keyLengthMax,
   description: 'Repeating the request with the same key has no second effect.',
 });
 
@@ -141,6 +144,9 @@ function responses(endpoint: Endpoint): Record<string, object> {
     ...(endpoint.body === undefined && endpoint.takes === undefined
       ? {}
       : { 415: problem('invalid_request: the body is not JSON') }),
+    ...(propertiesOf(endpoint.headers)['if-match'] === undefined
+      ? {}
+      : { 412: problem('conflict: the condition does not hold') }),
     ...(Object.fromEntries(answers) as Record<string, object>),
   };
 }

@@ -9,8 +9,8 @@ const run = promisify(execFile);
 /** The NATS client of Python that the interop tests use, at a version that is known to work. */
 const natsClient = 'nats-py==2.16.0';
 
-/** Kept between runs: making it takes seconds and asks the package index. */
-const environmentPath = join(tmpdir(), `trivet-python-${natsClient.replaceAll('=', '-')}`);
+/** The tester of OpenAPI documents that the gateway is held against. */
+const schemathesis = 'schemathesis==4.32.5';
 
 const installMsMax = 120_000;
 
@@ -26,7 +26,14 @@ export async function pythonAvailable(): Promise<boolean> {
 }
 
 /** Path of a Python that has the NATS client; made at first use. */
-export async function pythonWithNats(): Promise<string> {
+export const pythonWithNats = (): Promise<string> => pythonWith(natsClient);
+
+/** Path of a Python that has Schemathesis; made at first use. */
+export const pythonWithSchemathesis = (): Promise<string> => pythonWith(schemathesis);
+
+/** An environment with one package, kept between runs: making it takes seconds and asks the package index. */
+async function pythonWith(requirement: string): Promise<string> {
+  const environmentPath = join(tmpdir(), `trivet-python-${requirement.replaceAll('=', '-')}`);
   const python = join(environmentPath, 'bin', 'python');
   const complete = join(environmentPath, 'complete');
   try {
@@ -36,7 +43,7 @@ export async function pythonWithNats(): Promise<string> {
     // Not made yet, or a run was stopped while it was being made.
   }
   await run('python3', ['-m', 'venv', '--clear', environmentPath], { timeout: installMsMax });
-  await run(python, ['-m', 'pip', 'install', '--quiet', natsClient], { timeout: installMsMax });
+  await run(python, ['-m', 'pip', 'install', '--quiet', requirement], { timeout: installMsMax });
   await run(python, ['-c', `open(${JSON.stringify(complete)}, 'w').close()`]);
   return python;
 }

@@ -79,7 +79,7 @@ test('an unknown path is 404', async () => {
 });
 
 test.each(routes)('%s %s: every other method is 405, and Allow names this one', async (method, path) => {
-  for (const other of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+  for (const other of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY']) {
     const answer = await gateway.call(other, path);
     if (answer.headers.get('allow') === null) continue;
     expectProblem(answer, 405, 'invalid_request');
