@@ -29,12 +29,26 @@ afterAll(() => cluster?.stop());
 test.runIf(available)(
   'no request that the document allows or forbids gets a server error or an answer that it does not describe',
   async () => {
+    const options = {
+      '--header': `Authorization: Bearer ${token}`,
+      '--checks': 'all',
+      '--phases': 'examples,coverage,fuzzing',
+      '--max-examples': String(examples),
+      '--seed': seed,
+      '--max-time': String(seconds),
+      '--request-timeout': '30',
+      '--suppress-health-check': 'all',
+    };
     const run = spawn(python, [
-      ...['-m', 'schemathesis.cli', '--config-file', 'tests/interop/schemathesis.toml'],
-      ...['run', `${cluster.gateway.http}/openapi.json`],
-      ...['-H', `Authorization: Bearer ${token}`, '--checks', 'all', '--no-color', '--no-shrink'],
-      ...['--phases', 'examples,coverage,fuzzing', '-n', String(examples), '--seed', seed],
-      ...['--max-time', String(seconds), '--request-timeout', '30', '--suppress-health-check', 'all'],
+      '-m',
+      'schemathesis.cli',
+      '--config-file',
+      'tests/interop/schemathesis.toml',
+      'run',
+      `${cluster.gateway.http}/openapi.json`,
+      '--no-color',
+      '--no-shrink',
+      ...Object.entries(options).flat(),
       ...left.flatMap((path) => ['--exclude-path', path]),
     ]);
     let said = '';
