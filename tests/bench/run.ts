@@ -3,11 +3,8 @@ import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { cacheSuite } from './cache/cache-suite.ts';
-<<<<<<< HEAD
 import { hitRatioSuite } from './hit-ratio/hit-ratio-suite.ts';
-=======
 import { gatewaySuite } from './gateway/gateway-suite.ts';
->>>>>>> a8aee05 (Fuzz every subject and route from a seed, and measure the gateway beside a bare Fastify)
 import { describeMachine } from './machine.ts';
 import { measure } from './measure.ts';
 import { queueSuite } from './queue/queue-suite.ts';
@@ -15,8 +12,7 @@ import { type Report, reportLines } from './results.ts';
 import { telemetrySuite } from './telemetry/telemetry-suite.ts';
 import type { Suite } from './suite.ts';
 
-<<<<<<< HEAD
-// `npm run bench -- queue|cache|telemetry|hit-ratio [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`
+// `npm run bench -- queue|cache|telemetry|gateway|hit-ratio [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`
 
 /** By name; `hit-ratio` takes a file of keys. */
 const suites: Readonly<Record<string, (file: string | undefined) => Suite>> = {
@@ -24,15 +20,7 @@ const suites: Readonly<Record<string, (file: string | undefined) => Suite>> = {
   cache: () => cacheSuite(),
   telemetry: () => telemetrySuite(),
   'hit-ratio': (file) => hitRatioSuite(file),
-=======
-// `npm run bench -- queue|cache|telemetry|gateway [--json FILE] [--rounds N] [--only WORKLOAD]`
-
-const suites: Readonly<Record<string, () => Suite>> = {
-  queue: queueSuite,
-  cache: cacheSuite,
-  telemetry: telemetrySuite,
   gateway: () => gatewaySuite(),
->>>>>>> a8aee05 (Fuzz every subject and route from a seed, and measure the gateway beside a bare Fastify)
 };
 
 const usage = `npm run bench -- ${Object.keys(suites).join('|')} [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`;
