@@ -70,13 +70,13 @@ export class Answers {
 
   stats(): CollectorStats {
     const { collector, startedMs, totals, held, destinations, backlog } = this.#options;
-    const { waiting, unacknowledged, redelivered } = backlog();
+    const { waiting, unacknowledged, redelivered, ageMs } = backlog();
     return {
       collector,
       startedAt: formatTime(startedMs),
       kinds: kindsOf(totals.figures),
       reasons: { ...totals.figures.reasons },
-      backlog: { waiting, unacknowledged, redelivered },
+      backlog: { waiting, unacknowledged, redelivered, ageMs },
       held: { messages: held.messages, bytes: held.bytes },
       series: totals.seriesCount,
       eventLoopDelayMs: this.#options.eventLoopDelayMs(),

@@ -26,6 +26,8 @@ export interface Backlog {
   /** Messages that some collector holds. */
   readonly unacknowledged: number;
   readonly redelivered: number;
+  /** How long ago the oldest message came that is not acknowledged; 0 where there is none. */
+  readonly ageMs: number;
   /** Every message up to this sequence is acknowledged. */
   readonly acknowledgedThrough: number;
 }

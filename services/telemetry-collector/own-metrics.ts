@@ -34,6 +34,12 @@ export function observeFigures(meter: Meter, { totals, held, backlog }: Observed
   const gauge = (name: string, description: string, unit: string, read: () => number) =>
     meter.createObservableGauge(name, { description, unit }).addCallback((result) => result.observe(read()));
   gauge('trivet.telemetry.backlog', 'Messages that nobody has taken.', '{message}', () => backlog().waiting);
+  gauge(
+    'trivet.telemetry.backlog.age',
+    'Age of the oldest message that is not acknowledged.',
+    'ms',
+    () => backlog().ageMs,
+  );
   gauge('trivet.telemetry.held', 'Messages taken and not acknowledged.', '{message}', () => held.messages);
   gauge('trivet.telemetry.series', 'Series that are kept.', '{series}', () => totals.seriesCount);
 }

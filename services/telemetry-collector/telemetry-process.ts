@@ -51,7 +51,7 @@ const finishMsMax = 5_000;
 export class TelemetryProcess implements Service {
   readonly #options: TelemetryProcessOptions;
   readonly #answers: Answers;
-  #backlog: Backlog = { waiting: 0, unacknowledged: 0, redelivered: 0, acknowledgedThrough: 0 };
+  #backlog: Backlog = { waiting: 0, unacknowledged: 0, redelivered: 0, ageMs: 0, acknowledgedThrough: 0 };
   #announced: AnnouncedService | undefined;
   #queries: Subscription | undefined;
   #metrics: MetricsServer | undefined;

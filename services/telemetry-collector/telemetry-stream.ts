@@ -118,8 +118,15 @@ export class TelemetryStream implements Inbox {
   /** What waits in the stream. */
   async backlog(): Promise<Backlog> {
     this.#manager ??= await this.#options.nats.manager();
-    const info = await this.#manager.consumers.info(this.#options.streams.telemetry, consumerName);
+    const { streams, clock } = this.#options;
+    const [info, { state }] = await Promise.all([
+      this.#manager.consumers.info(streams.telemetry, consumerName),
+      this.#manager.streams.info(streams.telemetry),
+    ]);
+    // A message leaves the stream when it is acknowledged: the first one is the oldest that is not.
+    const firstMs = state.messages === 0 ? Number.NaN : Date.parse(state.first_ts);
     return {
+      ageMs: Number.isNaN(firstMs) ? 0 : Math.max(0, Math.round(clock.nowMs() - firstMs)),
       waiting: info.num_pending,
       unacknowledged: info.num_ack_pending,
       redelivered: info.num_redelivered,

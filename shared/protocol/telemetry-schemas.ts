@@ -179,7 +179,13 @@ export const CollectorStats = Type.Object({
   /** Dead-lettered records by reason. */
   reasons: Type.Record(Type.String(), Count),
   /** Of the stream: messages nobody has yet, messages that some collector holds. */
-  backlog: Type.Object({ waiting: Count, unacknowledged: Count, redelivered: Count }),
+  backlog: Type.Object({
+    waiting: Count,
+    unacknowledged: Count,
+    redelivered: Count,
+    /** How long ago the oldest message came that is not acknowledged; 0 where there is none. */
+    ageMs: Count,
+  }),
   /** Messages and bytes that this collector holds. */
   held: Type.Object({ messages: Count, bytes: Count }),
   series: Count,
