@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { TrivetError } from '#shared/protocol/errors.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
+import { cacheFileCommands } from './commands/cache-file-commands.ts';
 import { flowCommands } from './commands/flow-commands.ts';
 import { itemCommands } from './commands/item-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
@@ -23,7 +24,9 @@ queueCommands(program);
 itemCommands(program);
 flowCommands(program);
 timeCommands(program);
-cacheCommands(program);
+const cache = program.command('cache').description('look into the cache and change it');
+cacheCommands(cache);
+cacheFileCommands(cache);
 telemetryCommands(program);
 
 try {

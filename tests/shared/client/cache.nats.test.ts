@@ -131,15 +131,37 @@ test('optimistic updates by many callers lose none', async () => {
   expect(await counters.get('n')).toBe(30);
 });
 
-test('with MessagePack bytes, dates and big integers come back as they were', async () => {
+test('with MessagePack bytes, dates, maps, sets and big integers come back as they were', async () => {
   const values = namespace('packed', { encoding: 'application/msgpack' });
-  const value = { bytes: new Uint8Array([0, 255]), at: new Date(0), big: 2n ** 62n };
-  await Promise.all([values.set('a', value), values.set('b', [1, 'ü'])]);
-  const [a, b] = (await values.getMany(['a', 'b'])) as [typeof value, unknown];
-  expect({ ...a, bytes: [...a.bytes] }).toEqual({ ...value, bytes: [0, 255] });
-  expect(b).toEqual([1, 'ü']);
+  const value = {
+    bytes: Buffer.from([0, 255]),
+    at: new Date(0),
+    big: [2n ** 62n, -(2n ** 62n), 2n ** 200n, -(2n ** 200n)],
+    map: new Map<unknown, unknown>([
+      ['a', new Map([[1, 'one']])],
+      [{ b: 1 }, new Set([new Date(1), 'x'])],
+    ]),
+    sets: [new Set<unknown>(), new Set([new Map([['deep', new Set([1])]])])],
+    object: { nested: { plain: true } },
+  };
+  await Promise.all([
+    values.set('a', value),
+    values.set('b', [1, 'ü']),
+    values.set('m', new Map([['k', 1]])),
+  ]);
+  const [a, b, m] = (await values.getMany(['a', 'b', 'm'])) as [typeof value, unknown, unknown];
+  expect({ ...a, bytes: Buffer.from(a.bytes) }).toEqual(value);
+  expect([b, m]).toEqual([[1, 'ü'], new Map([['k', 1]])]);
   expect(await values.increment('n')).toBe(1);
-  expect(await namespace('packed').get('b')).toEqual([1, 'ü']);
+  // Who reads JSON gets what JSON has.
+  const asJson = namespace('packed');
+  expect(await asJson.getMany(['b', 'm'])).toEqual([[1, 'ü'], [['k', 1]]]);
+  expect(await asJson.get('a')).toMatchObject({
+    bytes: 'AP8=',
+    at: '1970-01-01T00:00:00.000Z',
+    big: [String(2n ** 62n), String(-(2n ** 62n)), String(2n ** 200n), String(-(2n ** 200n))],
+    sets: [[], [[['deep', [1]]]]],
+  });
 });
 
 test('values that do not fit into one reply together all come', async () => {
