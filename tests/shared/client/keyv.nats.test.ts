@@ -1,6 +1,6 @@
 import keyvTestSuite, { keyvIteratorTests } from '@keyv/test-suite';
 import { createCache } from 'cache-manager';
-import Keyv from 'keyv';
+import { Keyv } from 'keyv';
 import * as vitest from 'vitest';
 import { type Trivet, connect } from '#shared/client/client.ts';
 import { KeyvTrivet } from '#shared/client/keyv.ts';
