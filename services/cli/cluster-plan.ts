@@ -1,15 +1,23 @@
 import { join } from 'node:path';
 
+import type { CalloutKeys } from '#shared/runtime/auth-callout.ts';
+
 import type { StartOptions } from './start-options.ts';
 import type { ProcessPlan } from './supervised-process.ts';
 
-export const services = ['queue-broker', 'cache-node', 'telemetry-collector', 'gateway'] as const;
+export const services = [
+  'queue-broker',
+  'cache-node',
+  'telemetry-collector',
+  'gateway',
+  'auth-callout',
+] as const;
 export type ServiceName = (typeof services)[number];
 
 /** The gateway first: nothing new comes in while the others finish. NATS last: they need it to finish. */
 export const drainStages = [
   ['gateway'],
-  ['queue-broker', 'cache-node', 'telemetry-collector'],
+  ['queue-broker', 'cache-node', 'telemetry-collector', 'auth-callout'],
   ['nats-server'],
 ] as const;
 
@@ -19,6 +27,13 @@ export interface ClusterAddress {
   readonly natsUser: string | undefined;
   readonly natsPassword: string | undefined;
   readonly token: string;
+  /** Given to gateway and auth callout, so that each takes what the other made. */
+  readonly secrets: {
+    readonly session: string;
+    readonly auditKey: string;
+  };
+  /** Where tokens are required. */
+  readonly callout?: { readonly keys: CalloutKeys; readonly natsLogFile: string } | undefined;
 }
 
 /** Where a service that speaks HTTP is told its port. */
@@ -27,6 +42,7 @@ const portVariables: Readonly<Record<ServiceName, string>> = {
   'cache-node': 'TRIVET_METRICS_PORT',
   'telemetry-collector': 'TRIVET_METRICS_PORT',
   gateway: 'TRIVET_HTTP_PORT',
+  'auth-callout': 'TRIVET_METRICS_PORT',
 };
 
 /** Which services run where, and what each is told. Pure but for the environment that it is given. */
@@ -43,11 +59,12 @@ export function planCluster(plan: {
     'cache-node': options.caches,
     'telemetry-collector': options.collectors,
     gateway: options.gateways,
+    'auth-callout': address.callout === undefined ? 0 : options.callouts,
   };
   return services.flatMap((service) =>
     Array.from({ length: counts[service] }, (_, index) => {
       const name = `${service}-${index + 1}`;
-      const own = service === 'gateway' ? gatewayEnvironment(options, address, index) : {};
+      const own = ownEnvironment(service, plan, index);
       const env = {
         ...inherited(plan.env, index),
         ...sharedEnvironment(options, address),
@@ -62,7 +79,10 @@ export function planCluster(plan: {
 
 /** The module of a service, seen from the folder of this file. */
 export const entryOfService = (service: ServiceName): string =>
-  join(import.meta.dirname, '..', service, 'main.ts');
+  // The callout is a second process of the gateway's code: the same decisions, in front of NATS.
+  service === 'auth-callout'
+    ? join(import.meta.dirname, '..', 'gateway', 'callout-main.ts')
+    : join(import.meta.dirname, '..', service, 'main.ts');
 
 // The token is for the gateway alone; the rest of what people set (OTEL_…, TRIVET_LOG_BYTES_MAX, …) is for everyone.
 function inherited(env: NodeJS.ProcessEnv, index: number): NodeJS.ProcessEnv {
@@ -84,13 +104,31 @@ function sharedEnvironment(options: StartOptions, address: ClusterAddress): Node
   };
 }
 
-function gatewayEnvironment(
-  options: StartOptions,
-  address: ClusterAddress,
+function ownEnvironment(
+  service: ServiceName,
+  { options, address }: { readonly options: StartOptions; readonly address: ClusterAddress },
   index: number,
 ): Record<string, string> {
-  // Only one can have the port that was asked for.
-  return { TRIVET_TOKEN: address.token, TRIVET_HTTP_PORT: index === 0 ? String(options.httpPort) : '0' };
+  const identity = { TRIVET_TOKEN: address.token, TRIVET_AUDIT_KEY: address.secrets.auditKey };
+  if (service === 'gateway') {
+    return {
+      ...identity,
+      TRIVET_SESSION_SECRET: address.secrets.session,
+      // Only one can have the port that was asked for.
+      TRIVET_HTTP_PORT: index === 0 ? String(options.httpPort) : '0',
+    };
+  }
+  if (service === 'auth-callout' && address.callout !== undefined) {
+    const { keys, natsLogFile } = address.callout;
+    return {
+      ...identity,
+      TRIVET_CALLOUT_ISSUER: keys.issuerSeed,
+      TRIVET_CALLOUT_XKEY: keys.xkeySeed,
+      // One of them reads it: each would write down the same.
+      ...(index === 0 ? { TRIVET_NATS_LOG_FILE: natsLogFile } : {}),
+    };
+  }
+  return {};
 }
 
 // Clients of a gateway and a Prometheus that scrapes a collector know the address of the first start.

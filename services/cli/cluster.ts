@@ -1,6 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 
+import { type CalloutKeys, newCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
+import { newSigningSeed } from '#shared/runtime/signing-key.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 
 import {
@@ -11,7 +13,7 @@ import {
   type ServiceName,
 } from './cluster-plan.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
-import { isOnPath, planEmbeddedNats, refuseTakenPort, serviceUser } from './embedded-nats.ts';
+import { isOnPath, natsLogFile, planEmbeddedNats, refuseTakenPort, serviceUser } from './embedded-nats.ts';
 import { checkServer, withoutCredentials } from './nats-server/server-info.ts';
 import { readyLine, readyScreen } from './ready-screen.ts';
 import type { StartOptions } from './start-options.ts';
@@ -60,12 +62,28 @@ export class Cluster {
     await refuseTakenPort(options.httpPort, '--http-port');
     const token = options.token ?? (await this.#data.secret('token'));
     terminal.hide(token);
-    const nats = options.natsUrl === undefined ? await this.#startNats(this.#data, report) : undefined;
+    if (options.natsUrl !== undefined && options.requireTokens === 'true')
+      throw new StartRefused(
+        2,
+        '--require-tokens is for the embedded NATS; see deploy/nats for one of your own',
+      );
+    const keys = options.requireTokens === 'true' ? await calloutKeys(this.#data) : undefined;
+    const secrets = {
+      session: await this.#data.secret('session-secret'),
+      auditKey: await this.#data.secret('audit-key', newSigningSeed),
+    };
+    for (const secret of [...Object.values(secrets), ...Object.values(keys ?? {})]) terminal.hide(secret);
+    const nats = options.natsUrl === undefined ? await this.#startNats(this.#data, keys, report) : undefined;
     const address = nats ?? (await this.#foreignNats(options.natsUrl ?? ''));
     const data = this.#data;
     const plans = planCluster({
       options,
-      address: { ...address, token },
+      address: {
+        ...address,
+        token,
+        secrets,
+        callout: keys === undefined ? undefined : { keys, natsLogFile: natsLogFile(data.natsPath) },
+      },
       pathOf: data.pathOf,
       entryOf: this.#given.entryOf ?? entryOfService,
       env,
@@ -97,8 +115,8 @@ export class Cluster {
     this.#supervisor.kill();
   }
 
-  async #startNats(data: DataFolder, report: (line: string) => void) {
-    const plan = await planEmbeddedNats(this.#given.options, data, report);
+  async #startNats(data: DataFolder, keys: CalloutKeys | undefined, report: (line: string) => void) {
+    const plan = await planEmbeddedNats(this.#given.options, data, keys, report);
     const password = await data.secret('nats-password');
     this.#given.terminal.hide(password);
     const [ready] = await this.#supervisor.run([plan]);
@@ -112,7 +130,7 @@ export class Cluster {
     };
   }
 
-  async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token'>> {
+  async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token' | 'secrets'>> {
     const { options, terminal } = this.#given;
     for (const warning of await checkServer(url)) terminal.notice('warn', warning);
     // A client cannot read these two, and the first page of the README rests on them.
@@ -149,11 +167,17 @@ export class Cluster {
         'cache-node': pids('cache-node'),
         'telemetry-collector': pids('telemetry-collector'),
         gateway: pids('gateway'),
+        ...(options.requireTokens === 'true' ? { 'auth-callout': pids('auth-callout') } : {}),
       },
     };
     const natsCommand = await isOnPath('nats', env);
     terminal.show(
-      readyScreen(cluster, { prefix: options.prefix, monitor: shown.monitor, natsCommand }),
+      readyScreen(cluster, {
+        prefix: options.prefix,
+        monitor: shown.monitor,
+        natsCommand,
+        needsToken: options.requireTokens === 'true',
+      }),
       readyLine(cluster),
     );
   }
@@ -179,6 +203,14 @@ export class Cluster {
     this.#remembered = write();
   }
 }
+
+const calloutKeys = async (data: DataFolder): Promise<CalloutKeys> => {
+  const made = newCalloutKeys();
+  return {
+    issuerSeed: await data.secret('callout-issuer', () => made.issuerSeed),
+    xkeySeed: await data.secret('callout-xkey', () => made.xkeySeed),
+  };
+};
 
 // Collectors speak HTTP, too, for Prometheus; the address of the cluster is that of its gateway.
 function firstGateway(plans: readonly ProcessPlan[], ready: readonly ReadyMessage[]): string {

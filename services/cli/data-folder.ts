@@ -7,11 +7,15 @@ import { StartRefused } from '#shared/runtime/exit-codes.ts';
 
 import { isRunning, markOf, parseMark, type ProcessMark } from './process-mark.ts';
 
+export type SecretName =
+  'token' | 'nats-password' | 'session-secret' | 'audit-key' | 'callout-issuer' | 'callout-xkey';
+
 /**
  * The folder that a cluster on one machine lives in:
  *
  *     token                 the local admin token            (0600)
  *     nats-password         of the user of the services      (0600)
+ *     session-secret, audit-key, callout-issuer, callout-xkey   (0600)
  *     nats/                 streams, ports, rendered nats.conf
  *     <process name>/       one for each process: queue-broker-1/, …
  *     supervisor.lock       which supervisor holds the folder
@@ -22,7 +26,7 @@ export interface DataFolder {
   readonly natsPath: string;
   readonly pathOf: (processName: string) => string;
   /** Reads the secret of this name, or makes and keeps one. */
-  secret(name: 'token' | 'nats-password'): Promise<string>;
+  secret(name: SecretName, make?: () => string): Promise<string>;
   /** Writes down which processes run now. */
   remember(pids: readonly number[]): Promise<void>;
   release(): Promise<void>;
@@ -45,7 +49,7 @@ export async function openDataFolder(given: string, report: (line: string) => vo
     path,
     natsPath: join(path, 'nats'),
     pathOf: (processName) => join(path, processName),
-    secret: (name) => readOrMakeSecret(join(path, name)),
+    secret: (name, make = randomSecret) => readOrMakeSecret(join(path, name), make),
     remember: (pids) => rememberProcesses(path, pids),
     release: async () => {
       await rm(join(path, 'processes.json'), { force: true });
@@ -125,10 +129,12 @@ async function rememberProcesses(path: string, pids: readonly number[]): Promise
   await writeWhole(join(path, 'processes.json'), JSON.stringify(marks));
 }
 
-async function readOrMakeSecret(file: string): Promise<string> {
+const randomSecret = (): string => randomBytes(24).toString('base64url');
+
+async function readOrMakeSecret(file: string, make: () => string): Promise<string> {
   const kept = (await readFile(file, 'utf8').catch(() => '')).trim();
   if (kept !== '') return kept;
-  const made = randomBytes(24).toString('base64url');
+  const made = make();
   await writeWhole(file, `${made}\n`);
   return made;
 }

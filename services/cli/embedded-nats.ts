@@ -2,6 +2,7 @@ import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
+import { type CalloutKeys, publicCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 
 import type { DataFolder } from './data-folder.ts';
@@ -18,11 +19,13 @@ export { serviceUser };
 
 /**
  * What it takes to run a nats-server for this cluster alone: the binary, its configuration, its folder and password.
+ * @param keys of the auth callout, where tokens are required
  * @throws StartRefused (3) when there is no usable nats-server, (2) when its port is taken
  */
 export async function planEmbeddedNats(
   options: StartOptions,
   data: DataFolder,
+  keys: CalloutKeys | undefined,
   progress: (line: string) => void,
 ): Promise<ProcessPlan> {
   await refuseTakenPort(options.natsPort, '--nats-port');
@@ -31,12 +34,15 @@ export async function planEmbeddedNats(
   await mkdir(portsPath, { recursive: true });
   const launch: NatsServerLaunch = {
     binary,
-    configPath: await configFor(options.prefix, data.natsPath),
+    configPath: await configFor(options, data.natsPath),
     storePath: join(data.natsPath, 'store'),
     port: options.natsPort,
     monitorPort: await monitorPort(options.natsPort),
     servicePassword: await data.secret('nats-password'),
     portsPath,
+    ...(keys === undefined
+      ? {}
+      : { callout: { ...publicCalloutKeys(keys), logFile: natsLogFile(data.natsPath) } }),
   };
   return {
     name: 'nats-server',
@@ -53,9 +59,13 @@ function withPortsOf(launch: NatsServerLaunch, { nats }: ReadyMessage): NatsServ
   return { ...launch, port: nats.port, monitorPort: nats.monitorPort ?? 0 };
 }
 
-async function configFor(prefix: string, natsPath: string): Promise<string> {
+/** Where nats-server writes when the auth callout reads along. */
+export const natsLogFile = (natsPath: string): string => join(natsPath, 'nats-server.log');
+
+async function configFor(options: StartOptions, natsPath: string): Promise<string> {
   const config = await readFile(repositoryConfig, 'utf8');
-  const rendered = renderConfig(config, prefix);
+  const requireTokens = options.requireTokens === 'true';
+  const rendered = renderConfig(config, { prefix: options.prefix, requireTokens });
   if (rendered === config) return repositoryConfig;
   const path = join(natsPath, 'nats.conf');
   await writeFile(path, rendered);

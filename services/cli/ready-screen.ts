@@ -13,6 +13,8 @@ export interface ReadyCluster {
     readonly 'cache-node': readonly number[];
     readonly 'telemetry-collector': readonly number[];
     readonly gateway: readonly number[];
+    /** Where tokens are required. */
+    readonly 'auth-callout'?: readonly number[];
   };
 }
 
@@ -22,6 +24,8 @@ export interface ScreenOptions {
   readonly monitor: string | undefined;
   /** Whether the `nats` command is on PATH. */
   readonly natsCommand: boolean;
+  /** Nobody connects to this NATS without a token. */
+  readonly needsToken?: boolean;
 }
 
 /** The line that scripts wait for and read: its two words and its JSON are a contract. */
@@ -53,13 +57,14 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
   ].join('\n');
 }
 
-function oneLiners(cluster: ReadyCluster, { prefix, natsCommand }: ScreenOptions): string[] {
+function oneLiners(cluster: ReadyCluster, { prefix, natsCommand, needsToken }: ScreenOptions): string[] {
   const body = JSON.stringify({ queue_name: 'hello', payload: { to: 'world' } });
   const otherPrefix = prefix === 'trivet' ? '' : ` --prefix ${prefix}`;
+  const shown = needsToken === true ? ` --token ${cluster.token}` : '';
   return [
-    `npx trivet --nats ${cluster.nats}${otherPrefix} enqueue hello '{"to":"world"}'`,
+    `npx trivet --nats ${cluster.nats}${otherPrefix}${shown} enqueue hello '{"to":"world"}'`,
     `curl -sS ${cluster.http}/queue/enqueue -H 'Authorization: Bearer ${cluster.token}' -H 'Content-Type: application/json' -d '${body}'`,
-    ...(natsCommand
+    ...(natsCommand && needsToken !== true
       ? [`nats --server ${cluster.nats} request ${prefix}.queue.hello.dequeue '{"max":2}'`]
       : []),
   ];

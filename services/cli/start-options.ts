@@ -75,6 +75,19 @@ export const startSettings = {
   collectors: count('TRIVET_COLLECTORS', 'telemetry-collector', 0),
   // At least one: the cluster's HTTP address is part of what a start announces.
   gateways: count('TRIVET_GATEWAYS', 'gateway', 1),
+  callouts: integer({
+    env: 'TRIVET_CALLOUTS',
+    default: 1,
+    min: 1,
+    max: processesMax,
+    about: 'how many auth-callout processes, where tokens are required',
+  }),
+  requireTokens: word({
+    env: 'TRIVET_REQUIRE_TOKENS',
+    default: 'false',
+    words: ['true', 'false'],
+    about: 'nobody connects to the embedded NATS without a token',
+  }),
   jsonLogs: word({
     env: 'TRIVET_JSON_LOGS',
     default: 'false',
@@ -95,6 +108,7 @@ const commandLine: readonly { option: string; setting: keyof StartOptions; value
   { option: 'caches', setting: 'caches', value: 'N' },
   { option: 'collectors', setting: 'collectors', value: 'N' },
   { option: 'gateways', setting: 'gateways', value: 'N' },
+  { option: 'require-tokens', setting: 'requireTokens' },
   { option: 'json-logs', setting: 'jsonLogs' },
 ];
 

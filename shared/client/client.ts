@@ -1,4 +1,6 @@
 import { isName } from '#shared/protocol/names.ts';
+import { subjectsAs } from '#shared/protocol/administrative.ts';
+import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
@@ -10,6 +12,7 @@ import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
 import { Queue, type QueueOptions } from './queue.ts';
 import { QueueChannel } from './queue-channel.ts';
 import { Telemetry } from './telemetry.ts';
+import { isPinned, tokenPrincipal } from './token-principal.ts';
 import { type StopOptions, Worker } from './worker.ts';
 import type { Handler, WorkerOptions } from './worker-options.ts';
 
@@ -45,6 +48,7 @@ export interface ConnectOptions {
   readonly url?: string;
   readonly user?: string;
   readonly password?: string;
+  /** An API key, a JWT, or the local admin's token. */
   readonly token?: string;
   /** First token of every subject. Default `TRIVET_PREFIX`, then `trivet`. */
   readonly prefix?: string;
@@ -59,6 +63,8 @@ export interface TrivetParts {
   /** Keeps the leases of the workers. */
   readonly keeper: LeaseKeeping;
   readonly prefix: string;
+  /** Who the auth callout says that this is: administrative requests go through its own subjects. */
+  readonly principalId?: string | undefined;
   /** The `source` of its telemetry. */
   readonly name: string;
 }
@@ -75,7 +81,8 @@ export class Trivet {
 
   constructor(parts: TrivetParts) {
     this.nats = parts.nats;
-    this.subjects = subjectsFor(parts.prefix);
+    const subjects = subjectsFor(parts.prefix);
+    this.subjects = parts.principalId === undefined ? subjects : subjectsAs(subjects, parts.principalId);
     this.telemetry = new Telemetry(parts.nats, this.subjects, { source: parts.name });
     this.#parts = { ...parts, subjects: this.subjects };
     this.#nearCaches = new NearCaches(this.#parts);
@@ -137,9 +144,14 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
     password,
     token,
     name: name ?? 'trivet-client',
+    ...(token === undefined ? {} : { inboxPrefix: privateInbox(tokenPrincipal(token)) }),
   };
+  const nats = await connectNats(natsOptions);
+  const principalId = token === undefined ? undefined : tokenPrincipal(token);
+  const pinned = principalId !== undefined && (await isPinned(nats, principalId));
   return new Trivet({
-    nats: await connectNats(natsOptions),
+    nats,
+    principalId: pinned ? principalId : undefined,
     clock: systemClock,
     // It connects in the same way, on a thread of its own.
     keeper: new LeaseKeeper(natsOptions),

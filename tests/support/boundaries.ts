@@ -36,7 +36,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   ],
   fastify: ['services/gateway/', 'tests/'],
   '@fastify/': ['services/gateway/', 'tests/'],
-  jose: ['services/gateway/', 'shared/client/private-inbox.ts', 'tests/'],
+  jose: ['services/gateway/', 'shared/client/token-principal.ts', 'tests/'],
   commander: ['services/cli/', 'tests/'],
   typebox: ['shared/protocol/', 'services/gateway/', 'tests/'],
 };

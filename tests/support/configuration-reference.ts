@@ -1,5 +1,6 @@
 import { cacheSettings } from '#services/cache-node/settings.ts';
 import { startSettings } from '#services/cli/start-options.ts';
+import { calloutSettings } from '#services/gateway/callout-settings.ts';
 import { gatewaySettings } from '#services/gateway/settings.ts';
 import { queueSettings } from '#services/queue-broker/settings.ts';
 import { settings as telemetrySettings } from '#services/telemetry-collector/settings.ts';
@@ -25,6 +26,7 @@ export function configurationReference(): string {
       'cache-node': cacheSettings,
       'telemetry-collector': telemetrySettings,
       gateway: gatewaySettings,
+      'auth-callout': calloutSettings,
     }).map(([name, table]) => section(name, withoutCommon(table))),
     'Beside these every process honours the standard `OTEL_*` variables for what it says about itself.',
     '',

@@ -1,10 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { type CalloutKeys, publicCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { type NatsServerLaunch, serviceUser } from '#services/cli/nats-server/launch.ts';
+import { renderConfig } from '#services/cli/nats-server/render-config.ts';
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import type { ReadyMessage } from '#services/cli/supervised-process.ts';
 
@@ -15,6 +17,8 @@ export interface NatsServerOptions {
   readonly port?: number;
   /** `nats.conf` (default) is the repository's file, with its permissions; `plain` lets everybody do everything. */
   readonly config?: 'nats.conf' | 'plain';
+  /** nats.conf with the auth callout: nobody connects without a token. */
+  readonly calloutKeys?: CalloutKeys;
   /** Further variables for the server's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -48,12 +52,15 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'trivet-nats-')));
   const launch: NatsServerLaunch = {
     binary,
-    configPath: await configPath(options.config ?? 'nats.conf', dir),
+    configPath: await configPath(options, dir),
     storePath: join(dir, 'store'),
     port: options.port ?? 0,
     monitorPort: 0,
     servicePassword: password,
     portsPath: join(dir, 'ports'),
+    ...(options.calloutKeys === undefined
+      ? {}
+      : { callout: { ...publicCalloutKeys(options.calloutKeys), logFile: join(dir, 'nats-server.log') } }),
   };
   await mkdir(launch.portsPath, { recursive: true });
   const env = { ...process.env, ...options.env };
@@ -118,7 +125,17 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-async function configPath(config: 'nats.conf' | 'plain', dir: string): Promise<string> {
+async function configPath(
+  { config = 'nats.conf', calloutKeys }: NatsServerOptions,
+  dir: string,
+): Promise<string> {
+  if (calloutKeys !== undefined) {
+    const path = join(dir, 'nats.conf');
+    const text = await readFile(join(root, 'nats.conf'), 'utf8');
+    await mkdir(dir, { recursive: true });
+    await writeFile(path, renderConfig(text, { prefix: 'trivet', requireTokens: true }));
+    return path;
+  }
   if (config === 'nats.conf') return join(root, 'nats.conf');
   const path = join(dir, 'plain.conf');
   await mkdir(dir, { recursive: true });

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { entryOfService } from '#services/cli/cluster-plan.ts';
 import type { RunningNatsServer } from './nats-server.ts';
 
 /** A service that runs as a process of its own, as the supervisor would run it. */
@@ -16,7 +17,7 @@ export interface ServiceProcess {
   kill(): Promise<void>;
 }
 
-export type ServiceName = 'queue-broker' | 'cache-node' | 'telemetry-collector' | 'gateway';
+export type ServiceName = 'queue-broker' | 'cache-node' | 'telemetry-collector' | 'gateway' | 'auth-callout';
 
 const readyMsMax = 30_000;
 const stopMsMax = 20_000;
@@ -36,7 +37,7 @@ export async function startService(
   name: ServiceName,
   env: Readonly<Record<string, string>>,
 ): Promise<ServiceProcess> {
-  const child = fork(`services/${name}/main.ts`, [], {
+  const child = fork(entryOfService(name), [], {
     env: { ...foreignEnvironment(), ...env },
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -16,6 +16,8 @@ export interface NatsServerLaunch {
   /** 0 means any free port. */
   readonly monitorPort: number;
   readonly servicePassword: string;
+  /** Where tokens are required: the public keys of the auth callout, and the log file that it reads. */
+  readonly callout?: { readonly issuer: string; readonly xkey: string; readonly logFile: string };
   /** An existing folder where nats-server writes down which ports it got. */
   readonly portsPath: string;
 }
@@ -34,6 +36,13 @@ export function launchEnvironment(launch: NatsServerLaunch): Record<string, stri
     TRIVET_NATS_MONITOR: quoted(`127.0.0.1:${launch.monitorPort === 0 ? -1 : launch.monitorPort}`),
     TRIVET_NATS_STORE: quoted(launch.storePath),
     TRIVET_NATS_PASSWORD: quoted(launch.servicePassword),
+    ...(launch.callout === undefined
+      ? {}
+      : {
+          TRIVET_NATS_ISSUER: quoted(launch.callout.issuer),
+          TRIVET_NATS_XKEY: quoted(launch.callout.xkey),
+          TRIVET_NATS_LOG: quoted(launch.callout.logFile),
+        }),
   };
 }
 

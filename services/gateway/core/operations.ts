@@ -1,3 +1,4 @@
+import { isAdministrativeRequest } from '#shared/protocol/administrative.ts';
 import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { telemetryQueries } from '#shared/protocol/telemetry-schemas.ts';
@@ -64,21 +65,8 @@ export type Operation = keyof typeof operations;
 
 export const isOperation = (word: string): word is Operation => Object.hasOwn(operations, word);
 
-/**
- * What changes how the cluster behaves, or removes what is kept: it is always in the audit. (What an item or an entry
- * goes through day by day is there only by setting.)
- */
-const administrativeWords: ReadonlySet<string> = new Set([
-  'queue.cancel',
-  'queue.purge',
-  'queue.replay',
-  'queue.reprioritize',
-  'queue.update',
-  'queue.pause',
-  'queue.resume',
-  'queue.configure',
-  'cache.clear',
-  'cache.configure',
+/** Who has which credentials, and who looks at the audit: it is always in the audit itself. */
+const aboutAccess: ReadonlySet<string> = new Set([
   'token.create',
   'token.list',
   'token.revoke',
@@ -86,4 +74,5 @@ const administrativeWords: ReadonlySet<string> = new Set([
   'audit.list',
 ]);
 
-export const isAdministrative = (operation: string): boolean => administrativeWords.has(operation);
+export const isAdministrative = (operation: string): boolean =>
+  isAdministrativeRequest(operation) || aboutAccess.has(operation);

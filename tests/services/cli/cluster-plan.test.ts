@@ -12,6 +12,7 @@ function plan(args: readonly string[], env: Record<string, string> = {}) {
       natsUrl: 'nats://127.0.0.1:4222',
       natsUser: 'trivet-service',
       natsPassword: 'pw',
+      secrets: { session: 'session-secret', auditKey: 'audit-seed' },
       token: 'the-token',
     },
     pathOf: (name) => `/data/${name}`,

@@ -1,0 +1,137 @@
+import { requestReply } from '#shared/client/request.ts';
+import { localAdminId } from '#shared/protocol/credentials.ts';
+import { encodingOf, json } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, refuse } from '#shared/protocol/errors.ts';
+import { isName } from '#shared/protocol/names.ts';
+import { type Subjects } from '#shared/protocol/subjects.ts';
+import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
+import { isReplySubject, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
+import { type Audit, nameOf, traceIdOf } from './audited.ts';
+import { keyPrincipal } from './authentication.ts';
+import { authorize } from './core/authorization.ts';
+import { type Operation, type Resource, isAdministrative, isOperation } from './core/operations.ts';
+import { type Principal, localAdmin } from './core/principal.ts';
+import type { CredentialStore } from './credential-store.ts';
+
+export interface AsDoorOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly credentials: Pick<CredentialStore, 'token'>;
+  readonly audit: Audit;
+}
+
+const group = 'trivet-as';
+const answerMs = 30_000;
+
+interface AsRequest {
+  readonly principalId: string;
+  readonly operation: Operation;
+  readonly resource: Resource;
+  /** The public subject that is meant. */
+  readonly subject: string;
+}
+
+/**
+ * Administration over NATS: `trivet.as.<principal>.queue.<queue>.<operation>`. The auth callout lets nobody but that
+ * principal publish there, so the audit's "who" is true. Whoever holds an API key is asked for once more: its grants
+ * may have ended since it connected. (A JWT's are in the JWT, which is not here: nats-server has judged it.)
+ */
+export function openAsDoor(options: AsDoorOptions): Subscription {
+  return subscribe(options.nats, options.subjects.asAll, { queue: group }, (message) => {
+    answer(options, message).catch((error: unknown) => {
+      options.nats.log?.error({ err: error, subject: message.subject }, 'a request was not answered');
+    });
+  });
+}
+
+async function answer(options: AsDoorOptions, message: Msg): Promise<void> {
+  if (message.reply === undefined || !isReplySubject(message.reply)) return;
+  const encoding = encodingOf(message.headers?.get('Content-Type')) ?? json;
+  const result = await handle(options, message);
+  if (result.ok) replyValue(message, result.value, encoding);
+  else replyRefusal(message, result.error, encoding);
+}
+
+async function handle(options: AsDoorOptions, message: Msg): Promise<Result<unknown>> {
+  const { audit, nats } = options;
+  const request = readSubject(options.subjects, message.subject);
+  if (request === undefined) return refuse('not_found', `${message.subject} is no administrative operation`);
+  const known = principalOf(request.principalId, options.credentials);
+  const traceId = traceIdOf(message.headers?.get('traceparent'));
+  const note = (result: string, why?: string) =>
+    ({
+      who: known?.name ?? request.principalId,
+      id: request.principalId,
+      via: 'nats',
+      from: 'NATS',
+      operation: request.operation,
+      on: nameOf(request.resource),
+      ...itemOf(message),
+      result,
+      ...(why === undefined ? {} : { why }),
+      ...(traceId === undefined ? {} : { traceId }),
+    }) as const;
+  const refusal = decide(request, known);
+  if (refusal !== undefined) {
+    audit.refused(note(refusal.code, refusal.message));
+    return { ok: false, error: refusal };
+  }
+  if (!audit.isWritable)
+    return refuse('unavailable', 'the audit cannot be written, so that nothing administrative is done now');
+  const headers = Object.fromEntries(
+    passedOn.flatMap((name) => {
+      const value = message.headers?.get(name) ?? '';
+      return value === '' ? [] : [[name, value]];
+    }),
+  );
+  const result = await requestReply(nats, request.subject, message.data, { headers, timeoutMs: answerMs });
+  await audit.note(note(result.ok ? 'ok' : result.error.code));
+  return result;
+}
+
+const passedOn = ['Content-Type', 'traceparent', 'tracestate'];
+
+function decide(
+  { principalId, operation, resource }: AsRequest,
+  known: Principal | undefined,
+): Refusal | undefined {
+  if (known === undefined) {
+    // No key of this id: revoked and forgotten, or made up by a service.
+    return principalId.startsWith('k-')
+      ? { code: 'forbidden', message: `${principalId} is nobody` }
+      : undefined;
+  }
+  const decision = authorize(known, operation, resource);
+  return decision.allowed ? undefined : { code: 'forbidden', message: decision.why };
+}
+
+function principalOf(id: string, credentials: Pick<CredentialStore, 'token'>): Principal | undefined {
+  if (id === localAdminId) return localAdmin;
+  const record = id.startsWith('k-') ? credentials.token(id.slice(2)) : undefined;
+  return record === undefined || record.revokedAtMs !== undefined ? undefined : keyPrincipal(record);
+}
+
+function readSubject(subjects: Subjects, subject: string): AsRequest | undefined {
+  const [principalId = '', area = '', name = '', word = '', ...more] = subject
+    .slice(subjects.as('', '').length - 1)
+    .split('.');
+  const operation = `${area}.${word}`;
+  if (more.length > 0 || !isName(name) || !isOperation(operation) || !isAdministrative(operation))
+    return undefined;
+  if (area === 'queue')
+    return { principalId, operation, resource: { kind: 'queue', name }, subject: subjects.queue(name, word) };
+  return {
+    principalId,
+    operation,
+    resource: { kind: 'namespace', name },
+    subject: subjects.cache(name, word),
+  };
+}
+
+/** The item of a request in JSON, for the audit. */
+function itemOf(message: Msg): { readonly item?: string } {
+  const found = /^\s*\{[^{}]*"id"\s*:\s*"([0-9a-z-]{1,20})"/.exec(
+    Buffer.from(message.data.subarray(0, 512)).toString(),
+  );
+  return found?.[1] === undefined ? {} : { item: found[1] };
+}

@@ -1,0 +1,154 @@
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Nats } from '#shared/runtime/nats.ts';
+import { apiKeyPrincipalId } from '#shared/protocol/credentials.ts';
+import { isEnded, tokenState } from './core/credential-records.ts';
+import type { CredentialStore } from './credential-store.ts';
+
+export interface NatsConnectionsOptions {
+  /** A connection in the system account. */
+  readonly system: Nats;
+  readonly credentials: CredentialStore;
+  readonly clock: Clock;
+  /** The account of the clients. */
+  readonly account: string;
+  readonly log: Log;
+}
+
+/** How often tokens are looked at for those that have expired, and connections for those that were missed. */
+const expiryLookMs = 500;
+const sweepMs = 30_000;
+/** A connection that was being made while its token was revoked is not in the server's list yet. */
+const secondLookMs = 700;
+/** How long servers have to say which connections they hold. */
+const answerMs = 700;
+const kickMs = 2_000;
+const pageSize = 1_024;
+
+interface Connz {
+  readonly server: { readonly id: string };
+  readonly data?: {
+    readonly total?: number;
+    readonly connections?: readonly { readonly cid: number; readonly authorized_user?: string }[];
+  };
+}
+
+/** Ends NATS connections whose token has ended. Any number of processes may do this: ending twice does no harm. */
+export class NatsConnections {
+  readonly #options: NatsConnectionsOptions;
+  readonly #ended = new Set<string>();
+  readonly #cancel: (() => void)[] = [];
+  #subjects = new Map<string, number>();
+  #closed = false;
+
+  constructor(options: NatsConnectionsOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { credentials, clock } = this.#options;
+    for (const { id } of this.#endedTokens()) this.#ended.add(id);
+    this.#subjects = this.#revokedSubjects();
+    credentials.onChange(() => this.#look());
+    const every = (ms: number, act: () => void) => {
+      const again = (): void => {
+        if (this.#closed) return;
+        act();
+        this.#cancel.push(clock.after(ms, again));
+        if (this.#cancel.length > 100) this.#cancel.splice(0, 90);
+      };
+      this.#cancel.push(clock.after(ms, again));
+    };
+    every(expiryLookMs, () => this.#look());
+    every(sweepMs, () => void this.#sweep());
+    void this.#sweep();
+  }
+
+  stop(): void {
+    this.#closed = true;
+    for (const cancel of this.#cancel) cancel();
+  }
+
+  /** What has ended since the last look. */
+  #look(): void {
+    for (const { id } of this.#endedTokens()) {
+      if (this.#ended.has(id)) continue;
+      this.#ended.add(id);
+      this.#endUser(apiKeyPrincipalId(id));
+    }
+    const subjects = this.#revokedSubjects();
+    for (const [id, beforeMs] of subjects) {
+      if (this.#subjects.get(id) !== beforeMs) this.#endUser(id);
+    }
+    this.#subjects = subjects;
+  }
+
+  #endedTokens() {
+    const nowMs = this.#options.clock.nowMs();
+    return this.#options.credentials.tokens().filter((record) => tokenState(record, nowMs) !== 'active');
+  }
+
+  #revokedSubjects(): Map<string, number> {
+    const { credentials } = this.#options;
+    return new Map(credentials.revokedSubjects().map((id) => [id, credentials.revokedBeforeMs(id)]));
+  }
+
+  #endUser(user: string): void {
+    void this.#endWhere({ user }, () => true);
+    this.#cancel.push(
+      this.#options.clock.after(secondLookMs, () => void this.#endWhere({ user }, () => true)),
+    );
+  }
+
+  #sweep(): Promise<void> {
+    const { credentials, clock } = this.#options;
+    return this.#endWhere({}, (user) => isEnded(user, (id) => credentials.token(id), clock.nowMs()));
+  }
+
+  async #endWhere(filter: { readonly user?: string }, isMeant: (user: string) => boolean): Promise<void> {
+    const { system, account, log } = this.#options;
+    try {
+      const question = { auth: true, acc: account, ...filter };
+      const answers = await this.#askAll('$SYS.REQ.SERVER.PING.CONNZ', question);
+      for (const answer of answers) {
+        for (const { cid, authorized_user: user = '' } of await this.#pages(answer, question)) {
+          if (!isMeant(user)) continue;
+          log.info({ user, cid, server: answer.server.id }, 'ends a connection whose token has ended');
+          // A request, though nothing is done with its answer: the server ignores what has no reply subject.
+          await system.connection.request(
+            `$SYS.REQ.SERVER.${answer.server.id}.KICK`,
+            JSON.stringify({ cid }),
+            { timeout: kickMs },
+          );
+        }
+      }
+    } catch (error) {
+      if (!this.#closed) log.error({ err: error }, 'connections could not be looked at');
+    }
+  }
+
+  /** All connections of one server: the first page is there already. */
+  async #pages(first: Connz, question: object) {
+    const connections = [...(first.data?.connections ?? [])];
+    const total = first.data?.total ?? 0;
+    while (connections.length < total) {
+      const page = { ...question, offset: connections.length, limit: pageSize };
+      const [next] = await this.#askAll(`$SYS.REQ.SERVER.${first.server.id}.CONNZ`, page);
+      const more = next?.data?.connections ?? [];
+      if (more.length === 0) break;
+      connections.push(...more);
+    }
+    return connections;
+  }
+
+  async #askAll(subject: string, question: object): Promise<readonly Connz[]> {
+    const replies = await this.#options.system.connection.requestMany(subject, JSON.stringify(question), {
+      strategy: 'stall',
+      maxWait: answerMs,
+      stall: 150,
+    } as never);
+    const answers: Connz[] = [];
+    for await (const reply of replies) answers.push(reply.json<Connz>());
+    return answers;
+  }
+}
