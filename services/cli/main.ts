@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { TrivetError } from '#shared/protocol/errors.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { auditCommands } from './commands/audit-commands.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
 import { cacheFileCommands } from './commands/cache-file-commands.ts';
 import { flowCommands } from './commands/flow-commands.ts';
@@ -9,13 +10,18 @@ import { itemCommands } from './commands/item-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
 import { telemetryCommands } from './commands/telemetry-commands.ts';
 import { timeCommands } from './commands/time-commands.ts';
+import { tokenCommands } from './commands/token-commands.ts';
 
 // The `trivet` command: one-liners over the same protocol that every client speaks.
 
 const program = new Command('trivet')
   .description('The cache, the job queue and the telemetry collector on your NATS.')
   .option('--nats <url>', 'where NATS is (default: NATS_URL, then nats://127.0.0.1:4222)')
-  .option('--token <token>', 'a token for that NATS, where it asks for one')
+  .option('--token <token>', 'an API key or a JWT, where tokens are required and for token and audit')
+  .option(
+    '--http <url>',
+    'where the gateway is, for token and audit (default: TRIVET_HTTP_URL, then http://127.0.0.1:8420)',
+  )
   .option('--prefix <word>', 'first token of every subject (default: TRIVET_PREFIX, then trivet)')
   .showHelpAfterError('(trivet --help says more)')
   .exitOverride();
@@ -28,6 +34,8 @@ const cache = program.command('cache').description('look into the cache and chan
 cacheCommands(cache);
 cacheFileCommands(cache);
 telemetryCommands(program);
+tokenCommands(program);
+auditCommands(program);
 
 try {
   await program.parseAsync();

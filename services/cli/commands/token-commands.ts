@@ -1,0 +1,70 @@
+import type { Command } from 'commander';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { type Grant, Grant as GrantSchema } from '#shared/protocol/identity-schemas.ts';
+import { validator } from '#shared/protocol/validation.ts';
+import { gatewayOf } from './gateway-session.ts';
+import { given, print } from './session.ts';
+
+const checkGrant = validator(GrantSchema);
+
+/** `trivet token create | list | revoke | rotate`. */
+export function tokenCommands(program: Command): void {
+  const token = program.command('token').description('API keys: who may do what');
+  token
+    .command('create')
+    .description('create an API key; it is shown once')
+    .argument('<name>', 'whom it stands for: what the audit and the owner of items say')
+    .requiredOption(
+      '--grant <grant...>',
+      'role[:queues=a,b*][:namespaces=c][:cluster][:own], such as producer:queues=emails',
+    )
+    .option('--expires <duration>', 'such as 90d; without it the key does not expire')
+    .action(async (name: string, options: { grant: string[]; expires?: string }, command: Command) => {
+      const ask = await gatewayOf(command);
+      const body = given({ name, grants: options.grant.map(parseGrant), expires: options.expires });
+      print(await ask('POST', '/v1/tokens', body));
+    });
+  token
+    .command('list')
+    .description('all keys, without their secrets')
+    .action(async (_: unknown, command: Command) =>
+      print(await (await gatewayOf(command))('GET', '/v1/tokens')),
+    );
+  token
+    .command('revoke')
+    .description('end a key at once, and its NATS connections; or all JWTs of a subject')
+    .argument('[id]')
+    .option('--subject <name>', 'instead: JWTs of this subject that were issued until now')
+    .action(async (id: string | undefined, { subject }: { subject?: string }, command: Command) => {
+      if ((id === undefined) === (subject === undefined))
+        throw new TrivetError(refuseField('id', 'or --subject must be given').error);
+      const ask = await gatewayOf(command);
+      if (subject !== undefined) print(await ask('POST', '/v1/tokens/revoke-subject', { subject }));
+      else print(await ask('POST', `/v1/tokens/${encodeURIComponent(id ?? '')}/revoke`));
+    });
+  token
+    .command('rotate')
+    .description('replace a key by a new one with the same name and grants')
+    .argument('<id>')
+    .option('--overlap <duration>', 'how long the old one stays valid, too (default: not at all)')
+    .option('--expires <duration>', 'of the new one')
+    .action(async (id: string, options: { overlap?: string; expires?: string }, command: Command) => {
+      const ask = await gatewayOf(command);
+      const { overlap, expires } = options;
+      print(await ask('POST', `/v1/tokens/${encodeURIComponent(id)}/rotate`, given({ overlap, expires })));
+    });
+}
+
+/** `producer:queues=emails,sms*:own` as a grant; a bad one names the option. */
+export function parseGrant(text: string): Grant {
+  const [role = '', ...parts] = text.split(':');
+  const fields = parts.map((part): [string, unknown] => {
+    const [name = '', list] = part.split('=', 2);
+    return [name, list === undefined ? true : list.split(',').filter((one) => one !== '')];
+  });
+  const checked = checkGrant({ role, ...Object.fromEntries(fields) });
+  if (checked.ok) return checked.value;
+  throw new TrivetError(
+    refuseField('--grant', `${text} cannot be understood: ${checked.error.message}`).error,
+  );
+}

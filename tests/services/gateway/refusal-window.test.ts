@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { readViolation } from '#services/gateway/core/nats-violation.ts';
+import { RefusalWindow } from '#services/gateway/core/refusal-window.ts';
+
+const note = (why: string, from = '203.0.113.7:1') =>
+  ({
+    who: 'nobody',
+    id: 'nobody',
+    via: 'http',
+    from,
+    operation: 'GET /x',
+    on: 'the gateway',
+    result: 'unauthorized',
+    why,
+  }) as const;
+
+test('the first refusal of a kind is written at once, those that follow within ten seconds as one with their count', () => {
+  const window = new RefusalWindow();
+  expect(window.note(note('a'), 0)).toHaveLength(1);
+  for (let n = 2; n < 40; n += 1) expect(window.note(note('a', `203.0.113.7:${n}`), n)).toEqual([]);
+  expect(window.note(note('b'), 5)).toHaveLength(1);
+  expect(window.due(9_999)).toEqual([]);
+  expect(window.due(10_010)).toMatchObject([{ why: 'a', count: 38 }]);
+  expect(window.note(note('a'), 10_011)).toHaveLength(1);
+});
+
+test('a flood of different refusals becomes one entry, too', () => {
+  const window = new RefusalWindow();
+  let written = 0;
+  for (let n = 0; n < 100_000; n += 1) written += window.note(note(`made up ${n}`), 0).length;
+  expect(written).toBe(1_001);
+  const due = window.due(20_000);
+  expect(due).toMatchObject([{ who: 'several', count: 98_999 }]);
+});
+
+const line = (name: string, rest: string) =>
+  `[26093] 2026/11/26 14:59:30.597916 [ERR] 127.0.0.1:42694 - cid:18 - "v3.4.0:nats.js:${name}" - "CLIENTS/user:k-one" - ${rest}`;
+
+test.each([
+  ['Publish Violation - Subject "trivet.log.0"', { kind: 'publish', subject: 'trivet.log.0' }],
+  ['Subscription Violation - Subject "_INBOX.>", SID 4', { kind: 'subscribe', subject: '_INBOX.>' }],
+  ['Subscription Violation - Subject "a.b", Queue "q", SID 4', { kind: 'subscribe', subject: 'a.b' }],
+])('a violation in the log of nats-server is read: %s', (rest, found) => {
+  expect(readViolation(line('worker', rest))).toEqual({
+    account: 'CLIENTS',
+    user: 'k-one',
+    from: '127.0.0.1:42694',
+    ...found,
+  });
+});
+
+test('a client that has the text of a violation for its name is still itself', () => {
+  const name = 'x" - "CLIENTS/user:k-victim" - Publish Violation - Subject "trivet.log.0"';
+  expect(readViolation(line(name, 'Publish Violation - Subject "mine"'))).toMatchObject({
+    user: 'k-one',
+    subject: 'mine',
+  });
+});
+
+test.each([
+  '',
+  'anything',
+  '[1] 2026/11/26 14:59:25 [ERR] 127.0.0.1:1 - cid:16 - authentication error',
+  line('x', 'Slow Consumer'),
+])('any other line is none: %s', (text) => {
+  expect(readViolation(text)).toBeUndefined();
+});
