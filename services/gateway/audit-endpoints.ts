@@ -99,7 +99,7 @@ const isMeant = (entry: AuditEntry, { who, operation, result }: AuditQueryType):
 async function linesFrom(stream: AuditStream, cursor: string | undefined) {
   const lines: string[] = [];
   const { sequence: last } = await stream.end();
-  let sequence = cursor === undefined ? 1 : Number(cursor);
+  let sequence = cursor === undefined ? 1 : Math.max(1, Number(cursor));
   for (; sequence <= last && lines.length < linesMax; sequence += 1) {
     const message = await stream.read(sequence);
     lines.push(...(message?.lines ?? []));

@@ -96,9 +96,6 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     clientErrorHandler: answerBrokenRequest,
   });
   app.server.maxConnections = options.connectionsMax;
-  // So that they are refused in our words, as every other method that a path does not have.
-  app.addHttpMethod('TRACE', { hasBody: false });
-  app.addHttpMethod('QUERY', { hasBody: true });
   app.decorateRequest('principal');
   app.decorateRequest('via', 'nothing');
   app.decorateRequest('observation');
@@ -215,6 +212,8 @@ const mediaTypeOf = (contentType = ''): string => contentType.split(';', 1)[0]?.
 
 /** Validation by the protocol's own validators: nothing is coerced, filled in or removed. */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  // Their meaning is judged where it is known (mount.ts); the schema is for whoever reads the document.
+  if (httpPart === 'headers') return (value: unknown) => ({ value });
   const check = validator(schema);
   const read = (value: unknown) =>
     httpPart === 'querystring' ? readQuery(schema, value as Record<string, string>) : accept(value);

@@ -1,5 +1,4 @@
-import { type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
-import { MicroBatch } from '#shared/client/micro-batch.ts';
+import { type Result, refuse } from '#shared/protocol/errors.ts';
 
 export interface KeyedBatchesOptions<Item, Reply> {
   readonly itemsMax: number;
@@ -8,41 +7,91 @@ export interface KeyedBatchesOptions<Item, Reply> {
   readonly send: (key: string, items: readonly Item[]) => Promise<readonly Result<Reply>[]>;
 }
 
+interface Waiting<Item, Reply> {
+  readonly item: Item;
+  readonly bytes: number;
+  readonly resolve: (result: Result<Reply>) => void;
+  readonly reject: (fault: unknown) => void;
+}
+
+interface Line<Item, Reply> {
+  waiting: Waiting<Item, Reply>[];
+  sending: number;
+  scheduled: boolean;
+}
+
+/** Messages of one key on their way at once: one is answered while the next is put together. */
+const sendingMax = 2;
+
 /**
- * Packs what callers ask of one queue or namespace in one turn of the event loop into one message: a message is what
- * costs, not what is in it. A key is forgotten as soon as its batch has left, so names that callers make up take no room.
+ * Packs what callers ask of one queue or namespace into few messages: a message is what costs, not what is in it. Who
+ * comes alone is sent at the end of the turn of the event loop; while two messages are on their way, callers gather, and
+ * leave together when one is answered. So a busy gateway sends large batches, and no timer holds anybody back.
+ * A key is forgotten as soon as nobody waits: names that callers make up take no room.
  */
 export class KeyedBatches<Item, Reply> {
   readonly #options: KeyedBatchesOptions<Item, Reply>;
-  readonly #batches = new Map<string, MicroBatch<Item, Reply>>();
+  readonly #lines = new Map<string, Line<Item, Reply>>();
 
   constructor(options: KeyedBatchesOptions<Item, Reply>) {
     this.#options = options;
   }
 
   /** @param bytes size of the item on the wire */
-  async add(key: string, item: Item, bytes: number): Promise<Result<Reply>> {
-    try {
-      return accept(await this.#batchOf(key).add(item, bytes));
-    } catch (error) {
-      if (!(error instanceof TrivetError)) throw error;
-      return refuse(error.code, error.message.slice(error.code.length + 2), error.details);
+  add(key: string, item: Item, bytes: number): Promise<Result<Reply>> {
+    let line = this.#lines.get(key);
+    if (line === undefined) {
+      line = { waiting: [], sending: 0, scheduled: false };
+      this.#lines.set(key, line);
     }
+    const into = line;
+    return new Promise((resolve, reject) => {
+      into.waiting.push({ item, bytes, resolve, reject });
+      this.#schedule(key, into);
+    });
   }
 
-  #batchOf(key: string): MicroBatch<Item, Reply> {
-    const known = this.#batches.get(key);
-    if (known !== undefined) return known;
-    const { itemsMax, bytesMax, send } = this.#options;
-    const batch = new MicroBatch<Item, Reply>({
-      itemsMax,
-      bytesMax,
-      send: (items) => {
-        if (this.#batches.get(key) === batch) this.#batches.delete(key);
-        return send(key, items);
-      },
+  /** `setImmediate` ends the turn after every socket that was readable in it, so many connections share a batch. */
+  #schedule(key: string, line: Line<Item, Reply>): void {
+    if (line.scheduled || line.sending >= sendingMax) return;
+    line.scheduled = true;
+    setImmediate(() => {
+      line.scheduled = false;
+      while (line.sending < sendingMax && line.waiting.length > 0) void this.#send(key, line);
     });
-    this.#batches.set(key, batch);
-    return batch;
+  }
+
+  /** Never rejects: what goes wrong is told to those who wait. */
+  async #send(key: string, line: Line<Item, Reply>): Promise<void> {
+    const batch = line.waiting.splice(0, this.#fitting(line.waiting));
+    line.sending += 1;
+    try {
+      const results = await this.#options.send(
+        key,
+        batch.map(({ item }) => item),
+      );
+      for (const [index, { resolve }] of batch.entries())
+        resolve(
+          results[index] ?? refuse('internal', 'the reply of a batch has fewer items than its request'),
+        );
+    } catch (fault) {
+      for (const { reject } of batch) reject(fault);
+    }
+    line.sending -= 1;
+    if (line.waiting.length > 0) this.#schedule(key, line);
+    else if (line.sending === 0 && this.#lines.get(key) === line) this.#lines.delete(key);
+  }
+
+  /** How many of those who wait go into one message: at least one. */
+  #fitting(waiting: readonly Waiting<Item, Reply>[]): number {
+    const { itemsMax, bytesMax } = this.#options;
+    let bytes = 0;
+    let count = 0;
+    while (count < waiting.length && count < itemsMax) {
+      bytes += waiting[count]?.bytes ?? 0;
+      if (count > 0 && bytes > bytesMax) break;
+      count += 1;
+    }
+    return count;
   }
 }

@@ -18,6 +18,8 @@ export interface Observation {
   end(status: number): void;
 }
 
+const untraced: Readonly<Record<string, string>> = {};
+
 /** SpanKind.SERVER of OpenTelemetry, whose package has its doors elsewhere. */
 const serverSpan = 1;
 
@@ -34,12 +36,15 @@ export function requestObserver({ clock, figures, telemetry }: ObserverOptions) 
     const startedMs = clock.monotonicMs();
     const { method } = request;
     const route = request.routeOptions.url ?? 'none';
-    const parent = traceContextOf({ get: (name) => headerText(request, name) });
+    // Most callers send none: then there is nothing to read.
+    const isTraced = request.headers['traceparent'] !== undefined;
+    const parent = traceContextOf(isTraced ? { get: (name) => headerText(request, name) } : undefined);
     const options = { kind: serverSpan, attributes: { 'http.request.method': method, 'http.route': route } };
     const span = telemetry.tracer.startSpan(`${method} ${route}`, options, parent);
     figures.begin();
+    const traceHeaders = span.isRecording() || isTraced ? { ...traceFieldsOf(span.spanContext()) } : untraced;
     return {
-      traceHeaders: { ...traceFieldsOf(span.spanContext()) },
+      traceHeaders,
       end: (status) => {
         const seconds = (clock.monotonicMs() - startedMs) / 1_000;
         figures.end();
