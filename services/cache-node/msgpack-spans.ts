@@ -4,100 +4,92 @@ import type { Span } from '#shared/protocol/json-spans.ts';
 // any extension type pass. Broken lengths end the walk: the decoder then says what is wrong.
 // Source: the MessagePack specification, github.com/msgpack/msgpack/blob/master/spec.md.
 
-/** The members of the map that begins at `start`, in order; none when something else begins there. */
-export function* msgpackMembers(
-  bytes: Uint8Array,
-  start: number,
-): Iterable<Span & { readonly name: string | undefined }> {
-  const head = headAt(bytes, start);
-  if (head?.kind !== 'map') return;
-  let at: number | undefined = head.end;
-  for (let member = 0; member < head.count; member += 1) {
-    const name = stringAt(bytes, at);
-    const valueStart: number | undefined = skipValue(bytes, at);
-    const end = valueStart === undefined ? undefined : skipValue(bytes, valueStart);
-    if (valueStart === undefined || end === undefined) return;
-    yield { name, start: valueStart, end };
+/** Hears of each member of a map: where its name stands, with its head, and its value. */
+export type VisitMember = (name: Span, value: Span) => void;
+
+/** Goes over the map that begins at `start`, in order; not at all when something else begins there. */
+export function visitPackedMembers(bytes: Uint8Array, start: number, visit: VisitMember): void {
+  if (kindAt(bytes, start) !== isMap) return;
+  let at = headEnd(bytes, start);
+  for (let left = countAt(bytes, start); left > 0; left -= 1) {
+    const valueStart = skipPackedValue(bytes, at);
+    const end = valueStart === cutOff ? cutOff : skipPackedValue(bytes, valueStart);
+    if (end === cutOff) return;
+    visit({ start: at, end: valueStart }, { start: valueStart, end });
     at = end;
   }
 }
 
-/** The elements of the array that begins at `start`, in order; none when something else begins there. */
-export function* msgpackElements(bytes: Uint8Array, start: number): Iterable<Span> {
-  const head = headAt(bytes, start);
-  if (head?.kind !== 'list') return;
-  let at = head.end;
-  for (let element = 0; element < head.count; element += 1) {
-    const end = skipValue(bytes, at);
-    if (end === undefined) return;
-    yield { start: at, end };
+/** Goes over the list that begins at `start`; `visit` hears where each element begins. */
+export function visitPackedElements(bytes: Uint8Array, start: number, visit: (start: number) => void): void {
+  if (kindAt(bytes, start) !== isList) return;
+  let at = headEnd(bytes, start);
+  for (let left = countAt(bytes, start); left > 0; left -= 1) {
+    const end = skipPackedValue(bytes, at);
+    if (end === cutOff) return;
+    visit(at);
     at = end;
   }
 }
 
-/** What the first bytes of a value say. `end` is behind a scalar, and behind the head of a map or list. */
-type Head =
-  | { readonly kind: 'scalar' | 'string'; readonly end: number }
-  | { readonly kind: 'map' | 'list'; readonly end: number; readonly count: number };
+/** Whether a member's name is this text of at most 31 ASCII characters, whatever form of string it stands in. */
+export function isPackedName(bytes: Uint8Array, { start, end }: Span, name: string): boolean {
+  const type = bytes[start] ?? 0;
+  const isString = (type >= 0xa0 && type < 0xc0) || (type >= 0xd9 && type <= 0xdb);
+  const textStart = end - name.length;
+  if (!isString || textStart !== headEnd(bytes, start)) return false;
+  for (let index = 0; index < name.length; index += 1)
+    if (bytes[textStart + index] !== name.charCodeAt(index)) return false;
+  return true;
+}
 
-/** Past the value at `start`, however deep it is; undefined when the message ends before it does. */
-function skipValue(bytes: Uint8Array, start: number): number | undefined {
+const cutOff = -1;
+
+/** Past the value at `start`, however deep it is; -1 when the message ends before it does. */
+function skipPackedValue(bytes: Uint8Array, start: number): number {
   let at = start;
   for (let values = 1; values > 0; values -= 1) {
-    const head = headAt(bytes, at);
-    if (head === undefined) return undefined;
-    at = head.end;
-    if (head.kind === 'map') values += 2 * head.count;
-    if (head.kind === 'list') values += head.count;
+    if (at >= bytes.length) return cutOff;
+    const kind = kindAt(bytes, at);
+    if (kind === isList) values += countAt(bytes, at);
+    if (kind === isMap) values += 2 * countAt(bytes, at);
+    const head = headEnd(bytes, at);
+    at = kind === isScalar && (bytes[at] ?? 0) >= 0xa0 ? head + bodyBytes(bytes, at) : head;
+    if (at > bytes.length) return cutOff;
   }
   return at;
 }
 
-function headAt(bytes: Uint8Array, at: number): Head | undefined {
-  const head = readHead(bytes, at);
-  return head !== undefined && head.end <= bytes.length ? head : undefined;
+const [isScalar, isList, isMap] = [0, 1, 2];
+
+function kindAt(bytes: Uint8Array, at: number): number {
+  const type = bytes[at] ?? 0;
+  if (type < 0x80 || type >= 0xe0) return isScalar;
+  if (type < 0x90) return isMap;
+  if (type < 0xa0) return isList;
+  return type < 0xc0 ? isScalar : (kinds[type - 0xc0] ?? isScalar);
 }
 
-function readHead(bytes: Uint8Array, at: number): Head | undefined {
-  const type = bytes[at];
-  if (type === undefined) return undefined;
-  if (type < 0x80 || type >= 0xe0) return { kind: 'scalar', end: at + 1 };
-  if (type < 0x90) return { kind: 'map', end: at + 1, count: type & 0x0f };
-  if (type < 0xa0) return { kind: 'list', end: at + 1, count: type & 0x0f };
-  if (type < 0xc0) return { kind: 'string', end: at + 1 + (type & 0x1f) };
-  const { kind, lengthBytes, fixed } = longForms[type - 0xc0] ?? nothing;
-  const length = lengthBytes === 0 ? 0 : unsigned(bytes, at + 1, lengthBytes);
-  const end = at + 1 + lengthBytes + fixed;
-  return kind === 'map' || kind === 'list' ? { kind, end, count: length } : { kind, end: end + length };
+/** Past the type and the length or count behind it. */
+function headEnd(bytes: Uint8Array, at: number): number {
+  const type = bytes[at] ?? 0;
+  return type < 0xc0 || type >= 0xe0 ? at + 1 : at + 1 + (lengthBytes[type - 0xc0] ?? 0);
 }
 
-interface LongForm {
-  readonly kind: Head['kind'];
-  /** Bytes of the length, or of the count, behind the type. */
-  readonly lengthBytes: 0 | 1 | 2 | 4;
-  /** Bytes that always follow. */
-  readonly fixed: number;
+/** Members of the map, or elements of the list, whose head is at `at`. */
+function countAt(bytes: Uint8Array, at: number): number {
+  const type = bytes[at] ?? 0;
+  return type < 0xa0 ? type & 0x0f : unsigned(bytes, at + 1, lengthBytes[type - 0xc0] ?? 0);
 }
 
-const form = (kind: Head['kind'], lengthBytes: LongForm['lengthBytes'], fixed = 0): LongForm => ({
-  kind,
-  lengthBytes,
-  fixed,
-});
-
-const nothing = form('scalar', 0);
-
-/** The types from 0xc0 to 0xdf, in order. */
-const longForms: readonly LongForm[] = [
-  [nothing, nothing, nothing, nothing],
-  [form('scalar', 1), form('scalar', 2), form('scalar', 4)],
-  // Extensions with a length have a byte for their type, too.
-  [form('scalar', 1, 1), form('scalar', 2, 1), form('scalar', 4, 1)],
-  [4, 8, 1, 2, 4, 8, 1, 2, 4, 8].map((bytes) => form('scalar', 0, bytes)),
-  [2, 3, 5, 9, 17].map((bytes) => form('scalar', 0, bytes)),
-  [form('string', 1), form('string', 2), form('string', 4)],
-  [form('list', 2), form('list', 4), form('map', 2), form('map', 4)],
-].flat();
+/** Bytes behind the head of a scalar. */
+function bodyBytes(bytes: Uint8Array, at: number): number {
+  const type = bytes[at] ?? 0;
+  if (type >= 0xe0) return 0;
+  if (type < 0xc0) return type & 0x1f;
+  const length = lengthBytes[type - 0xc0] ?? 0;
+  return (fixedBytes[type - 0xc0] ?? 0) + (length === 0 ? 0 : unsigned(bytes, at + 1, length));
+}
 
 function unsigned(bytes: Uint8Array, at: number, length: number): number {
   let value = 0;
@@ -105,10 +97,22 @@ function unsigned(bytes: Uint8Array, at: number, length: number): number {
   return value;
 }
 
-function stringAt(bytes: Uint8Array, at: number): string | undefined {
-  const head = headAt(bytes, at);
-  if (head?.kind !== 'string') return undefined;
-  const type = bytes[at] ?? 0;
-  const headBytes = type < 0xc0 ? 1 : 1 + (longForms[type - 0xc0] ?? nothing).lengthBytes;
-  return Buffer.from(bytes.subarray(at + headBytes, head.end)).toString();
-}
+// The types from 0xc0 to 0xdf, in order: nil, unused, false, true; bytes; extensions with a length, which have a byte
+// for their own type, too; floats and integers; extensions of fixed length; strings; lists; maps.
+
+/** Bytes of the length, or of the count, behind the type. */
+// prettier-ignore
+const lengthBytes = Uint8Array.of(
+  0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4,
+);
+
+/** Bytes that always follow. */
+// prettier-ignore
+const fixedBytes = Uint8Array.of(
+  0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17, 0, 0, 0, 0, 0, 0, 0,
+);
+
+const kinds = Uint8Array.from(lengthBytes, (_length, type) => {
+  if (type < 0x1c) return isScalar;
+  return type < 0x1e ? isList : isMap;
+});

@@ -1,5 +1,5 @@
 import { type Encoding, decode, json } from '#shared/protocol/encoding.ts';
-import { type Result, accept } from '#shared/protocol/errors.ts';
+import type { Result } from '#shared/protocol/errors.ts';
 import type { StoredValue } from './core/entry.ts';
 import {
   type Span,
@@ -8,7 +8,7 @@ import {
   visitElements,
   visitMembers,
 } from '#shared/protocol/json-spans.ts';
-import { msgpackElements, msgpackMembers } from './msgpack-spans.ts';
+import { isPackedName, visitPackedElements, visitPackedMembers } from './msgpack-spans.ts';
 
 /** A value of a set that was left as it came in. A class, so that nothing that a caller sends can pass for one. */
 export class KeptValue {
@@ -65,23 +65,36 @@ function jsonMember(bytes: Uint8Array, start: number, name: string) {
 }
 
 function decodeMsgpackSets(body: Uint8Array, operation: string): Result<unknown> {
-  const values = (start: number) => [...msgpackMembers(body, start)].filter((one) => one.name === 'value');
   const source = { body, encoding: 'application/msgpack' } as const;
+  /** Where every `value` stands, in order: of members of the same name all are left out, and the last one counts. */
+  const spans: Span[] = [];
+  const valueOf = (start: number): Span | undefined => {
+    let found: Span | undefined;
+    visitPackedMembers(body, start, (name, value) => {
+      if (!isPackedName(body, name, 'value')) return;
+      spans.push(value);
+      found = value;
+    });
+    return found;
+  };
   if (operation === 'set') {
-    const spans = values(0);
+    const span = valueOf(0);
     const decoded = decode(withoutSpans(body, spans), source.encoding);
-    if (decoded.ok) keepValue(decoded.value, spans.at(-1), source);
+    if (decoded.ok) keepValue(decoded.value, span, source);
     return decoded;
   }
-  const items = [...msgpackMembers(body, 0)].findLast((member) => member.name === 'items');
-  const spans = (items === undefined ? [] : [...msgpackElements(body, items.start)]).map((one) =>
-    values(one.start),
-  );
-  const decoded = decode(withoutSpans(body, spans.flat()), source.encoding);
+  let items: Span | undefined;
+  visitPackedMembers(body, 0, (name, value) => {
+    if (isPackedName(body, name, 'items')) items = value;
+  });
+  const values: (Span | undefined)[] = [];
+  if (items !== undefined) visitPackedElements(body, items.start, (start) => values.push(valueOf(start)));
+  const decoded = decode(withoutSpans(body, spans), source.encoding);
   if (!decoded.ok) return decoded;
-  for (const [index, item] of itemsOf(decoded.value)?.entries() ?? [])
-    keepValue(item, spans[index]?.at(-1), source);
-  return accept(decoded.value);
+  const list = itemsOf(decoded.value);
+  if (list !== undefined)
+    for (let index = 0; index < list.length; index += 1) keepValue(list[index], values[index], source);
+  return decoded;
 }
 
 interface Source {
@@ -104,12 +117,18 @@ function itemsOf(body: unknown): readonly unknown[] | undefined {
 
 /** The bytes with nil in the place of each span, so that the decoder does not look inside. */
 function withoutSpans(bytes: Uint8Array, spans: readonly Span[]): Uint8Array {
-  const nil = Uint8Array.of(0xc0);
-  const parts: Uint8Array[] = [];
-  let at = 0;
+  const short = new Uint8Array(bytes.length + spans.length);
+  let from = 0;
+  let to = 0;
   for (const span of spans) {
-    parts.push(bytes.subarray(at, span.start), nil);
-    at = span.end;
+    short.set(bytes.subarray(from, span.start), to);
+    to += span.start - from;
+    short[to] = nil;
+    to += 1;
+    from = span.end;
   }
-  return Buffer.concat([...parts, bytes.subarray(at)]);
+  short.set(bytes.subarray(from), to);
+  return short.subarray(0, to + bytes.length - from);
 }
+
+const nil = 0xc0;

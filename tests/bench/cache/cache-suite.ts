@@ -1,6 +1,7 @@
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import { redisServerVersion, versionIn } from '#tests/bench/versions.ts';
 import type { Suite } from '#tests/bench/suite.ts';
+import { memory } from './memory.ts';
 import {
   getBesideKv,
   getBesideRedis,
@@ -21,6 +22,8 @@ export interface CacheSizes {
   readonly many: number;
   readonly serial: number;
   readonly near: number;
+  /** Entries that one process is filled with. */
+  readonly entries: number;
 }
 
 const fullSizes: CacheSizes = {
@@ -29,6 +32,7 @@ const fullSizes: CacheSizes = {
   many: 500_000,
   serial: 10_000,
   near: 1_000_000,
+  entries: 1_500_000,
 };
 
 /** The cache beside what people would take otherwise: the same calls, the same machine, by turns. */
@@ -45,6 +49,7 @@ export const cacheSuite = (sizes: CacheSizes = fullSizes): Suite => {
       nearHitBesideBento({ keys, calls: sizes.near }),
       nearHitBesideRedis({ keys, calls: sizes.near }),
       zipf({ keys, calls: sizes.calls }),
+      memory(sizes.entries),
     ],
     versions: async () => ({
       node: process.version,
