@@ -5,9 +5,9 @@
 export interface Backend {
   /**
    * Makes this process the only one that writes here, and says what holds for the namespace as a whole.
-   * @param since rows with a stamp up to this one are void, such as those from before the namespace had this backend
+   * Said again it takes what has become this process's own since.
    */
-  take(since: number): Promise<Taken>;
+  take(claim: Claim): Promise<Taken>;
   /** The rows of these keys in order; undefined where there is none, or a void one. They may be past their end. */
   fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]>;
   /** Resolves once all of it is kept. After a rejection any part of it may be, or may still come to be. */
@@ -15,6 +15,13 @@ export interface Backend {
   /** Keys in an order that changes to other keys do not disturb; undefined when the cursor is none of ours. */
   page(query: PageQuery): Promise<BackendPage | undefined>;
   close(): Promise<void>;
+}
+
+export interface Claim {
+  /** Rows with a stamp up to this one are void, such as those from before the namespace had this backend. */
+  readonly since: number;
+  /** Above all stamps that this process knows, and below those of its batches from now on. */
+  readonly stamp: number;
 }
 
 export interface Taken {

@@ -1,7 +1,7 @@
 import { cacheKeysScanMax } from '#shared/protocol/limits.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
-import type { Applied, Backend, BackendPage, Batch, PageQuery, Quota, Row, Taken } from './backend.ts';
+import type { Applied, Backend, BackendPage, Batch, Claim, PageQuery, Quota, Row, Taken } from './backend.ts';
 import { type RowHead, decodeHead, encodeFileRow, endKey, orderKey, rowBytes } from './file-row.ts';
 import { keyCursor, readKeyCursor } from './key-cursor.ts';
 
@@ -65,7 +65,7 @@ export class FileBackend implements Backend {
     this.#state = readState(this.#meta.get('state'), options.path);
   }
 
-  async take(since: number): Promise<Taken> {
+  async take({ since }: Claim): Promise<Taken> {
     if (since > this.#state.voidUpTo) {
       const state = { ...emptyState, stamp: Math.max(since, this.#state.stamp), voidUpTo: since };
       await this.#environment.transaction(() => {

@@ -1,4 +1,4 @@
-import type { Applied, Backend, BackendPage, Batch, PageQuery, Taken } from './backend.ts';
+import type { Applied, Backend, BackendPage, Batch, Claim, PageQuery, Taken } from './backend.ts';
 
 /** A backend that is opened when it is taken, again and again until that succeeds. */
 export class LateBackend implements Backend {
@@ -9,9 +9,9 @@ export class LateBackend implements Backend {
     this.#open = open;
   }
 
-  async take(since: number): Promise<Taken> {
+  async take(claim: Claim): Promise<Taken> {
     this.#opened ??= await this.#open();
-    return this.#opened.take(since);
+    return this.#opened.take(claim);
   }
 
   async fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {

@@ -3,6 +3,7 @@ import {
   type Backend,
   type BackendPage,
   type Batch,
+  type Claim,
   type PageQuery,
   type Row,
   type Taken,
@@ -32,7 +33,7 @@ export class MemoryBackend implements Backend {
     this.#place = place;
   }
 
-  take(since: number): Promise<Taken> {
+  take({ since }: Claim): Promise<Taken> {
     const place = this.#place;
     place.writer = this;
     this.#void(since);

@@ -6,6 +6,7 @@ import {
   type Backend,
   type BackendPage,
   type Batch,
+  type Claim,
   type PageQuery,
   type Row,
   type Taken,
@@ -63,7 +64,8 @@ export class RedisBackend implements Backend {
   readonly #parts: readonly Part[];
   readonly #pages: RedisPages;
   readonly #sweep: RedisSweep;
-  #token = '';
+  /** One writer for as long as this lives: what it sent before it failed is told from what it sends now by its number. */
+  readonly #token = randomUUID();
   #sequence = 0;
 
   constructor(options: RedisBackendOptions) {
@@ -79,12 +81,8 @@ export class RedisBackend implements Backend {
     this.#sweep = new RedisSweep(rows);
   }
 
-  async take(since: number): Promise<Taken> {
-    const token = randomUUID();
-    const former = this.#token;
-    const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, token, since)));
-    this.#token = token;
-    this.#sequence = 0;
+  async take(claim: Claim): Promise<Taken> {
+    const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim)));
     const first = this.#parts[0];
     if (first === undefined) throw new Error('there are no parts');
     // A part that was made anew beside others that were there, or one that is behind what this process was told.
@@ -93,10 +91,11 @@ export class RedisBackend implements Backend {
     const lost =
       (made > 0 && made < claims.length) ||
       claims.some((claim) => claim.tagsCounted !== claim.tags) ||
-      (former !== '' && isBehind);
+      isBehind;
     for (const part of this.#parts) {
-      part.floor = claims[part.number]?.floor ?? 0;
-      part.confirmed = 0;
+      const claimed = claims[part.number];
+      part.floor = claimed?.floor ?? 0;
+      part.confirmed = claimed?.sequence ?? 0;
     }
     const stamp = Math.max(...claims.map((claim) => Math.max(claim.stamp, claim.floor)));
     return { stamp, tags: await this.#tags(first), lost, figures: undefined };
@@ -145,12 +144,10 @@ export class RedisBackend implements Backend {
     return Promise.resolve();
   }
 
-  async #claim(part: Part, token: string, since: number) {
-    const { redis, slots, clock } = this.#options;
+  async #claim(part: Part, { since, stamp }: Claim) {
+    const { redis, slots } = this.#options;
     const own = slots().filter((slot) => slot % redisParts === part.number);
-    // Above all that was written before there was a part, and below what is written from now on.
-    const stamp = Math.max(since, Math.floor(clock.nowMs()) * 1_000 - 1);
-    const args = [token, this.#token, String(since), String(stamp), ...own.map(String)];
+    const args = [this.#token, String(since), String(stamp), ...own.map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
     const [made, sequence, floor, greatest, counted, tags] = reply as (number | Buffer | null)[];
     return {

@@ -41,14 +41,14 @@ export const rowsPattern = (
   `{${prefix}:cache:${part}}:e:${namespace}:${keyPrefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)}*`;
 
 /**
- * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, former token, since, stamp, slots.
- * @returns [made, the sequence of the former token, floor, greatest stamp, tags as counted, tags that are there];
+ * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, slots.
+ * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there];
  *   `made` is 1 where there was nothing: then what rows there may be are void
  */
 export const claimScript = new Script(`
-local token, former, since, stamp = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local token, since, stamp = ARGV[1], ARGV[2], ARGV[3]
 local made = redis.call('EXISTS', KEYS[1]) == 0
-local sequence = redis.call('HGET', KEYS[1], 'seq:' .. former)
+local sequence = redis.call('HGET', KEYS[1], 'seq:' .. token)
 local floor = redis.call('HGET', KEYS[1], 'floor') or '0'
 if tonumber(since) > tonumber(floor) then floor = since end
 if made and tonumber(stamp) > tonumber(floor) then floor = stamp end
@@ -57,7 +57,7 @@ if tonumber(floor) > tonumber(redis.call('HGET', KEYS[1], 'floor') or '0') then
   redis.call('HSET', KEYS[1], 'tags', '0')
 end
 redis.call('HSET', KEYS[1], 'floor', floor)
-for at = 5, #ARGV do redis.call('HSET', KEYS[1], 'slot:' .. ARGV[at], token) end
+for at = 4, #ARGV do redis.call('HSET', KEYS[1], 'slot:' .. ARGV[at], token) end
 
 local all = redis.call('HGETALL', KEYS[1])
 local live = { ['seq:' .. token] = true }

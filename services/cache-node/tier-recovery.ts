@@ -14,7 +14,9 @@ export interface TierRecoveryOptions {
   readonly front: Residence;
   readonly clock: Clock;
   readonly nowMs: () => number;
-  readonly raiseVersion: (version: number) => void;
+  readonly versions: { readonly next: () => number; readonly raise: (version: number) => void };
+  /** Whether the key is still this process's to write. */
+  readonly isMine: (key: string) => boolean;
   readonly tags: TierTags;
   /** What was noted of the backend when this process came to it. */
   readonly formerNote: () => Promise<TierNote | undefined>;
@@ -39,10 +41,10 @@ export class TierRecovery {
 
   /** Resolves at a moment when nothing is left to be told. Rejects when the backend fails or is late. */
   async run(): Promise<Figures | undefined> {
-    const { backend, since, raiseVersion } = this.#options;
+    const { backend, since, versions } = this.#options;
     await this.#readNote();
-    const taken = await this.#inTime(backend.take(since));
-    raiseVersion(taken.stamp);
+    const taken = await this.#inTime(backend.take({ since, stamp: versions.next() }));
+    versions.raise(taken.stamp);
     for (const [tag, version] of taken.tags) this.#options.tags.add(tag, version);
     if (taken.lost) this.journal.voidAll();
     await this.tellAll();
@@ -64,9 +66,10 @@ export class TierRecovery {
   }
 
   async #tell(part: JournalPart): Promise<void> {
-    const { front, nowMs, apply } = this.#options;
+    const { front, nowMs, apply, isMine } = this.#options;
     try {
-      const rows = new Map(part.keys.map((key) => [key, rowOf(front.peek(key, nowMs()))]));
+      const keys = part.keys.filter(isMine);
+      const rows = new Map(keys.map((key) => [key, rowOf(front.peek(key, nowMs()))]));
       await this.#inTime(apply({ rows, tags: part.tags, clears: part.clears }));
       if (part.copies) await this.#copyAll();
     } catch (error) {
@@ -77,11 +80,11 @@ export class TierRecovery {
 
   /** Writes everything that is in memory. What changes meanwhile is in the journal, and is written after it. */
   async #copyAll(): Promise<void> {
-    const { front, nowMs, apply } = this.#options;
+    const { front, nowMs, apply, isMine } = this.#options;
     const sizes = { entriesMax: partKeysMax, bytesMax: copyBytesMax, scanMax: copyScanMax };
     let cursor: string | undefined;
     do {
-      const page = front.records({ ...sizes, cursor, wanted: () => true }, nowMs());
+      const page = front.records({ ...sizes, cursor, wanted: isMine }, nowMs());
       if (page === undefined) throw new Error('memory refused its own cursor');
       const rows = new Map(page.records.map((record) => [record.key, encodeRow(record)]));
       await this.#inTime(apply({ rows, tags: new Map(), clears: false }));

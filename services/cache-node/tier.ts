@@ -28,6 +28,8 @@ export interface TierOptions {
     /** Makes the next one greater than this. */
     readonly raise: (version: number) => void;
   };
+  /** Whether the key is this process's to write: it may have been given to another one since it changed. */
+  readonly isMine: (key: string) => boolean;
   readonly quota: () => Quota;
   readonly record: TierRecord;
   /** Rows up to this stamp are void: they are from before the namespace had this backend. */
@@ -105,7 +107,6 @@ export class Tier {
     this.#note = new OutageNote(options);
     this.#recovery = new TierRecovery({
       ...options,
-      raiseVersion: options.versions.raise,
       tags: this.#tags,
       formerNote: () => this.#note.former(),
       apply: (group) => this.#apply(group),

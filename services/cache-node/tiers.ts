@@ -172,6 +172,7 @@ export class Tiers {
       isOwn: type === 'file',
       front: residents,
       record: records,
+      isMine: () => true,
       quota: () => namespace.settings,
       since: this.#kept.get(name)?.backendSince ?? 0,
       copies,

@@ -20,8 +20,10 @@ export const row = (text: string, more: Partial<Row> = {}): Row => ({
 
 export const noQuota = { entriesMax: Infinity, bytesMax: Infinity };
 
-// Above what a backend makes of the clock, as those of a node are once it has taken its backend.
-let stamp = (nowMs + 3_600_000) * 1_000;
+let stamp = 1_000;
+
+/** What a process says that takes a backend. */
+export const claim = (since = 0) => ({ since, stamp: (stamp += 1) });
 
 /** The rows by key; null for a key that has none. */
 export const batch = (rows: Readonly<Record<string, Row | null>>, more: Partial<Batch> = {}): Batch => ({
@@ -57,7 +59,7 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
     beforeEach(async () => {
       opened = await open();
       backend = opened.backend;
-      await backend.take(0);
+      await backend.take(claim());
     });
 
     afterEach(() => opened.dispose());
@@ -67,7 +69,7 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
       expect(
         await backend.page({ cursor: undefined, prefix: '', keysMax: 9, keyBytesMax: 99, nowMs }),
       ).toEqual({ keys: [] });
-      expect([...(await backend.take(0)).tags]).toEqual([]);
+      expect([...(await backend.take(claim())).tags]).toEqual([]);
     });
 
     test('rows are written, replaced and removed, and read in the order of the question', async () => {
@@ -81,7 +83,7 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
       const last = batch({ b: null, c: row('3') }, { tags: new Map([['blue', 18]]) });
       await backend.apply(last);
       backend = await opened.reopen();
-      const taken = await backend.take(0);
+      const taken = await backend.take(claim());
       expect(await read(backend, 'a', 'b', 'c')).toEqual(['1', undefined, '3']);
       expect([...taken.tags].sort(([a], [b]) => a.localeCompare(b))).toEqual([
         ['blue', 18],
@@ -93,7 +95,7 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
     test('a tag keeps its highest version', async () => {
       await backend.apply(batch({}, { tags: new Map([['red', 17]]) }));
       await backend.apply(batch({}, { tags: new Map([['red', 23]]) }));
-      expect([...(await backend.take(0)).tags]).toEqual([['red', 23]]);
+      expect([...(await backend.take(claim())).tags]).toEqual([['red', 23]]);
     });
 
     test('a clear leaves nothing from before, and keeps the rows of its own batch, also over a restart', async () => {
@@ -102,7 +104,7 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
       await backend.apply(batch({ b: row('new'), c: row('3') }, { clears: true, tags: blue }));
       expect(await read(backend, 'a', 'b', 'c')).toEqual([undefined, 'new', '3']);
       backend = await opened.reopen();
-      expect((await backend.take(0)).tags).toEqual(blue);
+      expect((await backend.take(claim())).tags).toEqual(blue);
       expect(await read(backend, 'a', 'b', 'c')).toEqual([undefined, 'new', '3']);
       expect(await allKeys(backend)).toEqual(['b', 'c']);
     });
@@ -110,11 +112,11 @@ export function backendContract(name: string, open: () => Promise<OpenedBackend>
     test('taking it since a stamp leaves nothing from before that stamp, however often it is taken', async () => {
       await backend.apply(batch({ a: row('1') }, { tags: new Map([['red', 17]]) }));
       const since = (stamp += 1);
-      expect((await backend.take(since)).stamp).toBeGreaterThanOrEqual(since);
+      expect((await backend.take(claim(since))).stamp).toBeGreaterThanOrEqual(since);
       expect(await read(backend, 'a')).toEqual([undefined]);
       await backend.apply(batch({ b: row('2') }));
       backend = await opened.reopen();
-      await backend.take(since);
+      await backend.take(claim(since));
       expect(await read(backend, 'a', 'b')).toEqual([undefined, '2']);
     });
 

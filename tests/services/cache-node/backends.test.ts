@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FileBackend } from '#services/cache-node/file-backend.ts';
 import { MemoryBackend, MemoryBackendPlace } from '#services/cache-node/memory-backend.ts';
-import { backendContract, batch, noQuota, read, row } from './backend.contract.ts';
+import { backendContract, batch, claim, noQuota, read, row } from './backend.contract.ts';
 
 const nothingInUse = () => false;
 
@@ -43,7 +43,7 @@ describe('a file', () => {
   beforeEach(async () => {
     path = await mkdtemp(join(tmpdir(), 'trivet-cache-'));
     backend = new FileBackend({ path, isInUse: (key) => inUse.has(key) });
-    await backend.take(0);
+    await backend.take(claim());
     inUse.clear();
   });
 
@@ -58,7 +58,7 @@ describe('a file', () => {
     expect(figures).toEqual({ entries: 2, bytes: 101 + 102 });
     await backend.close();
     backend = new FileBackend({ path, isInUse: () => false });
-    expect((await backend.take(0)).figures).toEqual({ entries: 2, bytes: 203 });
+    expect((await backend.take(claim())).figures).toEqual({ entries: 2, bytes: 203 });
     expect((await backend.apply(batch({ d: row('4') }, { clears: true }))).figures).toEqual({
       entries: 1,
       bytes: 101,

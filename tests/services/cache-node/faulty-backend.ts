@@ -1,4 +1,12 @@
-import type { Applied, Backend, BackendPage, Batch, PageQuery, Taken } from '#services/cache-node/backend.ts';
+import type {
+  Applied,
+  Backend,
+  BackendPage,
+  Batch,
+  Claim,
+  PageQuery,
+  Taken,
+} from '#services/cache-node/backend.ts';
 import { MemoryBackend, type MemoryBackendPlace } from '#services/cache-node/memory-backend.ts';
 import type { TierNote, TierRecord } from '#services/cache-node/tier-record.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -33,8 +41,8 @@ export class FaultyBackend implements Backend {
     this.#clock = clock;
   }
 
-  take(since: number): Promise<Taken> {
-    return this.#send(() => this.#inner.take(since));
+  take(claim: Claim): Promise<Taken> {
+    return this.#send(() => this.#inner.take(claim));
   }
 
   fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {

@@ -6,7 +6,7 @@ import { systemClock } from '#shared/runtime/clock.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { type Redis, connectRedis } from '#shared/runtime/redis.ts';
 import { type RunningRedisServer, startRedisServer } from '#tests/support/redis-server.ts';
-import { backendContract, batch, read, row } from './backend.contract.ts';
+import { backendContract, batch, claim, read, row } from './backend.contract.ts';
 
 const silent = createLog('test', 'silent');
 const slotsMax = 1_024;
@@ -56,13 +56,13 @@ describe('a backend in Redis', () => {
     opened += 1;
     namespace = `n${opened}`;
     backend = backendOf(namespace);
-    await backend.take(0);
+    await backend.take(claim());
   });
 
   test('a former owner that wakes up writes nothing over what a newer one wrote, and removes nothing', async () => {
     await backend.apply(batch({ a: row('old'), b: row('old') }));
     const newer = backendOf(namespace);
-    await newer.take(0);
+    await newer.take(claim());
     await newer.apply(batch({ a: row('new'), b: null }));
     await expect(backend.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
     await expect(backend.apply(batch({ b: row('late') }))).rejects.toThrow(TakenError);
@@ -76,7 +76,7 @@ describe('a backend in Redis', () => {
     const oddKey = ['a', 'b', 'c', 'd'].find((key) => !isEven(key)) ?? '';
     const even = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 0) });
     const odd = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 1) });
-    await Promise.all([even.take(0), odd.take(0)]);
+    await Promise.all([even.take(claim()), odd.take(claim())]);
     await even.apply(batch({ [evenKey]: row('even') }));
     await odd.apply(batch({ [oddKey]: row('odd') }));
     await expect(odd.apply(batch({ [evenKey]: row('odd') }))).rejects.toThrow(TakenError);
@@ -103,38 +103,38 @@ describe('a backend in Redis', () => {
     const dump = (await server.ask('KEYS', `*:${namespace}*`)) as string[];
     expect(dump.length).toBeGreaterThan(0);
     await backend.apply(batch({ a: row('2') }));
-    expect((await backend.take(0)).lost).toBe(false);
+    expect((await backend.take(claim())).lost).toBe(false);
     await backend.apply(batch({ a: row('3') }));
     // As after a restart from a copy that is older than the last batch.
     const fences = (await server.ask('KEYS', `*:w:${namespace}`)) as string[];
     for (const fence of fences)
       for (const field of (await server.ask('HKEYS', fence)) as string[])
         if (field.startsWith('seq:')) await server.ask('HSET', fence, field, '0');
-    expect((await backend.take(0)).lost).toBe(true);
+    expect((await backend.take(claim())).lost).toBe(true);
   });
 
   test('rows whose part has lost its fence are void', async () => {
-    await backend.apply(batch({ a: row('1') }, { stamp: Date.now() * 1_000 - 5_000 }));
+    await backend.apply(batch({ a: row('1') }));
     for (const fence of (await server.ask('KEYS', `*:w:${namespace}`)) as string[])
       await server.ask('DEL', fence);
     const newer = backendOf(namespace);
-    expect((await newer.take(0)).lost).toBe(false);
+    expect((await newer.take(claim())).lost).toBe(false);
     expect(await read(newer, 'a')).toEqual([undefined]);
   });
 
   test('a fence or tags that Redis evicted are noticed', async () => {
     await backend.apply(batch({ a: row('1') }, { tags: new Map([['red', 17]]) }));
     await server.ask('DEL', `{trivet:cache:0}:t:${namespace}`);
-    expect((await backendOf(namespace).take(0)).lost).toBe(true);
+    expect((await backendOf(namespace).take(claim())).lost).toBe(true);
     await server.ask('DEL', `{trivet:cache:3}:w:${namespace}`);
-    expect((await backendOf(namespace).take(0)).lost).toBe(true);
+    expect((await backendOf(namespace).take(claim())).lost).toBe(true);
   });
 
   test('an emptied Redis refuses what its writer sends, until it is taken again', async () => {
     await backend.apply(batch({ a: row('1') }));
     await server.ask('FLUSHALL');
     await expect(backend.apply(batch({ a: row('2') }))).rejects.toThrow(/is not as this process left it/);
-    expect((await backend.take(0)).lost).toBe(true);
+    expect((await backend.take(claim())).lost).toBe(true);
     await backend.apply(batch({ a: row('3') }));
     expect(await read(backend, 'a')).toEqual(['3']);
   });
@@ -147,7 +147,7 @@ test('a Redis Cluster has all that a batch writes of a part at one node', async 
   const connected = await connect(cluster.url);
   try {
     const backend = backendOf('clustered', { redis: connected });
-    await backend.take(0);
+    await backend.take(claim());
     const rows = Object.fromEntries(
       Array.from({ length: 100 }, (_, index) => [`k${index}`, row(`${index}`)]),
     );

@@ -110,6 +110,7 @@ class World {
         next: () => (this.#version += 1),
         raise: (version) => (this.#version = Math.max(this.#version, version)),
       },
+      isMine: () => true,
       quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
       record: this.#record,
       since: 0,
