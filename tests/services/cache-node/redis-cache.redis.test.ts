@@ -51,6 +51,11 @@ async function killNode(): Promise<void> {
 }
 
 async function startNode(): Promise<void> {
+  await startNodeAtOnce();
+  await untilBack();
+}
+
+async function startNodeAtOnce(): Promise<void> {
   again = await startService('cache-node', { ...natsEnvironment(cache.server), ...environment });
 }
 
@@ -122,7 +127,7 @@ describe.each([
     expect((await ask('delete', { key: 'deleted' })).status).toBe(0);
     await killNode();
     await comes();
-    await startNode();
+    await startNodeAtOnce();
     expect(await value('deleted')).toBeUndefined();
     await ask('set', { key: 'deleted', value: 'after' });
     expect(await value('deleted')).toBe('after');
@@ -185,7 +190,7 @@ test('a node begins without Redis, and uses it once it is there', async () => {
   await ask('set', { key: 'a', value: 1 });
   await killNode();
   await redis.kill();
-  await startNode();
+  await startNodeAtOnce();
   expect((await ask('set', { key: 'b', value: 2 })).status).toBe(0);
   expect(await ask('get', { key: 'b' })).toMatchObject({ degraded: true, body: { value: 2 } });
   await redis.restart();
