@@ -1,0 +1,30 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { token } from './running-gateway.ts';
+import { type RunningCluster, startCluster } from './running-cluster.ts';
+
+// The lines of docs/http.md, as they stand.
+
+let cluster: RunningCluster;
+beforeAll(async () => {
+  cluster = await startCluster();
+});
+afterAll(() => cluster.stop());
+
+test('every line of the page about HTTP works as it stands', async () => {
+  const page = readFileSync('docs/http.md', 'utf8');
+  const script = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map((match) => match[1]).join('\n');
+  expect(script).toContain('/v1/cache/shop/entries');
+  const env = { ...process.env, TRIVET: cluster.gateway.http, TOKEN: token };
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], {
+    env,
+    timeout: 60_000,
+  });
+  expect(stdout).toContain('"state":"done"');
+  expect(stdout).toContain('"result":{"sent":true}');
+  expect(stdout).toMatch(/"hit":true,"value":12\.5/);
+  expect(stdout).toContain('"timeZone":"Europe/Berlin"');
+  expect(stdout).toContain('retry: 1000');
+}, 120_000);
