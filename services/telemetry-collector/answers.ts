@@ -1,3 +1,4 @@
+import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import type {
   CollectorStats,
@@ -5,43 +6,42 @@ import type {
   ErrorsReply,
   EventsQuery,
   EventsReply,
+  HistoryQuery,
+  HistoryReply,
   LogsQuery,
   LogsReply,
-  OperationsQuery,
-  OperationsReply,
-  PrometheusReply,
-  SeriesQuery,
   SeriesReply,
   TelemetryLevel,
 } from '#shared/protocol/telemetry-schemas.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
+import { isDistribution, percentileOf } from './core/distribution.ts';
+import type { DropExample, DropExamples } from './core/drop-examples.ts';
+import type { ErrorGroup } from './core/error-groups.ts';
 import { type CountedKind, type Figures, countedKinds, inFlight } from './core/figures.ts';
-import { percentileOf } from './core/distribution.ts';
-import type { LogEntry } from './core/interpret.ts';
+import { type HistoryRow, defaultTiers, numbersPerPoint, tierFor } from './core/history.ts';
+import { type LogEntry, operationCount, operationDuration } from './core/interpret.ts';
 import { isAtLeast } from './core/levels.ts';
-import { operationFigures } from './core/operations.ts';
-import {
-  type Exposed,
-  type Exposition,
-  type PlainMetric,
-  contentTypes,
-  prometheusText,
-} from './core/prometheus-text.ts';
+import { overflowOf } from './core/overflow.ts';
+import type { Exposed, PlainMetric } from './core/prometheus-text.ts';
 import type { Series } from './core/series.ts';
 import type { EventLoopDelay } from './event-loop-delay.ts';
 import type { HeldMessages } from './held-messages.ts';
+import type { HistoryPoint } from './history-table.ts';
 import type { Backlog } from './inbox.ts';
 import type { LaneState } from './lane.ts';
-import type { Totals } from './totals.ts';
+import type { PendingRecords, Totals } from './totals.ts';
 
 /** Newest records of one kind. */
 export interface RecentRecords {
   recent(kind: LogEntry['kind'], limit: number, isWanted: (entry: LogEntry) => boolean): readonly LogEntry[];
+  points(id: number, tier: number, fromMs: number, toMs: number): readonly HistoryPoint[];
 }
 
 export interface AnswersOptions {
   readonly collector: string;
   readonly startedMs: number;
+  readonly nowMs: () => number;
+  readonly examples: DropExamples;
   readonly totals: Totals;
   readonly held: HeldMessages;
   readonly recent: RecentRecords;
@@ -57,8 +57,9 @@ interface RecentFilter {
   readonly limit?: number;
 }
 
-const recentDefault = 100;
-const seriesDefault = 1_000;
+export const recentDefault = 100;
+const historyMsDefault = 3_600_000;
+const historySeriesDefault = 20;
 
 /** What a collector tells about what it has counted and kept. */
 export class Answers {
@@ -69,13 +70,20 @@ export class Answers {
   }
 
   stats(): CollectorStats {
-    const { collector, startedMs, totals, held, destinations, backlog } = this.#options;
+    const { collector, startedMs, totals, held, destinations, backlog, examples } = this.#options;
     const { waiting, unacknowledged, redelivered, ageMs } = backlog();
     return {
       collector,
+      collectors: [collector],
       startedAt: formatTime(startedMs),
       kinds: kindsOf(totals.figures),
       reasons: { ...totals.figures.reasons },
+      account: accountOf(totals.figures, totals.pending),
+      examples: Object.fromEntries([...examples.all].map(([reason, one]) => [reason, exampleView(one)])),
+      overflow: overflowOf(totals.uses, totals.series).map((one) => ({
+        ...one,
+        names: one.names.map((name) => ({ ...name })),
+      })),
       backlog: { waiting, unacknowledged, redelivered, ageMs },
       held: { messages: held.messages, bytes: held.bytes },
       series: totals.seriesCount,
@@ -84,45 +92,83 @@ export class Answers {
     };
   }
 
-  series(query: SeriesQuery): SeriesReply {
-    const found = [...this.#options.totals.series].filter(
-      (one) =>
-        (query.name === undefined || query.name === one.name) &&
-        (query.source === undefined || query.source === one.source),
+  seriesOf({ name, source }: { readonly name?: string; readonly source?: string }): readonly Series[] {
+    return [...this.#options.totals.series].filter(
+      (one) => (name === undefined || name === one.name) && (source === undefined || source === one.source),
     );
-    return { series: found.slice(0, query.limit ?? seriesDefault).map(seriesView), count: found.length };
   }
 
-  operations(query: OperationsQuery): OperationsReply {
-    const figures = operationFigures(this.#options.totals.series, query);
-    return { operations: figures.map((one) => ({ ...one })) };
+  operationSeries(): readonly Series[] {
+    return [...this.#options.totals.series].filter(
+      (one) => one.name === operationDuration || one.name === operationCount,
+    );
   }
 
-  events(query: EventsQuery): Result<EventsReply> {
+  events(query: EventsQuery): Result<EventsReply['events']> {
     const found = this.#recent('event', query, (one) => query.name === undefined || query.name === one.body);
-    return found.ok
-      ? accept({ events: found.value.map((one) => ({ name: one.body, ...recentView(one) })) })
-      : found;
+    return found.ok ? accept(found.value.map((one) => ({ name: one.body, ...recentView(one) }))) : found;
   }
 
-  errors(query: ErrorsQuery): Result<ErrorsReply> {
+  errors(query: ErrorsQuery): Result<ErrorsReply['errors']> {
     const found = this.#recent(
       'error',
       query,
       (one) => query.type === undefined || query.type === one.attributes['exception.type'],
     );
-    return found.ok ? accept({ errors: found.value.map(errorView) }) : found;
+    return found.ok ? accept(found.value.map(errorView)) : found;
   }
 
-  logs(query: LogsQuery): Result<LogsReply> {
+  logs(query: LogsQuery): Result<LogsReply['logs']> {
     const found = this.#recent('log', query, () => true);
-    return found.ok
-      ? accept({ logs: found.value.map((one) => ({ message: one.body, ...recentView(one) })) })
-      : found;
+    return found.ok ? accept(found.value.map((one) => ({ message: one.body, ...recentView(one) }))) : found;
   }
 
-  prometheus(exposition: Exposition): PrometheusReply {
-    return { contentType: contentTypes[exposition], text: prometheusText([this.exposed()], exposition) };
+  /** Error groups, and how many errors were ever kept. */
+  groups({ type, source }: ErrorsQuery): readonly ErrorGroup[] {
+    return this.#options.totals.groups.all.filter(
+      (one) =>
+        (type === undefined || type === one.type) && (source === undefined || one.sources.includes(source)),
+    );
+  }
+
+  errorsKept(): number {
+    const { received, filtered } = this.#options.totals.figures.kinds.error;
+    return received - filtered;
+  }
+
+  history(query: HistoryQuery): Result<HistoryReply> {
+    const { totals, recent, collector, nowMs } = this.#options;
+    const now = nowMs();
+    const fromMs = query.from === undefined ? now - historyMsDefault : timeMs(query.from);
+    const toMs = query.to === undefined ? now : timeMs(query.to);
+    if (fromMs === undefined) return refuseField('from', 'is no time that exists');
+    if (toMs === undefined) return refuseField('to', 'is no time that exists');
+    const stepMs = query.step === undefined ? 0 : durationMs(query.step);
+    const tier = tierFor(defaultTiers, fromMs, now, stepMs);
+    const wanted = this.seriesOf(query).filter(({ labels }) =>
+      Object.entries(query.tags ?? {}).every(([tag, value]) =>
+        labels.some(([name, text]) => name === tag && text === String(value)),
+      ),
+    );
+    const unfinished = totals.history.unfinished().filter((row) => row.tier === tier);
+    const series = wanted.slice(0, query.limit ?? historySeriesDefault).map((one) => {
+      const points = [
+        ...recent.points(one.id, tier, fromMs, toMs),
+        ...unfinished
+          .filter((row) => row.atMs >= fromMs && row.atMs <= toMs)
+          .flatMap((row) => pointsIn(row, one.id)),
+      ];
+      return {
+        ...seriesName(one),
+        collector,
+        points: points.map(({ atMs, value, sum }) => ({
+          at: formatTime(atMs),
+          value,
+          ...(isDistribution(one) ? { sum } : {}),
+        })),
+      };
+    });
+    return accept({ stepMs: defaultTiers[tier]?.stepMs ?? 0, series });
   }
 
   /** What this collector alone has to show to Prometheus. */
@@ -212,15 +258,16 @@ function kindsOf(figures: Figures): CollectorStats['kinds'] {
   };
 }
 
-function seriesView(series: Series): SeriesReply['series'][number] {
-  const { name, type, source, unit } = series;
-  const common = {
-    name,
-    type,
-    source,
-    ...(unit === '' ? {} : { unit }),
-    tags: Object.fromEntries(series.labels),
-  };
+const seriesName = ({ name, type, source, unit, labels }: Series) => ({
+  name,
+  type,
+  source,
+  ...(unit === '' ? {} : { unit }),
+  tags: Object.fromEntries(labels),
+});
+
+export function seriesView(series: Series, collector: string): SeriesReply['series'][number] {
+  const common = { ...seriesName(series), collector };
   if (series.type === 'counter') return { ...common, value: series.total };
   if (series.type === 'gauge') return { ...common, value: series.value };
   const { count, sum, min, max } = series.histogram;
@@ -228,6 +275,44 @@ function seriesView(series: Series): SeriesReply['series'][number] {
   const at = (share: number): number => percentileOf(series, share) ?? 0;
   return { ...common, count, sum, min, max, p50: at(0.5), p95: at(0.95), p99: at(0.99) };
 }
+
+/** Where the records are: what was received, and the ends that it can come to, each counted on its own. */
+export function accountOf(figures: Figures, pending: PendingRecords): CollectorStats['account'] {
+  const sums = { received: 0, exported: 0, filtered: 0, deadLettered: 0, pending: 0 };
+  for (const kind of countedKinds) {
+    const own = figures.kinds[kind];
+    sums.received += own.received;
+    sums.exported += own.exported;
+    sums.filtered += own.filtered;
+    sums.deadLettered += own.deadLettered;
+    sums.pending += pending[kind] ?? 0;
+  }
+  const ended = sums.exported + sums.filtered + sums.deadLettered + sums.pending;
+  return { ...sums, balanced: sums.received === ended };
+}
+
+const exampleView = ({ atMs, subject, sequence, index, message, record }: DropExample) => ({
+  at: formatTime(atMs),
+  subject,
+  message,
+  record,
+  ...(sequence === undefined ? {} : { sequence }),
+  ...(index === undefined ? {} : { index }),
+});
+
+function pointsIn({ atMs, numbers }: HistoryRow, id: number): readonly HistoryPoint[] {
+  for (let at = 0; at < numbers.length; at += numbersPerPoint)
+    if (numbers[at] === id) return [{ atMs, value: numbers[at + 1] ?? 0, sum: numbers[at + 2] ?? 0 }];
+  return [];
+}
+
+/** A record as a tail shows it. */
+export const tailView = (entry: LogEntry): object =>
+  entry.kind === 'event'
+    ? { kind: entry.kind, name: entry.body, ...recentView(entry) }
+    : entry.kind === 'log'
+      ? { kind: entry.kind, message: entry.body, ...recentView(entry) }
+      : { kind: entry.kind, ...errorView(entry) };
 
 const recentView = (entry: LogEntry) => ({
   at: formatTime(entry.atMs),

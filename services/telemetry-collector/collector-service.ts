@@ -1,6 +1,9 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
-import type { Figures } from './core/figures.ts';
+import type { DropExamples } from './core/drop-examples.ts';
+import type { ErrorGroup } from './core/error-groups.ts';
+import type { CountedKind, Figures } from './core/figures.ts';
+import type { HistoryRow } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { type Signal, chosen, signals } from './core/otlp-chunks.ts';
 import { type DeadLetter, type ReadMessage, readMessage } from './core/read-message.ts';
@@ -11,13 +14,14 @@ import type { Cargo, Shipment } from './destinations.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Delivery } from './inbox.ts';
-import type { Applied, Settled, Totals } from './totals.ts';
+import type { Applied, PendingRecords, Settled, Totals } from './totals.ts';
 
 /** That a message is in the totals, and whether all its records have arrived where they must be. */
 export interface Marker {
   readonly delivered: boolean;
   /** Records of it that go out. */
   readonly records: number;
+  readonly kind: CountedKind;
   /** Lanes that have their part, where others have not: when it comes again, they do not get it again. */
   readonly sentTo?: readonly string[];
 }
@@ -26,6 +30,7 @@ export interface Recovered {
   readonly figures: Figures;
   readonly series: readonly Series[];
   readonly markers: ReadonlyMap<number, Marker>;
+  readonly groups: readonly ErrorGroup[];
 }
 
 export interface Change {
@@ -37,6 +42,12 @@ export interface Change {
   /** Sequences whose markers are of no use any more. */
   readonly forgotten: readonly number[];
   readonly recent: readonly LogEntry[];
+  readonly groups: { readonly put: readonly ErrorGroup[]; readonly removed: readonly string[] };
+  /** Steps of the history that are over. */
+  readonly history: readonly HistoryRow[];
+  /** Of what is not delivered yet. */
+  readonly pending: PendingRecords;
+  readonly atMs: number;
 }
 
 /** What outlives the process. */
@@ -80,6 +91,7 @@ export interface CollectorOptions {
   readonly rules: Rules;
   readonly flushMs: number;
   readonly fail: (error: Error) => void;
+  readonly examples: DropExamples;
 }
 
 /** A message that was read, on its way through the commit. */
@@ -101,6 +113,10 @@ type Step =
 // A group of this many records is committed at once.
 const recordsMax = 16_384;
 
+// Dead letters of one group that are looked at for examples: of each reason the last one is shown.
+const examplesPerGroup = 20;
+const filteredEveryMs = 10_000;
+
 /**
  * The turn of a collector: message in → read → count → commit → send → commit → acknowledge. A message is
  * acknowledged when everything it became is where it must be, and never before.
@@ -109,6 +125,7 @@ export class Collector {
   readonly #options: CollectorOptions;
   readonly #steps: GroupCommit<Step>;
   #rules: Rules;
+  #onEntries: (entries: readonly LogEntry[]) => void = () => undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
@@ -138,6 +155,11 @@ export class Collector {
     this.#steps.add({ kind: 'arrived', delivery: { sequence, subject, receivedMs }, read, cargo, rules });
     // Nothing more will come before something goes: to wait for others would be in vain.
     if (held.isFull) this.#steps.flush();
+  }
+
+  /** `told` hears of every event, error and log record once it is kept. */
+  onEntries(told: (entries: readonly LogEntry[]) => void): void {
+    this.#onEntries = told;
   }
 
   /** What is taken from now on is judged by these. */
@@ -179,6 +201,7 @@ export class Collector {
     const change = totals.takeChange(clock.nowMs());
     await store.commit(change);
     totals.committed(change);
+    if (change.recent.length > 0) this.#onEntries(change.recent);
     for (const step of steps) if (step.kind === 'settled') held.acknowledge(step.settled.sequence);
     for (const { step, applied } of arrived) {
       if (step.cargo === undefined) held.acknowledge(step.delivery.sequence);
@@ -188,6 +211,7 @@ export class Collector {
 
   #count(step: Arrived) {
     const { read, cargo, delivery } = step;
+    if (read.filtered > 0) this.#noteFiltered(step);
     const mustBeSent = cargo !== undefined;
     // What a record came to under other rules says nothing about the next one.
     const mayLearn = step.rules === this.#rules;
@@ -218,7 +242,33 @@ export class Collector {
   }
 
   async #bury(burials: readonly Burial[]): Promise<void> {
-    if (burials.length > 0) await this.#options.deadLetters.bury(burials);
+    if (burials.length === 0) return;
+    const atMs = this.#options.clock.nowMs();
+    for (const { letter, subject, sequence } of burials.slice(-examplesPerGroup)) {
+      const { reason, message, index, body } = letter;
+      this.#options.examples.note(reason, { atMs, subject, sequence, index, message, body });
+    }
+    await this.#options.deadLetters.bury(burials);
+  }
+
+  /** An example of what a rule left out, now and then: to make one, a message is decoded again. */
+  #noteFiltered({ read, delivery }: Arrived): void {
+    const { clock, examples } = this.#options;
+    const { filteredExample } = read;
+    const atMs = clock.nowMs();
+    if (filteredExample === undefined || !examples.isWanted('filtered', atMs - filteredEveryMs)) return;
+    const [letter] = read.lettersOf([filteredExample.index], 'invalid_record', '');
+    if (letter === undefined) return;
+    const { subject, sequence } = delivery;
+    const message = `left out by its ${filteredExample.by}`;
+    examples.note('filtered', {
+      atMs,
+      subject,
+      sequence,
+      index: filteredExample.index,
+      message,
+      body: letter.body,
+    });
   }
 }
 

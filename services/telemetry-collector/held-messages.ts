@@ -52,6 +52,10 @@ export class HeldMessages {
     return this.#bytes;
   }
 
+  has(sequence: number): boolean {
+    return this.#held.has(sequence);
+  }
+
   get isFull(): boolean {
     return this.#held.size >= this.#limits.messagesMax || this.#bytes >= this.#limits.bytesMax;
   }

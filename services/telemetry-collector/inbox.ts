@@ -9,7 +9,13 @@ export interface Delivery {
   readonly body: Uint8Array;
   /** When JetStream stored it, epoch milliseconds. */
   readonly receivedMs: number;
+  /** How many times JetStream has given it to somebody, this one counted. */
+  readonly deliveries: number;
+  /** Where it is acknowledged. */
+  readonly reply: string;
   readonly acknowledge: () => void;
+  /** Gives it back, to come again in a second. */
+  readonly later: () => void;
   /** Puts off the moment at which JetStream gives it to another collector. */
   readonly working: () => void;
 }

@@ -4,6 +4,7 @@ import { runService } from '#shared/runtime/service-process.ts';
 import { version } from '#shared/runtime/version.ts';
 import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
 import { Collector } from './collector-service.ts';
+import { DropExamples } from './core/drop-examples.ts';
 import { defaultLimits } from './core/series.ts';
 import { JetStreamDeadLetters } from './dead-letters.ts';
 import { Destinations } from './destinations.ts';
@@ -36,6 +37,7 @@ runService({
       levelMin,
       endpoint: config.otlpEndpoint,
       env,
+      webhookOrigins: config.webhooks.split(',').map((one) => one.trim()),
       ownSubjects: `${config.prefix}.otlp.v1`,
       clock,
       log,
@@ -45,19 +47,26 @@ runService({
       throw new StartRefused(exitCodes.usage, `${config.pipelines ?? 'the environment'} ${pipelines.fault}`);
     process.on('SIGHUP', () => file.reload());
     const stream = new TelemetryStream({ nats, subjects, streams, ...limits, clock, log });
-    const store = new LmdbStateStore(config.data, config.recentMax);
+    const store = new LmdbStateStore(config.data, {
+      countMax: config.recentMax,
+      bytesMax: config.recentBytesMax,
+      ageMsMax: config.recentAgeMs,
+      historyBytesMax: config.historyBytesMax,
+    });
     const totals = new Totals({ ...defaultLimits, perSourceMax: config.seriesMax });
     const held = new HeldMessages(heldLimits(nats.connection.info?.max_payload), clock);
     const deadLetters = new JetStreamDeadLetters({ nats, subjects, streams, clock, log });
     const encoding = new OtlpEncoding(name);
     const destinations = new Destinations({ encoding, nats, clock, random01: Math.random, log });
     destinations.apply(pipelines.destinations);
-    const { rules } = pipelines;
-    const turn = { totals, held, store, deadLetters, outlet: destinations, rules };
+    const { rules, alerts } = pipelines;
+    const examples = new DropExamples();
+    const turn = { totals, held, store, deadLetters, outlet: destinations, rules, examples };
     const collector = new Collector({ ...turn, clock, flushMs, fail });
     const intake = intakeOf(config, { nats, subjects, deadLetters, destinations, clock, log });
     const parts = { nats, subjects, stream, store, totals, held, collector, destinations, telemetry };
     const own = { name, version, ackWaitMs, metricsPort, clock, log, fail };
-    return new TelemetryProcess({ ...parts, ...own, file, intake });
+    const together = { streams, replicas, alerts, alertMs: config.alertMs, examples };
+    return new TelemetryProcess({ ...parts, ...own, ...together, file, intake });
   },
 });

@@ -1,5 +1,6 @@
 import { type Stats, readFileSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import { decode, json } from '#shared/protocol/encoding.ts';
 import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -12,6 +13,7 @@ import { environmentDestination } from './environment-destination.ts';
 export interface LoadedPipelines {
   readonly destinations: readonly DestinationPlan[];
   readonly rules: Rules;
+  readonly alerts: readonly AlertRule[];
 }
 
 export interface PipelinesFileOptions {
@@ -21,6 +23,7 @@ export interface PipelinesFileOptions {
   readonly endpoint: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly ownSubjects: string;
+  readonly webhookOrigins: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -96,12 +99,12 @@ export class PipelinesFile {
   }
 
   #understood(given: unknown): LoadedPipelines | { readonly fault: string } {
-    const { levelMin, env, ownSubjects, endpoint } = this.#options;
-    const understood = pipelinesOf(given, { levelMin, env, ownSubjects });
+    const { levelMin, env, ownSubjects, endpoint, webhookOrigins } = this.#options;
+    const understood = pipelinesOf(given, { levelMin, env, ownSubjects, webhookOrigins });
     if (!understood.ok) return { fault: `is refused: ${understood.error.message}` };
-    const { rules, destinations } = understood.value;
+    const { rules, destinations, alerts } = understood.value;
     const own = environmentDestination(endpoint, env);
-    return { rules, destinations: destinations ?? (own === undefined ? [] : [own]) };
+    return { rules, alerts, destinations: destinations ?? (own === undefined ? [] : [own]) };
   }
 }
 

@@ -24,6 +24,7 @@ const expiresMs = 5_000;
 // The server answers a request that brought nothing when it expires. Later than this, it or the connection is gone.
 const silenceMs = expiresMs + 2_000;
 const nanosPerMs = 1_000_000;
+const laterMs = 1_000;
 
 /**
  * Pull requests to one consumer, one at a time, bounded in messages *and* bytes. Written here because the library
@@ -98,8 +99,7 @@ export class PullRequests {
 }
 
 /** A message's place in the stream is told in its reply subject: `$JS.ACK.[domain.account.]stream.consumer.…`. */
-function deliveryOf(nats: Nats, message: Msg): Delivery {
-  const reply = message.reply ?? '';
+export function deliveryOf(nats: Nats, message: Msg, reply = message.reply ?? ''): Delivery {
   const tokens = reply.split('.');
   const offset = tokens.length > 9 ? 2 : 0;
   return {
@@ -107,9 +107,12 @@ function deliveryOf(nats: Nats, message: Msg): Delivery {
     subject: message.subject,
     headers: message.headers,
     body: message.data,
+    deliveries: Number(tokens[4 + offset]),
+    reply,
     receivedMs: Math.floor(Number(tokens[7 + offset]) / nanosPerMs),
     // These two hold the subject and not the message: they live until the acknowledgement, its bytes need not.
     acknowledge: () => nats.connection.publish(reply, '+ACK'),
+    later: () => nats.connection.publish(reply, `-NAK {"delay": ${laterMs * nanosPerMs}}`),
     working: () => nats.connection.publish(reply, '+WPI'),
   };
 }

@@ -2,16 +2,18 @@ import { decode, encode } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import {
+  type TailQuery,
   type TelemetryQueryName,
   isTelemetryQuery,
   telemetryQueries,
 } from '#shared/protocol/telemetry-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
 import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
-import { replyBytes, replyRefusal, requestEncodings } from '#shared/runtime/replies.ts';
+import { isReplySubject, replyBytes, replyRefusal, requestEncodings } from '#shared/runtime/replies.ts';
 import type { AnnouncedService } from '#shared/runtime/service-protocol.ts';
-import type { Answers } from './answers.ts';
+import type { ClusterAnswers } from './cluster-answers.ts';
 
 /** Every collector may answer; one does. */
 export const queueGroup = 'trivet-telemetry';
@@ -26,13 +28,17 @@ const valid = {
   errors: validator(telemetryQueries.errors),
   logs: validator(telemetryQueries.logs),
   operations: validator(telemetryQueries.operations),
+  history: validator(telemetryQueries.history),
+  tail: validator(telemetryQueries.tail),
+  alerts: validator(telemetryQueries.alerts),
   prometheus: validator(telemetryQueries.prometheus),
 };
 
 export interface QueriesOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
-  readonly answers: Answers;
+  readonly answers: ClusterAnswers;
+  readonly log: Log;
   readonly announced: AnnouncedService;
   readonly clock: Clock;
 }
@@ -41,12 +47,19 @@ export interface QueriesOptions {
 export const serveQueries = (options: QueriesOptions): Subscription =>
   subscribe(options.nats, options.subjects.telemetryQueryAll, { queue: queueGroup }, (message) => {
     const startedMs = options.clock.monotonicMs();
-    const error = serveOne(options.answers, message);
-    options.announced.figures(endpointName).count(startedMs, options.clock.monotonicMs(), error);
+    void serveOne(options.answers, message)
+      .catch((error: unknown) => {
+        options.log.error({ err: error }, 'a query could not be answered');
+        replyRefusal(message, refuse('internal', 'the query could not be answered').error);
+        return 'internal';
+      })
+      .then((error) =>
+        options.announced.figures(endpointName).count(startedMs, options.clock.monotonicMs(), error),
+      );
   });
 
 /** @returns the code of the error that was answered, if one was */
-function serveOne(answers: Answers, message: Msg): string | undefined {
+async function serveOne(answers: ClusterAnswers, message: Msg): Promise<string | undefined> {
   const encodings = requestEncodings(message);
   if (!encodings.ok) {
     replyRefusal(message, encodings.error);
@@ -55,7 +68,7 @@ function serveOne(answers: Answers, message: Msg): string | undefined {
   const { request, reply } = encodings.value;
   const query = message.subject.slice(message.subject.lastIndexOf('.') + 1);
   const body = decode(message.data, request);
-  const answer = body.ok ? answerTo(answers, query, body.value ?? {}) : body;
+  const answer = body.ok ? await answerTo(answers, query, body.value ?? {}, message) : body;
   if (!answer.ok) {
     replyRefusal(message, answer.error, reply);
     return answer.error.code;
@@ -64,24 +77,46 @@ function serveOne(answers: Answers, message: Msg): string | undefined {
   return undefined;
 }
 
-function answerTo(answers: Answers, query: string, body: unknown): Result<object> {
+async function answerTo(
+  answers: ClusterAnswers,
+  query: string,
+  body: unknown,
+  message: Msg,
+): Promise<Result<object>> {
   if (!isTelemetryQuery(query)) {
     return refuse(
       'not_found',
       `there is no query ${query}; there are ${Object.keys(telemetryQueries).join(', ')}`,
     );
   }
-  const asked: Readonly<Record<TelemetryQueryName, () => Result<object>>> = {
-    stats: () => answered(valid.stats(body), () => accept(answers.stats())),
-    series: () => answered(valid.series(body), (given) => accept(answers.series(given))),
-    events: () => answered(valid.events(body), (given) => answers.events(given)),
-    errors: () => answered(valid.errors(body), (given) => answers.errors(given)),
-    logs: () => answered(valid.logs(body), (given) => answers.logs(given)),
-    operations: () => answered(valid.operations(body), (given) => accept(answers.operations(given))),
-    prometheus: () => answered(valid.prometheus(body), () => accept(answers.prometheus('text'))),
+  const asked: Readonly<Record<TelemetryQueryName, () => Promise<Result<object>>>> = {
+    stats: () => answered(valid.stats(body), () => answers.stats()),
+    series: () => answered(valid.series(body), (given) => answers.series(given)),
+    events: () => checked(valid.events(body), (given) => answers.events(given)),
+    errors: () => checked(valid.errors(body), (given) => answers.errors(given)),
+    logs: () => checked(valid.logs(body), (given) => answers.logs(given)),
+    operations: () => answered(valid.operations(body), (given) => answers.operations(given)),
+    history: () => checked(valid.history(body), (given) => answers.history(given)),
+    tail: () => checked(valid.tail(body), (given) => tail(answers, given, message)),
+    alerts: () => answered(valid.alerts(body), () => answers.alerts()),
+    prometheus: () => answered(valid.prometheus(body), () => answers.prometheus('text')),
   };
   return asked[query]();
 }
 
-const answered = <Q>(checked: Result<Q>, answer: (query: Q) => Result<object>): Result<object> =>
-  checked.ok ? answer(checked.value) : checked;
+async function tail(answers: ClusterAnswers, query: TailQuery, message: Msg): Promise<Result<object>> {
+  const { reply = '' } = message;
+  // Records go where the request says: only ever to an inbox.
+  if (!isReplySubject(reply)) return refuse('invalid_request', 'a tail needs an inbox to go to');
+  return answers.tail(query, reply);
+}
+
+const answered = async <Q>(
+  given: Result<Q>,
+  answer: (query: Q) => Promise<object>,
+): Promise<Result<object>> => (given.ok ? accept(await answer(given.value)) : given);
+
+const checked = async <Q>(
+  given: Result<Q>,
+  answer: (query: Q) => Promise<Result<object>>,
+): Promise<Result<object>> => (given.ok ? answer(given.value) : given);

@@ -66,6 +66,40 @@ export const settings = {
     max: 10_000_000,
     about: 'events, errors and log records that are kept for queries, of each kind',
   }),
+  webhooks: text({
+    env: 'TRIVET_TELEMETRY_WEBHOOKS',
+    default: '',
+    about:
+      'origins that alerts may call, such as https://hooks.example.org, divided by commas; no other is called',
+  }),
+  alertMs: integer({
+    env: 'TRIVET_TELEMETRY_ALERT_MS',
+    default: 5_000,
+    min: 100,
+    max: 600_000,
+    about: 'how often alerts are judged',
+  }),
+  recentBytesMax: integer({
+    env: 'TRIVET_TELEMETRY_RECENT_BYTES_MAX',
+    default: 67_108_864,
+    min: 65_536,
+    max: 1_000_000_000_000,
+    about: 'bytes of the events, errors and log records that are kept for queries, of each kind',
+  }),
+  recentAgeMs: integer({
+    env: 'TRIVET_TELEMETRY_RECENT_AGE_MS',
+    default: 259_200_000,
+    min: 1_000,
+    max: 31_536_000_000,
+    about: 'how long events, errors and log records are kept for queries',
+  }),
+  historyBytesMax: integer({
+    env: 'TRIVET_TELEMETRY_HISTORY_BYTES_MAX',
+    default: 268_435_456,
+    min: 1_048_576,
+    max: 1_000_000_000_000,
+    about: 'bytes of the history of series: every ten seconds for an hour, then coarser for thirty days',
+  }),
   pipelines: text<string | undefined>({
     env: 'TRIVET_TELEMETRY_PIPELINES',
     default: undefined,

@@ -1,11 +1,20 @@
 import { decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { type Figures, addFigures, emptyFigures } from './core/figures.ts';
+import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
+import type { ErrorGroup } from './core/error-groups.ts';
+import { type HistoryRow, defaultTiers } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
+import { type HistoryPoint, HistoryTable } from './history-table.ts';
+import { type RecentLimits, RecentTable } from './recent-table.ts';
 import type { Change, Marker, Recovered, StateStore } from './collector-service.ts';
 import { SeriesRows } from './series-rows.ts';
 
 type EntryKind = LogEntry['kind'];
+
+export interface HistoryLimits extends RecentLimits {
+  readonly historyBytesMax: number;
+}
 
 /**
  * Totals, figures, the consumed sequences and recent records in LMDB. What was counted and that it was counted are
@@ -16,15 +25,19 @@ export class LmdbStateStore implements StateStore {
   readonly #meta: Table<string>;
   readonly #series: SeriesRows;
   readonly #markers: Table<number>;
+  readonly #groups: Table<string>;
+  readonly #history: HistoryTable;
   readonly #recent: Readonly<Record<EntryKind, RecentTable>>;
 
-  /** @param recentMax records of each kind that are kept for queries */
-  constructor(path: string, recentMax: number) {
+  constructor(path: string, limits: HistoryLimits) {
     this.#environment = openEnvironment({ path });
     this.#meta = this.#environment.table('meta');
     this.#series = new SeriesRows(this.#environment);
     this.#markers = this.#environment.table('markers');
-    const recent = (kind: EntryKind) => new RecentTable(this.#environment.table(`recent-${kind}`), recentMax);
+    this.#groups = this.#environment.table('error-groups');
+    this.#history = new HistoryTable(this.#environment, defaultTiers, limits.historyBytesMax);
+    const recent = (kind: EntryKind) =>
+      new RecentTable(this.#environment.table(`recent-${kind}`), limits, rowOf);
     this.#recent = { event: recent('event'), error: recent('error'), log: recent('log') };
   }
 
@@ -43,7 +56,8 @@ export class LmdbStateStore implements StateStore {
     const figures = emptyFigures();
     const kept = this.#get('figures') as Figures | undefined;
     if (kept !== undefined) addFigures(figures, kept);
-    return { markers, figures, series: this.#series.read() };
+    const groups = [...this.#groups.getRange()].map(({ value }) => unpackRecord(value) as ErrorGroup);
+    return { markers, figures, groups, series: this.#series.read() };
   }
 
   async commit(change: Change): Promise<void> {
@@ -51,19 +65,50 @@ export class LmdbStateStore implements StateStore {
     const figures = encoded(change.figures);
     const writeSeries = this.#series.change(change.created, change.series);
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
+    const recent = rowsOf(change.recent, change.atMs);
+    const groups = change.groups.put.map((one) => [one.id, Buffer.from(packRecord(one))] as const);
     await this.#environment.transaction(() => {
       void this.#meta.put('figures', figures);
       writeSeries();
       for (const [sequence, value] of markers) void this.#markers.put(sequence, value);
       for (const sequence of change.forgotten) void this.#markers.remove(sequence);
-      for (const entry of change.recent) this.#recent[entry.kind].add(entry);
+      for (const { kind, row, records } of recent) this.#recent[kind].add(row, records, change.atMs);
+      for (const kind of entryKinds) this.#recent[kind].trim(change.atMs);
+      for (const [id, group] of groups) void this.#groups.put(id, group);
+      for (const id of change.groups.removed) void this.#groups.remove(id);
+      this.#history.write(change.history, change.atMs);
     });
     // On the disk, not on its way there: the message is acknowledged next.
     await this.#environment.flushed();
   }
 
   recent(kind: EntryKind, limit: number, isWanted: (entry: LogEntry) => boolean): readonly LogEntry[] {
-    return this.#recent[kind].newest(limit, isWanted);
+    const found: LogEntry[] = [];
+    for (const row of this.#recent[kind].newestFirst()) {
+      if (found.length >= limit) break;
+      for (const entry of (unpackRecord(row) as RecentRow).entries.toReversed())
+        if (found.length < limit && isWanted(entry)) found.push(entry);
+    }
+    return found;
+  }
+
+  /** What the history holds of one series. */
+  points(...asked: Parameters<HistoryTable['points']>): readonly HistoryPoint[] {
+    return this.#history.points(...asked);
+  }
+
+  /** How much is kept, and how many records made room. */
+  get kept() {
+    const kinds = entryKinds.map((kind) => {
+      const { records, bytes, removed } = this.#recent[kind];
+      return [kind, { records, bytes, removed }] as const;
+    });
+    return { ...Object.fromEntries(kinds), history: { bytes: this.#history.bytes } };
+  }
+
+  /** At the end: steps that are not over would be missing after a restart. */
+  async keepHistory(rows: readonly HistoryRow[], nowMs: number): Promise<void> {
+    await this.#environment.transaction(() => this.#history.write(rows, nowMs));
   }
 
   close(): Promise<void> {
@@ -76,36 +121,33 @@ export class LmdbStateStore implements StateStore {
   }
 }
 
-/** The newest records of one kind, numbered as they came; the oldest make room. */
-class RecentTable {
-  readonly #table: Table<number>;
-  readonly #max: number;
-  #next: number;
+interface RecentRow {
+  readonly atMs: number;
+  readonly entries: readonly LogEntry[];
+}
 
-  constructor(table: Table<number>, max: number) {
-    this.#table = table;
-    this.#max = max;
-    const [last] = [...table.getKeys({ reverse: true, limit: 1 })];
-    this.#next = (last ?? 0) + 1;
-  }
+const entryKinds = ['event', 'error', 'log'] as const satisfies readonly EntryKind[];
 
-  /** Inside a transaction. */
-  add(entry: LogEntry): void {
-    if (this.#max === 0) return;
-    void this.#table.put(this.#next, encoded(entry));
-    if (this.#next > this.#max) void this.#table.remove(this.#next - this.#max);
-    this.#next += 1;
-  }
+// Whoever looks for one record reads the whole row.
+const entriesPerRow = 256;
 
-  newest(limit: number, isWanted: (entry: LogEntry) => boolean): readonly LogEntry[] {
-    const found: LogEntry[] = [];
-    for (const { value } of this.#table.getRange({ reverse: true })) {
-      if (found.length >= limit) break;
-      const entry = decoded(value) as LogEntry;
-      if (isWanted(entry)) found.push(entry);
-    }
-    return found;
-  }
+function rowsOf(recent: readonly LogEntry[], atMs: number) {
+  return entryKinds.flatMap((kind) => {
+    const own = recent.filter((one) => one.kind === kind);
+    const rows = Array.from({ length: Math.ceil(own.length / entriesPerRow) }, (_, row) =>
+      own.slice(row * entriesPerRow, (row + 1) * entriesPerRow),
+    );
+    return rows.map((entries) => ({
+      kind,
+      records: entries.length,
+      row: Buffer.from(packRecord({ atMs, entries } satisfies RecentRow)),
+    }));
+  });
+}
+
+function rowOf(row: Buffer): { readonly records: number; readonly atMs: number } {
+  const { atMs, entries } = unpackRecord(row) as RecentRow;
+  return { records: entries.length, atMs };
 }
 
 const encoded = (value: unknown): Buffer => Buffer.from(encode(value, msgpack));

@@ -1,4 +1,5 @@
-import type { Subjects } from '#shared/protocol/subjects.ts';
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Readiness, Service } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
@@ -6,6 +7,8 @@ import type { Nats, Subscription } from '#shared/runtime/nats.ts';
 import { type AnnouncedService, announceService } from '#shared/runtime/service-protocol.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
 import { Answers } from './answers.ts';
+import { ClusterPart } from './cluster-part.ts';
+import type { DropExamples } from './core/drop-examples.ts';
 import { Collector } from './collector-service.ts';
 import type { Destinations } from './destinations.ts';
 import type { Intake } from './intake.ts';
@@ -34,6 +37,11 @@ export interface TelemetryProcessOptions {
   readonly telemetry: OwnTelemetry;
   readonly file: PipelinesFile;
   readonly intake: Intake;
+  readonly streams: Streams;
+  readonly replicas: number;
+  readonly alertMs: number;
+  readonly alerts: readonly AlertRule[];
+  readonly examples: DropExamples;
   readonly ackWaitMs: number;
   readonly metricsPort: number;
   readonly clock: Clock;
@@ -50,7 +58,7 @@ const finishMsMax = 5_000;
 /** The life of a collector: what it does in each part of it. */
 export class TelemetryProcess implements Service {
   readonly #options: TelemetryProcessOptions;
-  readonly #answers: Answers;
+  readonly #cluster: ClusterPart;
   #backlog: Backlog = { waiting: 0, unacknowledged: 0, redelivered: 0, ageMs: 0, acknowledgedThrough: 0 };
   #announced: AnnouncedService | undefined;
   #queries: Subscription | undefined;
@@ -62,9 +70,11 @@ export class TelemetryProcess implements Service {
   constructor(options: TelemetryProcessOptions) {
     this.#options = options;
     const { name, totals, held, store, destinations, clock } = options;
-    this.#answers = new Answers({
+    const own = new Answers({
       collector: name,
       startedMs: clock.nowMs(),
+      nowMs: () => clock.nowMs(),
+      examples: options.examples,
       totals,
       held,
       recent: store,
@@ -72,6 +82,13 @@ export class TelemetryProcess implements Service {
       eventLoopDelayMs: watchEventLoop(),
       backlog: () => this.#backlog,
     });
+    const { nats, subjects, streams, replicas, alertMs, collector, log } = options;
+    this.#cluster = new ClusterPart({
+      ...{ name, nats, subjects, streams, replicas, alertMs, own, totals, held, clock, log },
+      take: (delivery) => collector.take(delivery),
+    });
+    collector.onEntries((entries) => this.#cluster.show(entries));
+    this.#cluster.useAlerts(options.alerts);
   }
 
   async recover(): Promise<void> {
@@ -89,22 +106,25 @@ export class TelemetryProcess implements Service {
     this.#queries = serveQueries({
       nats,
       subjects,
-      answers: this.#answers,
+      answers: this.#cluster.answers,
       announced: this.#announced,
       clock,
+      log: this.#options.log,
     });
     this.#metrics = await serveMetrics(this.#options.metricsPort, (exposition) =>
-      this.#answers.prometheus(exposition),
+      this.#cluster.answers.ownPrometheus(exposition),
     );
     observeFigures(telemetry.meter, { totals, held, backlog: () => this.#backlog });
-    this.#options.file.watch(({ destinations, rules }) => {
+    this.#options.file.watch(({ destinations, rules, alerts }) => {
       this.#options.destinations.apply(destinations);
       collector.use(rules);
+      this.#cluster.useAlerts(alerts);
     });
+    await this.#cluster.join();
     await this.#options.intake.start();
     this.#pulling = stream.pull(
       () => held.room(),
-      (delivery) => collector.take(delivery),
+      (delivery) => this.#cluster.take(delivery),
     );
     this.#pulling.catch(fail);
     this.#options.log.info({ metrics: `${this.#metrics.url}/metrics` }, 'metrics are served');
@@ -113,7 +133,7 @@ export class TelemetryProcess implements Service {
 
   /** Pulls nothing more, gives what is under way some time to arrive, and leaves the rest in the stream. */
   async drain(): Promise<void> {
-    const { stream, held, collector, destinations, store, nats } = this.#options;
+    const { stream, held, collector, destinations, store, nats, totals, clock } = this.#options;
     this.#isDraining = true;
     this.#cancelBacklog();
     this.#options.file.stop();
@@ -126,6 +146,8 @@ export class TelemetryProcess implements Service {
     destinations.stop();
     held.stop();
     await collector.committed();
+    await this.#cluster.leave();
+    await store.keepHistory(totals.history.unfinished(), clock.nowMs());
     this.#queries?.unsubscribe();
     this.#announced?.stop();
     await this.#metrics?.stop();

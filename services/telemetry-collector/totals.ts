@@ -22,7 +22,14 @@ import {
   snapshotOf,
 } from './core/series.ts';
 import { SeriesSet } from './core/series-set.ts';
+import { type ErrorGroupLimits, ErrorGroups } from './core/error-groups.ts';
+import { HistoryRecorder, defaultTiers } from './core/history.ts';
 import type { Change, Marker, Recovered } from './collector-service.ts';
+
+/** Records by kind. */
+export type PendingRecords = Partial<Record<CountedKind, number>>;
+
+const defaultGroupLimits: ErrorGroupLimits = { groupsMax: 1_000, ageMsMax: 30 * 86_400_000 };
 
 /** A message that is counted for the first time, or again. */
 export interface Arrival {
@@ -66,6 +73,8 @@ export class Totals {
   /** What records have come to before, so that they need not be decoded. */
   #known = nothingKnown();
   #committedFigures: Figures = emptyFigures();
+  #committedPending: PendingRecords = {};
+  readonly #undelivered = new Map<number, { readonly kind: CountedKind; readonly records: number }>();
   /** The newest value of each series that came from a span, by the series' id. Not kept over a restart. */
   readonly exemplars = new Map<number, Exemplar>();
   readonly #changedSeries = new SeriesSet();
@@ -74,13 +83,32 @@ export class Totals {
   #forgotten: number[] = [];
   #recent: LogEntry[] = [];
 
-  constructor(limits: SeriesLimits) {
+  readonly groups: ErrorGroups;
+  readonly history = new HistoryRecorder(defaultTiers);
+
+  constructor(limits: SeriesLimits, groupLimits: ErrorGroupLimits = defaultGroupLimits) {
     this.#table = new SeriesTable(limits);
+    this.groups = new ErrorGroups(groupLimits);
   }
 
   /** As of the last commit. */
   get figures(): Figures {
     return this.#committedFigures;
+  }
+
+  /** Records of messages that are not delivered yet, as of the same commit: added up message by message. */
+  get pending(): PendingRecords {
+    return this.#committedPending;
+  }
+
+  /** What each source has, and what found no room. */
+  get uses(): ReturnType<SeriesTable['uses']> {
+    return this.#table.uses();
+  }
+
+  /** True when the message is in the totals. */
+  isCounted(sequence: number): boolean {
+    return this.#markers.has(sequence);
   }
 
   get series(): Iterable<Series> {
@@ -107,7 +135,12 @@ export class Totals {
       this.#table.restore(series);
       this.#committed.set(series.id, snapshotOf(series));
     }
-    for (const [sequence, marker] of recovered.markers) this.#markers.set(sequence, marker);
+    for (const [sequence, marker] of recovered.markers) {
+      this.#markers.set(sequence, marker);
+      this.#follow(sequence, marker);
+    }
+    this.#committedPending = this.#pendingRecords();
+    this.groups.restore(recovered.groups);
   }
 
   /** True when the message was counted and delivered: only its acknowledgement was lost. */
@@ -153,8 +186,12 @@ export class Totals {
     const letters = [...read.dead, ...rejectedLetters(read, rejected)];
     const records = recordsOf(read, kept.length + read.known.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
-    this.#mark(sequence, { delivered: !mustBeSent, records });
-    for (const { entry } of kept) if (entry !== undefined && 'kind' in entry) this.#recent.push(entry);
+    this.#mark(sequence, { delivered: !mustBeSent, records, kind: read.kind });
+    for (const { entry } of kept) {
+      if (entry === undefined || !('kind' in entry)) continue;
+      this.#recent.push(entry);
+      if (entry.kind === 'error') this.groups.apply(entry);
+    }
     return { kept, counted, letters, series: this.#messageSeries.take().map((one) => one.id) };
   }
 
@@ -176,7 +213,7 @@ export class Totals {
     const figures = this.#figures.kinds[kind];
     figures.exported += marker.records - refused;
     if (refused > 0) this.#countDead(kind, 'refused_by_destination', refused);
-    this.#mark(sequence, { delivered: true, records: marker.records });
+    this.#mark(sequence, { delivered: true, records: marker.records, kind });
   }
 
   /** Forgets what can never come again: JetStream has every acknowledgement up to `floor`. */
@@ -184,6 +221,7 @@ export class Totals {
     for (const sequence of this.#markers.keys()) {
       if (sequence > floor) continue;
       this.#markers.delete(sequence);
+      this.#undelivered.delete(sequence);
       this.#forgotten.push(sequence);
     }
   }
@@ -207,6 +245,10 @@ export class Totals {
       markers: this.#changedMarkers,
       forgotten: this.#forgotten,
       recent: this.#recent,
+      groups: this.groups.takeChange(nowMs),
+      history: this.history.note(series, nowMs),
+      pending: this.#pendingRecords(),
+      atMs: nowMs,
     };
     this.#changedMarkers = new Map();
     this.#forgotten = [];
@@ -216,6 +258,7 @@ export class Totals {
 
   committed(change: Change): void {
     this.#committedFigures = change.figures;
+    this.#committedPending = change.pending;
     for (const series of change.series) this.#committed.set(series.id, series);
   }
 
@@ -288,6 +331,19 @@ export class Totals {
   #mark(sequence: number, marker: Marker): void {
     this.#markers.set(sequence, marker);
     this.#changedMarkers.set(sequence, marker);
+    this.#follow(sequence, marker);
+  }
+
+  #follow(sequence: number, { delivered, records, kind }: Marker): void {
+    if (delivered) this.#undelivered.delete(sequence);
+    else this.#undelivered.set(sequence, { kind, records });
+  }
+
+  #pendingRecords(): PendingRecords {
+    const pending: PendingRecords = {};
+    for (const { kind, records } of this.#undelivered.values())
+      pending[kind] = (pending[kind] ?? 0) + records;
+    return pending;
   }
 }
 

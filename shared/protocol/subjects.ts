@@ -48,6 +48,12 @@ export function subjectsFor(prefix: string) {
     queueOwned: (queue: string, operation: string) => `${prefix}.queue-owned.${queue}.${operation}`,
     queueOwnedAll: `${prefix}.queue-owned.*.*`,
     audit: `${prefix}.audit`,
+    /** Where one collector is asked by the others. */
+    telemetryPeer: (collector: string) => `${prefix}.telemetry-peer.${collector}`,
+    /** Where one collector is given messages that it has counted and another was given. */
+    telemetryHand: (collector: string) => `${prefix}.telemetry-hand.${collector}`,
+    /** Alerts that fire and resolve. */
+    telemetryAlert: (name: string) => `${prefix}.events.telemetry.alert.${name}`,
     /** Telemetry records that could not be accepted, with the reason. */
     telemetryDead: `${prefix}.telemetry-dead`,
   } as const;
@@ -65,6 +71,10 @@ export function streamsFor(prefix: string) {
     ingest: `${upper}_INGEST`,
     telemetry: `${upper}_TELEMETRY`,
     telemetryDead: `${upper}_TELEMETRY_DEAD`,
+    /** KV bucket with the names of the collectors. */
+    collectors: `${upper}_COLLECTORS`,
+    /** KV bucket with what alerts are firing. */
+    alerts: `${upper}_ALERTS`,
     audit: `${upper}_AUDIT`,
     /** KV bucket with signed heads of the audit. */
     auditHeads: `${upper}_AUDIT_HEADS`,

@@ -1,3 +1,4 @@
+import { AlertRule, alertRulesMax } from './telemetry-alerts.ts';
 import { type Static, Type } from 'typebox';
 import { Duration, Name, Strict, Word } from './fields.ts';
 import { instrumentNameLengthMax, tagLengthMax } from './limits.ts';
@@ -91,5 +92,6 @@ export const TelemetryPipelines = Strict({
   rules: Type.Optional(Type.Array(TelemetryRule, { maxItems: 200 })),
   redact: Type.Optional(Redaction),
   enrich: Type.Optional(Type.Array(Enrichment, { maxItems: 50 })),
+  alerts: Type.Optional(Type.Array(AlertRule, { maxItems: alertRulesMax })),
 });
 export type TelemetryPipelines = Static<typeof TelemetryPipelines>;

@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { Strict, Tags, Time, Word } from './fields.ts';
+import { Duration, Strict, Tags, Time, Word } from './fields.ts';
 import * as limits from './limits.ts';
 
 export const telemetryKinds = ['metric', 'event', 'performance', 'error', 'log'] as const;
@@ -133,6 +133,31 @@ export type ErrorsQuery = Static<typeof ErrorsQuery>;
 export const LogsQuery = Strict({ level: Type.Optional(TelemetryLevel), ...recentFilter });
 export type LogsQuery = Static<typeof LogsQuery>;
 
+/** Points of one metric's series over time; the finest steps that reach back to `from`, or no finer than `step`. */
+export const HistoryQuery = Strict({
+  name: InstrumentName,
+  source: sourceFilter,
+  tags: Type.Optional(Tags),
+  from: Type.Optional(Time),
+  to: Type.Optional(Time),
+  step: Type.Optional(Duration),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+});
+export type HistoryQuery = Static<typeof HistoryQuery>;
+
+/**
+ * Records as they are kept, to the inbox of this request: at most `max` of them, for at most `lease`. Whoever reads on
+ * asks again from the same inbox; whoever does not is dropped.
+ */
+export const TailQuery = Strict({
+  kinds: Type.Optional(Type.Array(Word(['event', 'error', 'log'] as const), { minItems: 1, maxItems: 3 })),
+  source: sourceFilter,
+  level: Type.Optional(TelemetryLevel),
+  max: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+  lease: Type.Optional(Duration),
+});
+export type TailQuery = Static<typeof TailQuery>;
+
 export const OperationsQuery = Strict({ operation: Type.Optional(InstrumentName), source: sourceFilter });
 export type OperationsQuery = Static<typeof OperationsQuery>;
 
@@ -144,6 +169,9 @@ export const telemetryQueries = {
   errors: ErrorsQuery,
   logs: LogsQuery,
   operations: OperationsQuery,
+  history: HistoryQuery,
+  tail: TailQuery,
+  alerts: Strict({}),
   prometheus: Strict({}),
 } as const satisfies Record<string, TSchema>;
 
@@ -154,6 +182,9 @@ export const isTelemetryQuery = (word: string): word is TelemetryQueryName =>
 
 const Count = Type.Integer({ minimum: 0 });
 
+/** Collectors that are registered and did not answer: what they have counted is missing in the reply. */
+const silent = Type.Optional(Type.Array(Type.String()));
+
 /** received = exported + filtered + deadLettered + inFlight. */
 const KindFigures = Type.Object({
   received: Count,
@@ -163,9 +194,15 @@ const KindFigures = Type.Object({
   inFlight: Count,
 });
 
-/** A collector's figures since its data folder was made; `otlp` counts requests, `other` messages of no known kind. */
+/**
+ * Figures since the collectors' data folders were made, added up over all collectors that answered; `otlp` counts the
+ * items of OTLP requests, `other` messages of no known kind.
+ */
 export const CollectorStats = Type.Object({
+  /** Who answered. */
   collector: Type.String(),
+  collectors: Type.Array(Type.String()),
+  silent,
   startedAt: Type.String(),
   kinds: Type.Object({
     metric: KindFigures,
@@ -178,6 +215,48 @@ export const CollectorStats = Type.Object({
   }),
   /** Dead-lettered records by reason. */
   reasons: Type.Record(Type.String(), Count),
+  /**
+   * Where records are, each figure counted on its own and none by subtraction: `pending` message by message, from those
+   * that are counted and not delivered. `balanced` says whether they come to `received`.
+   */
+  account: Type.Object({
+    received: Count,
+    exported: Count,
+    filtered: Count,
+    deadLettered: Count,
+    pending: Count,
+    balanced: Type.Boolean(),
+  }),
+  /** The last of what was dropped, by reason: an example to look for. */
+  examples: Type.Record(
+    Type.String(),
+    Type.Object({
+      at: Type.String(),
+      subject: Type.String(),
+      sequence: Type.Optional(Count),
+      index: Type.Optional(Count),
+      message: Type.String(),
+      record: Type.String(),
+    }),
+  ),
+  /** Sources that have used up their series: what asked for more, the worst first. */
+  overflow: Type.Array(
+    Type.Object({
+      source: Type.String(),
+      series: Count,
+      /** Values that found no series of their own since the collector started. */
+      values: Count,
+      names: Type.Array(
+        Type.Object({
+          name: Type.String(),
+          values: Count,
+          /** The tag with the most different values, and how many of them have a series. */
+          tag: Type.Optional(Type.String()),
+          tagValues: Type.Optional(Count),
+        }),
+      ),
+    }),
+  ),
   /** Of the stream: messages nobody has yet, messages that some collector holds. */
   backlog: Type.Object({
     waiting: Count,
@@ -212,6 +291,8 @@ export const SeriesReply = Type.Object({
       name: Type.String(),
       type: MetricType,
       source: Type.String(),
+      /** Who counts it: a series is counted by one collector alone. */
+      collector: Type.String(),
       unit: Type.Optional(Type.String()),
       tags: Type.Record(Type.String(), Type.String()),
       /** A counter's total or a gauge's value. */
@@ -227,6 +308,7 @@ export const SeriesReply = Type.Object({
   ),
   /** Series that fit the query; more than are listed when `limit` cut them. */
   count: Count,
+  silent,
 });
 export type SeriesReply = Static<typeof SeriesReply>;
 
@@ -240,6 +322,7 @@ const recent = {
 
 export const EventsReply = Type.Object({
   events: Type.Array(Type.Object({ name: Type.String(), ...recent })),
+  silent,
 });
 export type EventsReply = Static<typeof EventsReply>;
 
@@ -252,11 +335,28 @@ export const ErrorsReply = Type.Object({
       ...recent,
     }),
   ),
+  /** Errors of one cause: one type, one stack but for lines and ids. The latest first. */
+  groups: Type.Array(
+    Type.Object({
+      id: Type.String(),
+      type: Type.String(),
+      message: Type.String(),
+      stack: Type.Optional(Type.String()),
+      level: TelemetryLevel,
+      count: Count,
+      firstSeen: Type.String(),
+      lastSeen: Type.String(),
+      sources: Type.Array(Type.String()),
+      traceId: Type.Optional(Type.String()),
+    }),
+  ),
+  silent,
 });
 export type ErrorsReply = Static<typeof ErrorsReply>;
 
 export const LogsReply = Type.Object({
   logs: Type.Array(Type.Object({ message: Type.String(), ...recent })),
+  silent,
 });
 export type LogsReply = Static<typeof LogsReply>;
 
@@ -277,8 +377,51 @@ export const OperationsReply = Type.Object({
       }),
     }),
   ),
+  silent,
 });
 export type OperationsReply = Static<typeof OperationsReply>;
+
+export const HistoryReply = Type.Object({
+  stepMs: Count,
+  series: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      type: MetricType,
+      source: Type.String(),
+      collector: Type.String(),
+      tags: Type.Record(Type.String(), Type.String()),
+      /** At the end of each step: a counter's total, a gauge's value, a histogram's count and sum. */
+      points: Type.Array(
+        Type.Object({ at: Type.String(), value: Type.Number(), sum: Type.Optional(Type.Number()) }),
+      ),
+    }),
+  ),
+  silent,
+});
+export type HistoryReply = Static<typeof HistoryReply>;
+
+/** What a tail says first, on every request. */
+export const TailReply = Type.Object({
+  max: Count,
+  leaseMs: Count,
+  collectors: Type.Array(Type.String()),
+  silent,
+});
+export type TailReply = Static<typeof TailReply>;
+
+export const AlertsReply = Type.Object({
+  alerts: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      state: Word(['ok', 'pending', 'firing'] as const),
+      /** Since when it is in that state. */
+      since: Type.Optional(Type.String()),
+      /** What it was judged by the last time; absent where there was nothing to judge. */
+      value: Type.Optional(Type.Number()),
+    }),
+  ),
+});
+export type AlertsReply = Static<typeof AlertsReply>;
 
 /** The text of a scrape, for whoever serves it over HTTP. */
 export const PrometheusReply = Type.Object({ contentType: Type.String(), text: Type.String() });
@@ -291,5 +434,8 @@ export const telemetryReplies = {
   errors: ErrorsReply,
   logs: LogsReply,
   operations: OperationsReply,
+  history: HistoryReply,
+  tail: TailReply,
+  alerts: AlertsReply,
   prometheus: PrometheusReply,
 } as const satisfies Record<TelemetryQueryName, TSchema>;

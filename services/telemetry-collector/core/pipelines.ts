@@ -1,5 +1,6 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import {
   type Destination,
   type RuleKind,
@@ -8,6 +9,7 @@ import {
 } from '#shared/protocol/telemetry-pipelines.ts';
 import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
+import { checkedRules } from './alerts.ts';
 import { type NameTest, nameTest } from './globs.ts';
 import { isAtLeast } from './levels.ts';
 import type { Signal } from './otlp-chunks.ts';
@@ -63,6 +65,7 @@ export interface Pipelines {
   /** Undefined where the file names none: then the environment says where OTLP goes. */
   readonly destinations: readonly DestinationPlan[] | undefined;
   readonly rules: Rules;
+  readonly alerts: readonly AlertRule[];
 }
 
 export interface PlanContext {
@@ -70,6 +73,8 @@ export interface PlanContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Subjects on which the collector itself gets OTLP: what it published there would come back. */
   readonly ownSubjects: string;
+  /** Origins that alerts may call. */
+  readonly webhookOrigins: readonly string[];
 }
 
 export const timeoutMsDefault = 10_000;
@@ -93,7 +98,10 @@ export function pipelinesOf(given: unknown, context: PlanContext): Result<Pipeli
       return refuseField(`destinations[${index}].name`, `must be another: there are two ${one.name}`);
     plans.push(plan.value);
   }
+  const alerts = checkedRules(config.alerts ?? [], context.webhookOrigins);
+  if (!alerts.ok) return alerts;
   return accept({
+    alerts: alerts.value,
     destinations: config.destinations === undefined ? undefined : plans,
     rules: new Rules(config, context.levelMin),
   });

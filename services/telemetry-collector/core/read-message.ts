@@ -54,6 +54,8 @@ export interface ReadMessage {
   readonly filtered: number;
   /** An OTLP request as it came, as far as the rules let it pass. */
   readonly otlp?: { readonly signal: Signal; readonly chunks: readonly Chunk[] };
+  /** The first of the records that a rule left out, and by what. */
+  readonly filteredExample?: { readonly index: number; readonly by: 'level' | 'sample' } | undefined;
   /** The span that the message came from. */
   readonly origin?: Origin | undefined;
   /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
@@ -205,6 +207,7 @@ class Reading {
   readonly #kept: KeptRecord[] = [];
   readonly #dead: DeadLetter[] = [];
   #filtered = 0;
+  #filteredExample: ReadMessage['filteredExample'];
 
   constructor(kind: TelemetryType, encoding: Encoding, body: Uint8Array) {
     this.#message = { kind, encoding, body };
@@ -219,8 +222,10 @@ class Reading {
     if (meaning.kind === 'kept') {
       const { updates, entry } = meaning;
       this.#kept.push({ index, updates, entry, ...(lesson === undefined ? {} : { lesson }) });
-    } else if (meaning.kind === 'filtered') this.#filtered += 1;
-    else this.#dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
+    } else if (meaning.kind === 'filtered') {
+      this.#filtered += 1;
+      this.#filteredExample ??= { index, by: meaning.by };
+    } else this.#dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
   }
 
   result(known: readonly KnownRecord[]): ReadMessage {
@@ -231,6 +236,7 @@ class Reading {
       known,
       dead: this.#dead,
       filtered: this.#filtered,
+      filteredExample: this.#filteredExample,
       lettersOf: (places, reason, message) => {
         const again = recordsIn(decode(body, encoding));
         return places.map((index) => letter({ record: again[index], index, encoding }, reason, message));

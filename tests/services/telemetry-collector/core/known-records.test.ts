@@ -152,7 +152,7 @@ test('messages of any shape come to the same, whether their records are known or
     fc.property(fc.array(message, { maxLength: 12 }), (messages) => {
       expectTheSame(messages);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 500 },
   );
 });
 
@@ -168,7 +168,7 @@ test('a message that was damaged on its way comes to the same', () => {
         ['metric', bytes(text)],
       ]);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 500 },
   );
 });
 
@@ -212,7 +212,7 @@ test('numbers and times are read as JSON.parse and the protocol read them', () =
       expect(scanner.values[0]).toBe(parsed[0]);
       expect(scanner.times[0]).toBe(timeMs(parsed[1]));
     }),
-    { numRuns: 5_000 },
+    { numRuns: 1_500 },
   );
 });
 

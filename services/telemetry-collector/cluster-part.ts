@@ -1,0 +1,135 @@
+import { isReplySubject } from '#shared/runtime/replies.ts';
+import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import { type Msg, type Nats, type Subscription, headers, subscribe } from '#shared/runtime/nats.ts';
+import { alertNotifier, kvAlertStore } from './alert-notices.ts';
+import { AlertWatch } from './alert-watch.ts';
+import { type Answers, tailView } from './answers.ts';
+import { ClusterAnswers } from './cluster-answers.ts';
+import type { LogEntry } from './core/interpret.ts';
+import type { HeldMessages } from './held-messages.ts';
+import type { Delivery } from './inbox.ts';
+import { Peers } from './peers.ts';
+import { deliveryOf } from './pull-requests.ts';
+import { Redeliveries } from './redeliveries.ts';
+import { Tails } from './tails.ts';
+import type { Totals } from './totals.ts';
+
+export interface ClusterPartOptions {
+  readonly name: string;
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly streams: Streams;
+  readonly replicas: number;
+  readonly alertMs: number;
+  readonly own: Answers;
+  readonly totals: Totals;
+  readonly held: HeldMessages;
+  readonly take: (delivery: Delivery) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What of a message's headers means something to a collector. */
+const handedHeaders = ['Content-Type', 'traceparent', 'tracestate'];
+
+/** The header that keeps a message's subject while it is handed from one collector to another. */
+const subjectHeader = 'Trivet-Subject';
+
+/** What a collector does together with the others: who counts what, whole answers, tails and alerts. */
+export class ClusterPart {
+  readonly #options: ClusterPartOptions;
+  readonly #peers: Peers;
+  readonly #redeliveries: Redeliveries;
+  readonly #tails: Tails;
+  readonly #alerts: AlertWatch;
+  readonly answers: ClusterAnswers;
+  #handed: Subscription | undefined;
+
+  constructor(options: ClusterPartOptions) {
+    this.#options = options;
+    const { name, nats, subjects, streams, replicas, own, totals, held, take, clock, log } = options;
+    const isOwn = (sequence: number) => totals.isCounted(sequence) || held.has(sequence);
+    this.#peers = new Peers({ nats, subjects, streams, name, replicas, clock, log });
+    this.#redeliveries = new Redeliveries({
+      peers: this.#peers,
+      isOwn,
+      take,
+      handOver: (delivery, collector) => this.#handOver(delivery, collector),
+      clock,
+    });
+    this.#tails = new Tails({
+      publish: (inbox, body) => nats.connection.publish(inbox, body),
+      view: tailView,
+      clock,
+    });
+    this.answers = new ClusterAnswers({
+      collector: name,
+      own,
+      peers: this.#peers,
+      tails: this.#tails,
+      alerts: () => this.#alerts.states,
+      isOwn,
+    });
+    this.#alerts = new AlertWatch({
+      store: kvAlertStore(nats, streams.alerts, replicas),
+      isJudge: async () => (await this.#peers.names())[0] === name,
+      read: () => this.answers.alerting(),
+      notify: alertNotifier(nats, subjects, clock, log),
+      everyMs: options.alertMs,
+      clock,
+      log,
+    });
+  }
+
+  async join(): Promise<void> {
+    const { nats, subjects, name } = this.#options;
+    this.#handed = subscribe(nats, subjects.telemetryHand(name), {}, (message) => this.#receive(message));
+    await this.#peers.join((operation, body) => this.answers.part(operation, body));
+    this.#alerts.start();
+  }
+
+  async leave(): Promise<void> {
+    this.#peers.leave();
+    this.#handed?.unsubscribe();
+    await this.#alerts.stop();
+  }
+
+  take(delivery: Delivery): void {
+    this.#redeliveries.take(delivery);
+  }
+
+  useAlerts(rules: readonly AlertRule[]): void {
+    this.#alerts.use(rules);
+  }
+
+  /** Shows what is kept to those who watch. */
+  show(entries: readonly LogEntry[]): void {
+    this.#tails.offer(entries);
+  }
+
+  /** The message as JetStream gave it, with where it is acknowledged: the one that counted it finishes it. */
+  #handOver(delivery: Delivery, collector: string): void {
+    const { nats, subjects } = this.#options;
+    const written = headers();
+    for (const name of handedHeaders) {
+      const value = delivery.headers?.get(name) ?? '';
+      if (value !== '') written.set(name, value);
+    }
+    written.set(subjectHeader, delivery.subject);
+    nats.connection.publish(subjects.telemetryHand(collector), delivery.body, {
+      headers: written,
+      reply: delivery.reply,
+    });
+  }
+
+  #receive(message: Msg): void {
+    const { nats, take } = this.#options;
+    const reply = message.reply ?? '';
+    if (!reply.startsWith('$JS.ACK.') || isReplySubject(reply)) return;
+    const delivery = deliveryOf(nats, message, reply);
+    take({ ...delivery, subject: message.headers?.get(subjectHeader) ?? '' });
+  }
+}

@@ -1,0 +1,28 @@
+import type { CollectorStats } from '#shared/protocol/telemetry-schemas.ts';
+import { countedKinds } from './core/figures.ts';
+
+/** Figures of several collectors added up; what the stream says is the same from each, so the first one's is taken. */
+export function addedStats(parts: readonly CollectorStats[], silent: readonly string[]): CollectorStats {
+  const [first, ...others] = parts;
+  if (first === undefined) throw new Error('nobody has figures, not even this collector');
+  const sum = structuredClone(first);
+  for (const one of others) {
+    sum.collectors.push(...one.collectors);
+    for (const kind of countedKinds) add(sum.kinds[kind], one.kinds[kind]);
+    add(sum.reasons, one.reasons);
+    const { balanced, ...account } = one.account;
+    const { balanced: before, ...own } = sum.account;
+    add(own, account);
+    sum.account = { ...own, balanced: before && balanced };
+    add(sum.held, one.held);
+    sum.series += one.series;
+    sum.overflow.push(...one.overflow);
+    sum.examples = { ...one.examples, ...sum.examples };
+    sum.destinations.push(...one.destinations);
+  }
+  return silent.length === 0 ? sum : { ...sum, silent: [...silent] };
+}
+
+function add(into: Record<string, number>, from: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
+}
