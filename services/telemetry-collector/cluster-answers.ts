@@ -24,7 +24,13 @@ import { type Answers, recentDefault, seriesView } from './answers.ts';
 import { addedStats } from './cluster-stats.ts';
 import { type ErrorGroup, mergedGroup } from './core/error-groups.ts';
 import { operationFigures } from './core/operations.ts';
-import { type Exposed, type Exposition, contentTypes, prometheusText } from './core/prometheus-text.ts';
+import {
+  type Exemplar,
+  type Exposed,
+  type Exposition,
+  contentTypes,
+  prometheusText,
+} from './core/prometheus-text.ts';
 import type { Series } from './core/series.ts';
 import type { Peers } from './peers.ts';
 import type { TailRequest, Tails } from './tails.ts';
@@ -86,7 +92,7 @@ export class ClusterAnswers {
   }
 
   async stats(): Promise<CollectorStats> {
-    const { values, silent } = await this.#all<CollectorStats>('stats', {});
+    const { values, silent } = await this.#all('stats', {});
     return addedStats(
       values.map((one) => one.value),
       silent,
@@ -94,7 +100,7 @@ export class ClusterAnswers {
   }
 
   async series(query: SeriesQuery): Promise<SeriesReply> {
-    const { values, silent } = await this.#all<readonly Series[]>('series', query);
+    const { values, silent } = await this.#all('series', query);
     const found = values.flatMap(({ name, value }) => value.map((one) => ({ name, one })));
     return {
       series: found.slice(0, query.limit ?? seriesDefault).map(({ name, one }) => seriesView(one, name)),
@@ -104,7 +110,7 @@ export class ClusterAnswers {
   }
 
   async operations(query: OperationsQuery): Promise<OperationsReply> {
-    const { values, silent } = await this.#all<readonly Series[]>('operations', {});
+    const { values, silent } = await this.#all('operations', {});
     const figures = operationFigures(
       values.flatMap((one) => one.value),
       query,
@@ -115,18 +121,14 @@ export class ClusterAnswers {
   async events(query: EventsQuery): Promise<Result<EventsReply>> {
     const own = this.#options.own.events(query);
     if (!own.ok) return own;
-    const { values, silent } = await this.#all<EventsReply['events']>('events', query);
+    const { values, silent } = await this.#all('events', query);
     return accept({ events: newest(values, query.limit), ...silentOf(silent) });
   }
 
   async errors(query: ErrorsQuery): Promise<Result<ErrorsReply>> {
     const own = this.#options.own.errors(query);
     if (!own.ok) return own;
-    interface Part {
-      readonly errors: ErrorsReply['errors'];
-      readonly groups: readonly ErrorGroup[];
-    }
-    const { values, silent } = await this.#all<Part>('errors', query);
+    const { values, silent } = await this.#all('errors', query);
     const groups = new Map<string, ErrorGroup>();
     for (const { value } of values) {
       for (const group of value.groups) {
@@ -148,14 +150,14 @@ export class ClusterAnswers {
   async logs(query: LogsQuery): Promise<Result<LogsReply>> {
     const own = this.#options.own.logs(query);
     if (!own.ok) return own;
-    const { values, silent } = await this.#all<LogsReply['logs']>('logs', query);
+    const { values, silent } = await this.#all('logs', query);
     return accept({ logs: newest(values, query.limit), ...silentOf(silent) });
   }
 
   async history(query: HistoryQuery): Promise<Result<HistoryReply>> {
     const own = this.#options.own.history(query);
     if (!own.ok) return own;
-    const { values, silent } = await this.#all<HistoryReply>('history', query);
+    const { values, silent } = await this.#all('history', query);
     const series = values.flatMap((one) => one.value.series);
     return accept({ stepMs: own.value.stepMs, series, ...silentOf(silent) });
   }
@@ -167,7 +169,7 @@ export class ClusterAnswers {
       return refuse('invalid_request', 'lease must be between 1s and 5m', { field: 'lease' });
     const { kinds, source, level, max = tailRecordsDefault } = query;
     const request: TailRequest = { inbox, kinds, source, level, max, leaseMs };
-    const { values, silent } = await this.#all<boolean>('tail', request);
+    const { values, silent } = await this.#all('tail', request);
     const open = values.filter((one) => one.value).map((one) => one.name);
     if (open.length === 0) return refuse('rate_limited', 'too many are watching already');
     return accept({ max, leaseMs, collectors: open, ...silentOf(silent) });
@@ -175,7 +177,7 @@ export class ClusterAnswers {
 
   async alerts(): Promise<AlertsReply> {
     // The first by name judges; the others have no figures to show.
-    const { values } = await this.#all<AlertsReply>('alerts', {});
+    const { values } = await this.#all('alerts', {});
     const byName = values.toSorted((one, other) => (one.name < other.name ? -1 : 1));
     return byName[0]?.value ?? { alerts: [] };
   }
@@ -187,31 +189,45 @@ export class ClusterAnswers {
   }
 
   async prometheus(exposition: Exposition): Promise<PrometheusReply> {
-    const { values } = await this.#all<
-      Omit<Exposed, 'exemplars'> & { readonly exemplars: readonly (readonly [number, never])[] }
-    >('exposed', {});
+    const { values } = await this.#all('exposed', {});
     const exposed = values.map(({ value }) => ({ ...value, exemplars: new Map(value.exemplars) }));
     return { contentType: contentTypes[exposition], text: prometheusText(exposed, exposition) };
   }
 
   /** Series and errors of all collectors, for the alerts. */
   async alerting(): Promise<{ readonly series: readonly Series[]; readonly errors: number }> {
-    const { values } = await this.#all<{ readonly series: readonly Series[]; readonly errors: number }>(
-      'alerting',
-      {},
-    );
+    const { values } = await this.#all('alerting', {});
     return {
       series: values.flatMap((one) => one.value.series),
       errors: values.reduce((sum, one) => sum + one.value.errors, 0),
     };
   }
 
-  async #all<T>(operation: string, body: unknown) {
+  async #all<Operation extends keyof Parts>(operation: Operation, body: unknown) {
     const { collector, peers } = this.#options;
     const { answers, silent } = await peers.gather(operation, body);
-    const own = { name: collector, value: this.part(operation, body) as T };
-    return { values: [own, ...answers.map(({ name, value }) => ({ name, value: value as T }))], silent };
+    const parts = [{ name: collector, value: this.part(operation, body) }, ...answers];
+    // Collectors of one cluster are of one version: what they say to each other is no input from outside.
+    const values = parts as readonly { readonly name: string; readonly value: Parts[Operation] }[];
+    return { values, silent };
   }
+}
+
+/** What collectors tell each other, by operation. */
+interface Parts {
+  readonly stats: CollectorStats;
+  readonly series: readonly Series[];
+  readonly operations: readonly Series[];
+  readonly alerting: { readonly series: readonly Series[]; readonly errors: number };
+  readonly alerts: AlertsReply;
+  readonly exposed: Omit<Exposed, 'exemplars'> & {
+    readonly exemplars: readonly (readonly [id: number, exemplar: Exemplar])[];
+  };
+  readonly events: EventsReply['events'];
+  readonly errors: { readonly errors: ErrorsReply['errors']; readonly groups: readonly ErrorGroup[] };
+  readonly logs: LogsReply['logs'];
+  readonly history: HistoryReply;
+  readonly tail: boolean;
 }
 
 const seriesDefault = 1_000;

@@ -84,7 +84,17 @@ export class TelemetryProcess implements Service {
     });
     const { nats, subjects, streams, replicas, alertMs, collector, log } = options;
     this.#cluster = new ClusterPart({
-      ...{ name, nats, subjects, streams, replicas, alertMs, own, totals, held, clock, log },
+      name,
+      nats,
+      subjects,
+      streams,
+      replicas,
+      alertMs,
+      own,
+      totals,
+      held,
+      clock,
+      log,
       take: (delivery) => collector.take(delivery),
     });
     collector.onEntries((entries) => this.#cluster.show(entries));

@@ -53,23 +53,21 @@ async function publishHere(count: number): Promise<void> {
 }
 
 const env = { TRIVET_TELEMETRY_ACK_WAIT_MS: '3000', TRIVET_TELEMETRY_FLUSH_MS: '50' };
-const names = ['telemetry-collector-1'];
+const names = ['telemetry-collector-1', 'telemetry-collector-2'];
 
 test.runIf(available)(
   'one million increments from three languages sum to exactly one million, though collectors are killed between',
   async () => {
     const collectors = new Map(
-      await Promise.all(
-        names.map(async (name) => [name, await cluster.startCollector(name, env)] as const),
-      ),
+      await Promise.all(names.map(async (name) => [name, await cluster.startCollector(name, env)] as const)),
     );
-    let isPublishing = true;
+    const publishers = { isDone: false };
     const publishing = Promise.all([
       run(go.path, [cluster.server.url, String(counts.go)]),
       run(python, ['tests/interop/increments.py', cluster.server.url, String(counts.python)]),
       publishHere(counts.typescript),
     ]).finally(() => {
-      isPublishing = false;
+      publishers.isDone = true;
     });
     let kills = 0;
     const received = () =>
@@ -77,9 +75,9 @@ test.runIf(available)(
         ({ kinds }) => kinds.metric.received,
         () => 0,
       );
-    for (let before = 0; kills < 6 || isPublishing; ) {
+    for (let before = 0; kills < 6 || !publishers.isDone;) {
       // In the middle of its work: it has counted something since it came back.
-      const now = await until(received, (seen) => seen > before || !isPublishing, 60_000);
+      const now = await until(received, (seen) => seen > before || publishers.isDone, 60_000);
       before = now;
       const name = names[kills % names.length] ?? '';
       await collectors.get(name)?.kill();
