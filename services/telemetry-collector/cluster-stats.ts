@@ -19,6 +19,13 @@ export function addedStats(parts: readonly CollectorStats[], silent: readonly st
     sum.overflow.push(...one.overflow);
     sum.examples = { ...one.examples, ...sum.examples };
     sum.destinations.push(...one.destinations);
+    const { p50, p99, max } = one.eventLoopDelayMs;
+    const slowest = sum.eventLoopDelayMs;
+    sum.eventLoopDelayMs = {
+      p50: Math.max(slowest.p50, p50),
+      p99: Math.max(slowest.p99, p99),
+      max: Math.max(slowest.max, max),
+    };
   }
   return silent.length === 0 ? sum : { ...sum, silent: [...silent] };
 }

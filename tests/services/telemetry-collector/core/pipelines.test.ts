@@ -4,7 +4,12 @@ import { nameTest } from '#services/telemetry-collector/core/globs.ts';
 import { pipelinesOf } from '#services/telemetry-collector/core/pipelines.ts';
 import { Rules, isSampled } from '#services/telemetry-collector/core/rules.ts';
 
-const context = { levelMin: 'debug', env: { KEY: 'k-1' }, ownSubjects: 'trivet.otlp.v1' } as const;
+const context = {
+  levelMin: 'debug',
+  env: { KEY: 'k-1' },
+  ownSubjects: 'trivet.otlp.v1',
+  webhookOrigins: ['https://hooks.example.org'],
+} as const;
 const faultOf = (given: unknown): string => {
   const read = pipelinesOf(given, context);
   return read.ok ? '' : read.error.message;
