@@ -12,11 +12,14 @@ import { HeldMessages, heldLimits } from './held-messages.ts';
 import { intakeOf } from './intake.ts';
 import { OtlpEncoding } from './otlp-encoding.ts';
 import { PipelinesFile } from './pipelines-file.ts';
+import { keepHeapSmall } from './heap.ts';
 import { settings } from './settings.ts';
 import { LmdbStateStore } from './state-store.ts';
 import { TelemetryProcess } from './telemetry-process.ts';
 import { TelemetryStream } from './telemetry-stream.ts';
 import { Totals } from './totals.ts';
+
+keepHeapSmall();
 
 const service = 'trivet-telemetry';
 const { env } = process;
