@@ -45,6 +45,7 @@ export class CacheNamespace<T = unknown> {
   readonly #near: NearCache | undefined;
   readonly #schema: PayloadSchema<unknown, T> | undefined;
   readonly #fill: CacheFill<T>;
+  readonly #reads = new Map<string, { readonly stamp: number; readonly found: Promise<Found<T>> }>();
 
   constructor(parts: CacheParts, options: CacheNamespaceOptions<T>) {
     const { subjects, namespace, timeoutMs = 10_000, encoding = json, onError } = options;
@@ -268,7 +269,22 @@ export class CacheNamespace<T = unknown> {
     return (...args) => this.getOrSet(key(...args), () => compute(...args), fillOptions);
   }
 
-  async #found(key: string): Promise<Found<T>> {
+  /** With a near cache those who miss a key at once share one read, unless it has changed since that one began. */
+  #found(key: string): Promise<Found<T>> {
+    const near = this.#near;
+    if (near === undefined) return this.#read(key);
+    const running = this.#reads.get(key);
+    if (running !== undefined && near.isCurrent(key, running.stamp)) return running.found;
+    const read = { stamp: near.beginRead(), found: this.#read(key) };
+    this.#reads.set(key, read);
+    const end = () => {
+      if (this.#reads.get(key) === read) this.#reads.delete(key);
+    };
+    read.found.then(end, end);
+    return read.found;
+  }
+
+  async #read(key: string): Promise<Found<T>> {
     const began = this.#beginRead();
     const reply = await this.#batches.get(key);
     const fitting = this.#schema === undefined ? reply : await this.#replyFitting(reply);

@@ -89,6 +89,11 @@ export class NearCache {
     return this.#changes.now;
   }
 
+  /** Whether a read that began at `stamp` is still as good as one that begins now. */
+  isCurrent(key: string, stamp: ReadStamp): boolean {
+    return !this.#changes.hasChanged(key, stamp);
+  }
+
   /**
    * Keeps what a node answered, unless it is out of date already.
    * @param beganMs  when the read began: the copy then never outlives its entry

@@ -23,6 +23,8 @@ export class RecentChanges {
   #now = 0;
   #forgotten = 0;
   #all = unchanged;
+  /** When a tag was last heard of. */
+  #tagsAt = 0;
   readonly #keys = new Map<string, Change>();
   readonly #tags = new Map<string, Change>();
 
@@ -37,6 +39,7 @@ export class RecentChanges {
   }
 
   tags(tags: Iterable<string>, version: number | undefined): void {
+    this.#tagsAt = this.#now + 1;
     for (const tag of tags) this.#remember(this.#tags, tag, version, tagsMax);
   }
 
@@ -59,6 +62,11 @@ export class RecentChanges {
       concerns(this.#keys.get(key)) ||
       tags?.some((tag) => concerns(this.#tags.get(tag))) === true
     );
+  }
+
+  /** Whether anything was heard since `stamp` that may concern a key, whatever its tags are. */
+  hasChanged(key: string, stamp: number): boolean {
+    return this.#tagsAt > stamp || this.isOutdated(key, { version: 0, tags: undefined, stamp });
   }
 
   #remember(changes: Map<string, Change>, name: string, version: number | undefined, max: number): void {

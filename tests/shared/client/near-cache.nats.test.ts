@@ -75,6 +75,19 @@ test('what this process writes it reads at once', async () => {
   expect(await cache.get('k')).toBeUndefined();
 });
 
+test('those who miss a key at once share one read, and not one from before a write', async () => {
+  const cache = await withNear('shared');
+  await other.cache('shared').set('k', 'one');
+  const before = (await other.cache('shared').stats()).hits;
+  const reads = await Promise.all(Array.from({ length: 50 }, () => cache.get('k')));
+  expect(new Set(reads)).toEqual(new Set(['one']));
+  expect((await other.cache('shared').stats()).hits - before).toBe(1);
+  await other.cache('shared').set('k', 'two');
+  await expect.poll(() => cache.get('k')).toBe('two');
+  const [, , read] = await Promise.all([cache.get('l'), cache.set('l', 'new'), cache.get('l')]);
+  expect(read).toBe('new');
+});
+
 test('a tag takes the copies that have it and leaves the others', async () => {
   const cache = await withNear('tags');
   const theirs = other.cache('tags');

@@ -211,3 +211,19 @@ test('keys that moved to another node lose their copies, the others keep them', 
   near.keysMoved();
   expect([near.read('k', 1), near.read('other', 1)?.value]).toEqual([undefined, 'other']);
 });
+
+test('a read that is under way is as good as a new one until something is heard that may concern its key', () => {
+  const near = withCopies();
+  const stamp = near.beginRead();
+  near.take(changed(1, 'other', 11), 1);
+  expect(near.isCurrent('k', stamp)).toBe(true);
+  near.forget('k');
+  expect(near.isCurrent('k', stamp)).toBe(false);
+  const later = near.beginRead();
+  expect(near.isCurrent('k', later)).toBe(true);
+  near.forgetTags(['red']);
+  expect(near.isCurrent('k', later)).toBe(false);
+  const last = near.beginRead();
+  near.forgetAll();
+  expect(near.isCurrent('k', last)).toBe(false);
+});
