@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
@@ -57,6 +57,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     owns: () => lease.holds(),
     newEpoch: () => randomUUID(),
     random01: Math.random,
+    hashSecret: [randomInt(2 ** 32), randomInt(2 ** 32)],
     tiers: {
       node: name,
       log,

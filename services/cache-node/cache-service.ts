@@ -49,6 +49,8 @@ export interface CacheServiceOptions {
   readonly newEpoch: () => string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
+  /** What the hashes of keys are made with; nobody outside the process may guess it. */
+  readonly hashSecret: readonly [number, number];
   readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'backends' | 'records'>;
 }
 
@@ -335,10 +337,10 @@ export class CacheService {
 
   #emptyNamespaces(): Namespaces {
     const versionFloor = Math.floor(this.#options.clock.nowMs()) * 1_000;
-    const { bytesMax, newEpoch, random01 } = this.#options;
+    const { bytesMax, newEpoch, random01, hashSecret } = this.#options;
     const tiers = this.#tiers;
     const settingsOf = (namespace: string) => tiers.settingsOf(namespace);
-    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01, settingsOf });
+    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01, hashSecret, settingsOf });
   }
 
   #newTiers(): Tiers {

@@ -16,6 +16,8 @@ export interface NamespacesOptions {
   readonly epoch: string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
+  /** Two words of 32 bits that nobody can guess: who knew them could choose keys that all meet in one place. */
+  readonly hashSecret: readonly [number, number];
   /** What a namespace was configured to be, before this node began or while it held nothing. */
   readonly settingsOf?: (namespace: string) => NamespaceSettings | undefined;
   /** Who hears of the changes of a namespace, where somebody must. */
@@ -36,8 +38,7 @@ export class Namespaces {
   constructor(options: NamespacesOptions) {
     this.#options = options;
     this.#version = options.versionFloor;
-    const word = () => Math.floor(options.random01() * 2 ** 32) | 0;
-    this.#hash = keyHash([word(), word()]);
+    this.#hash = keyHash(options.hashSecret);
   }
 
   /** The namespace of that name. At the cap one that holds nothing makes room; `unavailable` when none does. */

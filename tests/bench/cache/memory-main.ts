@@ -42,6 +42,7 @@ function trivetFilling() {
     bytesMax: Number.MAX_SAFE_INTEGER,
     epoch: 'bench',
     random01: Math.random,
+    hashSecret: [1, 2],
   });
   const bytes = Buffer.alloc(valueBytes, 'x');
   const set = (name: string, count: number, from: number): void => {

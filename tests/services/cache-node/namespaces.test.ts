@@ -4,7 +4,7 @@ import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
 import { setOf, valueOf } from './made-namespace.ts';
 
 const made = (bytesMax = 10 ** 9) =>
-  new Namespaces({ versionFloor: 1_000, bytesMax, epoch: 'run', random01: () => 0.5 });
+  new Namespaces({ versionFloor: 1_000, bytesMax, epoch: 'run', random01: () => 0.5, hashSecret: [1, 2] });
 
 function opened(namespaces: Namespaces, name: string) {
   const namespace = namespaces.open(name);
