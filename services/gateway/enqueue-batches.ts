@@ -14,6 +14,9 @@ interface EnqueueBatchesOptions {
 const itemsPerMessage = 100;
 const bytesPerMessage = 1_048_576;
 
+/** Before a queue's name: its items say whose they are. No name has a dot. */
+const ownedMark = 'owned.';
+
 type One = Pick<Enqueued, 'id' | 'state' | 'duplicate' | 'replaced'>;
 
 /** Enqueues items that come from different callers, packed into one message a queue and turn. */
@@ -36,9 +39,15 @@ export class EnqueueBatches {
    * One item, answered in the shape of `enqueue` once it is durable.
    * @param text     the item as `enqueue-many` takes it
    * @param priority what the item asks for
+   * @param isOwned  whether the text says whose the item is
    */
-  async enqueue(queue: string, text: string, priority: Enqueued['priority']): Promise<Result<Enqueued>> {
-    const added = await this.#batches.add(queue, text, text.length);
+  async enqueue(
+    queue: string,
+    text: string,
+    priority: Enqueued['priority'],
+    isOwned = false,
+  ): Promise<Result<Enqueued>> {
+    const added = await this.#batches.add(isOwned ? ownedMark + queue : queue, text, text.length);
     if (!added.ok) return added;
     if (!added.value.duplicate) return accept({ ...added.value, queue, priority });
     return this.#duplicate(queue, added.value, priority);
@@ -52,10 +61,12 @@ export class EnqueueBatches {
     return known.error.code === 'not_found' ? accept({ ...one, queue, priority }) : known;
   }
 
-  async #send(queue: string, items: readonly string[]): Promise<readonly Result<One>[]> {
-    const subject = this.#subjects.queue(queue, 'enqueue-many');
+  async #send(place: string, items: readonly string[]): Promise<readonly Result<One>[]> {
+    const subject = place.startsWith(ownedMark)
+      ? this.#subjects.queueOwned(place.slice(ownedMark.length), 'enqueue-many')
+      : this.#subjects.queue(place, 'enqueue-many');
     const reply = await requestReply(this.#nats, subject, Buffer.from(`{"items":[${items.join(',')}]}`));
-    if (!reply.ok && reply.error.code === 'queue_full' && items.length > 1) return this.#halves(queue, items);
+    if (!reply.ok && reply.error.code === 'queue_full' && items.length > 1) return this.#halves(place, items);
     if (!reply.ok) return items.map(() => reply);
     const answers = (reply.value as { readonly items?: readonly (One & { readonly error?: Refusal })[] })
       .items;
@@ -67,11 +78,11 @@ export class EnqueueBatches {
    * A batch that would pass the queue's size is refused whole, but these callers never asked to be one batch: as many of
    * them as there is room for are let in. Once one alone finds no room, nobody behind it does.
    */
-  async #halves(queue: string, items: readonly string[]): Promise<readonly Result<One>[]> {
+  async #halves(place: string, items: readonly string[]): Promise<readonly Result<One>[]> {
     const middle = Math.ceil(items.length / 2);
-    const first = await this.#send(queue, items.slice(0, middle));
+    const first = await this.#send(place, items.slice(0, middle));
     const full = first.find((one) => !one.ok && one.error.code === 'queue_full');
     const rest = items.slice(middle);
-    return [...first, ...(full === undefined ? await this.#send(queue, rest) : rest.map(() => full))];
+    return [...first, ...(full === undefined ? await this.#send(place, rest) : rest.map(() => full))];
   }
 }

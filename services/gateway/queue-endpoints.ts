@@ -11,7 +11,8 @@ import {
 } from '#shared/protocol/http-schemas.ts';
 import { EnqueueItem } from '#shared/protocol/queue-schemas.ts';
 import { ask, withMember } from './ask.ts';
-import { inHttpWords, inSingleWords, itemText, optionsOf, withKey } from './core/enqueue-item.ts';
+import { inHttpWords, inSingleWords, itemText, optionsOf, withKey, withOwner } from './core/enqueue-item.ts';
+import { ownerFrom } from './core/principal.ts';
 import { type DequeueOptions, dequeueEndpoints } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { EnqueueBatches } from './enqueue-batches.ts';
@@ -46,11 +47,17 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
       idempotency: 'used',
       answers: { 201: { about, schema: QueueResponse } },
       refusals: ['conflict', 'queue_full'],
-      handle: async ({ body, bytes, idempotencyKey, traceHeaders }) => {
+      handle: async ({ body, bytes, idempotencyKey, traceHeaders, principal }) => {
+        const owner = ownerFrom(principal);
         const options = withKey(optionsOf(body), idempotencyKey, 'idempotency_key');
         if (!options.ok) return options;
-        const text = itemText(bytes, options.value, traceHeaders);
-        const added = await batches.enqueue(body.queue_name, text, body.priority ?? 'normal');
+        const text = itemText(bytes, withOwner(options.value, owner), traceHeaders);
+        const added = await batches.enqueue(
+          body.queue_name,
+          text,
+          body.priority ?? 'normal',
+          owner !== undefined,
+        );
         if (!added.ok) return { ok: false, error: inHttpWords(added.error) };
         return accept({ status: 201, body: added.value });
       },
@@ -70,12 +77,18 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
       idempotency: 'used',
       answers: { 201: { about, schema: QueueResponse } },
       refusals: ['conflict', 'queue_full'],
-      handle: async ({ path, body, bytes, idempotencyKey, traceHeaders }) => {
+      handle: async ({ path, body, bytes, idempotencyKey, traceHeaders, principal }) => {
+        const owner = ownerFrom(principal);
         const { payload: _payload, ...given } = body;
         const options = withKey(given, idempotencyKey, 'key');
         if (!options.ok) return options;
-        const text = itemText(bytes, options.value, traceHeaders);
-        const added = await batches.enqueue(path.queue_name, text, body.priority ?? 'normal');
+        const text = itemText(bytes, withOwner(options.value, owner), traceHeaders);
+        const added = await batches.enqueue(
+          path.queue_name,
+          text,
+          body.priority ?? 'normal',
+          owner !== undefined,
+        );
         if (!added.ok) return { ok: false, error: inSingleWords(added.error) };
         const location = `/v1/queues/${path.queue_name}/items/${added.value.id}`;
         return accept({ status: 201, headers: { Location: location }, body: added.value });

@@ -167,7 +167,11 @@ const itemViews = (options: DequeueOptions): readonly Endpoint[] => {
       operationId: 'listQueueItems',
       summary: 'The items of a queue, by state, priority, group, key, worker or text',
       tag: 'queue',
-      access: { operation: 'queue.list', resource: ({ path }) => queueOf(path) },
+      // Who may see their own items alone asks for them by `owner`.
+      access: {
+        operation: 'queue.list',
+        resource: ({ path, query }) => ({ ...queueOf(path), owner: query.owner }),
+      },
       path: QueuePath,
       query: ItemsQuery,
       answers: { 200: { about: 'A page of items; `cursor` leads to the next.', schema: QueueItemPage } },

@@ -1,4 +1,5 @@
 import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { ownerHeader } from '#shared/protocol/owner.ts';
 import { type List, priorities } from '#shared/protocol/queue-schemas.ts';
 import type { Item } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
@@ -49,6 +50,7 @@ function matchesWords(item: Item, request: List): boolean {
   if (request.priority !== undefined && priorities[item.band] !== request.priority) return false;
   if (request.group !== undefined && item.group !== request.group) return false;
   if (request.key !== undefined && item.key !== request.key) return false;
+  if (request.owner !== undefined && item.headers?.[ownerHeader] !== request.owner) return false;
   return request.worker === undefined || item.attempts.at(-1)?.worker === request.worker;
 }
 

@@ -1,4 +1,5 @@
 import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { splitOwner } from '#shared/protocol/owner.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Item, type Parent, itemId } from './core/item.ts';
@@ -104,6 +105,7 @@ function valueOf(bytes: Uint8Array, encoding: Encoding): unknown {
 
 /** The whole item, as `get` and `list` give it. */
 export function itemView(partition: number, { item, payload }: ItemWithPayload, encoding: Encoding) {
+  const { owner, headers } = splitOwner(item.headers);
   return {
     id: itemId(partition, item.order),
     queue: item.queue,
@@ -111,6 +113,7 @@ export function itemView(partition: number, { item, payload }: ItemWithPayload, 
     priority: priorities[item.band] ?? 'normal',
     ...given('group', item.group),
     ...given('key', item.key),
+    ...given('owner', owner),
     attempt: item.attempt,
     maxAttempts: item.attemptsMax,
     attempts: item.attempts.map(({ startedAt, endedAt, ...attempt }) => ({
@@ -126,7 +129,7 @@ export function itemView(partition: number, { item, payload }: ItemWithPayload, 
     ...given('result', stored(item.result)),
     ...payloadView(item, payload, encoding),
     ...given('contentType', item.contentType),
-    ...given('headers', item.headers),
+    ...given('headers', headers),
     ...given('parent', parentView(item.parent)),
     transitions: item.transitions.map(({ at, ...change }) => ({ at: formatTime(at), ...change })),
   };

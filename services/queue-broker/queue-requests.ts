@@ -3,6 +3,7 @@ import { type Encoding, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
+import { reservedHeader } from '#shared/protocol/owner.ts';
 import {
   BatchEnvelope,
   CompleteItem,
@@ -106,9 +107,12 @@ function withOptions(
   payload: Payload,
   given: unknown,
   rename: (fault: Refusal) => Refusal = (fault) => fault,
+  isOwned = false,
 ): Result<EnqueueRequest> {
   const checked = checkOptions(given);
   if (!checked.ok) return { ok: false, error: rename(checked.error) };
+  const reserved = reservedHeader(checked.value.headers, isOwned);
+  if (reserved !== undefined) return refuseField(`headers.${reserved}`, 'is a name that is not yours to use');
   const options = readItemOptions(checked.value);
   if (!options.ok) return { ok: false, error: rename(options.error) };
   return accept({ queue, ...payload, options: options.value });
@@ -146,6 +150,7 @@ export function readEnqueueMany(
   queue: string,
   body: unknown,
   encoding: Encoding,
+  isOwned = false,
 ): Result<readonly Each<EnqueueRequest>[]> {
   const envelope = checkEnqueueMany(body);
   if (!envelope.ok) return envelope;
@@ -155,7 +160,7 @@ export function readEnqueueMany(
       if (!checked.ok) return { ok: false, error: inItem(checked.error, index) };
       const { payload, ...options } = checked.value;
       const value = valuePayload(payload, encoding);
-      const read = value.ok ? withOptions(queue, value.value, options) : value;
+      const read = value.ok ? withOptions(queue, value.value, options, undefined, isOwned) : value;
       return read.ok ? read : { ok: false, error: inItem(read.error, index) };
     }),
   );
@@ -168,12 +173,13 @@ export function readEnqueueMany(
 export function readPlainEnqueueMany(
   queue: string,
   body: Uint8Array,
+  isOwned = false,
 ): readonly Each<EnqueueRequest>[] | undefined {
   const items = readJsonItems(body);
   if (items === undefined || items.length > limits.batchItemsMax) return undefined;
   const requests: Each<EnqueueRequest>[] = [];
   for (const { payload, options } of items) {
-    const given = options === undefined ? noOptions : readOptions(options);
+    const given = options === undefined ? noOptions : readOptions(options, isOwned);
     if (given === undefined) return undefined;
     // Copied: the request's bytes are a part of what was read from the socket, and the item may live long.
     const kept = Buffer.from(payload);
@@ -182,8 +188,9 @@ export function readPlainEnqueueMany(
   return requests;
 }
 
-function readOptions(given: unknown): ItemOptions | undefined {
+function readOptions(given: unknown, isOwned: boolean): ItemOptions | undefined {
   const checked = checkOptions(given);
+  if (checked.ok && reservedHeader(checked.value.headers, isOwned) !== undefined) return undefined;
   const read = checked.ok ? readItemOptions(checked.value) : checked;
   return read.ok ? read.value : undefined;
 }

@@ -58,6 +58,8 @@ export class QueueService {
     const partition = this.#partitionOf(queue);
     if (!isName(queue) || partition === undefined) return caller.refuse(badQueue);
     if (!isQueueOperation(operation)) return caller.refuse(unknownOperation(operation));
+    if (isOwnedSubject(message.subject) && operation !== 'enqueue-many')
+      return caller.refuse(unknownOperation(operation));
     if (message.data.length > requestBytesMax) return caller.refuse(tooLarge(message.data.length));
     const fault = this.#take(operation, { message, queue, encodings: encodings.value, caller, partition });
     if (fault !== undefined) caller.refuse(fault);
@@ -103,7 +105,7 @@ export class QueueService {
       return undefined;
     }
     if (operation === 'enqueue-many' && encodings.request === json) {
-      const plain = readPlainEnqueueMany(queue, message.data);
+      const plain = readPlainEnqueueMany(queue, message.data, isOwnedSubject(message.subject));
       if (plain !== undefined) {
         partition.submit(works.enqueueManyWork(plain, caller));
         return undefined;
@@ -112,7 +114,7 @@ export class QueueService {
     const body = decode(message.data, encodings.request);
     if (!body.ok) return body.error;
     if (operation === 'enqueue-many') {
-      const read = readEnqueueMany(queue, body.value, encodings.request);
+      const read = readEnqueueMany(queue, body.value, encodings.request, isOwnedSubject(message.subject));
       if (!read.ok) return read.error;
       partition.submit(works.enqueueManyWork(read.value, caller));
       return undefined;
@@ -148,6 +150,9 @@ function encodingsOf(message: Msg, operation: string): Result<RequestEncodings> 
 }
 
 const badQueue = refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;
+
+/** `trivet.queue-owned.<queue>.enqueue-many`: closed to all but the services, who say whose the items are. */
+const isOwnedSubject = (subject: string): boolean => subject.includes('.queue-owned.');
 
 const unknownOperation = (operation: string): Refusal =>
   refuseField('operation', `is not one that a queue knows: ${operation}`).error;

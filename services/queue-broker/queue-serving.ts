@@ -61,6 +61,7 @@ export class QueueServing {
     const group = { queue: brokerGroup };
     const subscriptions = [
       subscribe(nats, subjects.queueAll, group, (message) => service.receive(message)),
+      subscribe(nats, subjects.queueOwnedAll, group, (message) => service.receive(message)),
       subscribe(nats, subjects.queueStats, group, (message) => service.receiveOverall(message, 'stats')),
       subscribe(nats, subjects.queueList, group, (message) => service.receiveOverall(message, 'list')),
     ];

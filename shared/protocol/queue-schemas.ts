@@ -104,6 +104,8 @@ export const List = Strict({
   priority: Type.Optional(QueuePriority),
   group: Type.Optional(Key),
   key: Type.Optional(Key),
+  /** Whose, as `get` says. */
+  owner: Type.Optional(Key),
   worker: Type.Optional(Key),
   fields: Type.Optional(SearchFields),
   q: Type.Optional(Type.String({ minLength: 1, maxLength: limits.keyLengthMax })),

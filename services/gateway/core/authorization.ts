@@ -55,8 +55,8 @@ function covers(grant: Grant, operation: Operation, resource: Resource): boolean
 function isOwn(principal: Principal, operation: Operation, resource: Resource): boolean | undefined {
   if (resource.kind === 'namespace') return isOwnNamespace(principal, resource.name);
   if (resource.kind === 'cluster') return isForEverybody(operation);
-  // What one enqueues is one's own from then on. (A flow reaches into other queues: it is not.)
-  if (operation === 'queue.enqueue' || operation === 'queue.enqueue-many') return true;
+  // What one enqueues is one's own from then on. (Batches and flows are passed on as they are: they say no owner.)
+  if (operation === 'queue.enqueue') return true;
   if (resource.owner !== undefined) return resource.owner === principal.name;
   return resource.itemId === undefined ? false : undefined;
 }

@@ -2,6 +2,7 @@ import { type Result, type Refusal, accept, refuseField } from '#shared/protocol
 import type { QueueRequest } from '#shared/protocol/http-schemas.ts';
 import { isNamed, visitMembers } from '#shared/protocol/json-spans.ts';
 import { headersMax } from '#shared/protocol/limits.ts';
+import { ownerHeader } from '#shared/protocol/owner.ts';
 import type { EnqueueItem } from '#shared/protocol/queue-schemas.ts';
 
 /** An item without its payload. */
@@ -28,6 +29,10 @@ export function withKey(
   if (options.key === undefined) return accept({ ...options, key: idempotencyKey });
   return refuseField('Idempotency-Key', `and ${nameOfKey} differ`);
 }
+
+/** The item with its owner, where it has one: the caller's own headers cannot name another. */
+export const withOwner = (options: ItemOptions, owner: string | undefined): ItemOptions =>
+  owner === undefined ? options : { ...options, headers: { ...options.headers, [ownerHeader]: owner } };
 
 /** Trace context takes two headers; an item that has no room for them goes without. */
 const traceHeadersMax = 2;

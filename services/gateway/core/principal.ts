@@ -19,3 +19,7 @@ export const localAdmin: Principal = {
   ownNamespace: localAdminId,
   grants: [{ role: 'admin' }],
 };
+
+/** Whose what this principal enqueues is. The local admin is nobody in particular. */
+export const ownerFrom = (principal: Principal | undefined): string | undefined =>
+  principal === undefined || principal.id === localAdminId ? undefined : principal.name;

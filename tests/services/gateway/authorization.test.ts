@@ -110,7 +110,7 @@ interface Scope {
 const free = new Set(['events.watch', 'gateway.openapi', 'session.describe']);
 /** It has items in other queues, too. */
 const flow = 'queue.enqueue-flow';
-const enqueues = new Set(['queue.enqueue', 'queue.enqueue-many']);
+const enqueues = new Set(['queue.enqueue']);
 const isOwn = (operation: Operation, resource: Resource) =>
   resource.kind === 'namespace'
     ? ['u-ada', 'u-ada_cart'].includes(resource.name)
