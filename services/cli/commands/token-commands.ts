@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { type Grant, Grant as GrantSchema } from '#shared/protocol/identity-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
+import { newCalloutKeys, publicCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { gatewayOf } from './gateway-session.ts';
 import { given, print } from './session.ts';
 
@@ -10,6 +11,7 @@ const checkGrant = validator(GrantSchema);
 /** `trivet token create | list | revoke | rotate`. */
 export function tokenCommands(program: Command): void {
   const token = program.command('token').description('API keys: who may do what');
+  calloutKeysCommand(token);
   token
     .command('create')
     .description('create an API key; it is shown once')
@@ -52,6 +54,22 @@ export function tokenCommands(program: Command): void {
       const ask = await gatewayOf(command);
       const { overlap, expires } = options;
       print(await ask('POST', `/v1/tokens/${encodeURIComponent(id)}/rotate`, given({ overlap, expires })));
+    });
+}
+
+function calloutKeysCommand(token: Command): void {
+  token
+    .command('callout-keys')
+    .description('make the keys of the auth callout: seeds for its processes, public keys for nats-server')
+    .action(() => {
+      const keys = newCalloutKeys();
+      const { issuer, xkey } = publicCalloutKeys(keys);
+      print({
+        TRIVET_CALLOUT_ISSUER: keys.issuerSeed,
+        TRIVET_CALLOUT_XKEY: keys.xkeySeed,
+        TRIVET_NATS_ISSUER: issuer,
+        TRIVET_NATS_XKEY: xkey,
+      });
     });
 }
 
