@@ -2,17 +2,17 @@ import fastifySwaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { authorize } from './core/authorization.ts';
 import { Refused } from './refused.ts';
-import { pageHeaders } from './security-headers.ts';
+import { docsHeaders } from './security-headers.ts';
 
 /**
  * `/docs`: the OpenAPI document as a page. Swagger UI's files come with its npm package and are served from here, under
  * a policy that loads nothing from elsewhere.
  */
 export async function registerDocsPage(app: FastifyInstance, isTls: boolean): Promise<void> {
-  const headers = pageHeaders(isTls);
+  const headers = docsHeaders(isTls);
   await app.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    uiConfig: { deepLinking: true, docExpansion: 'none', tryItOutEnabled: true, validatorUrl: null },
+    uiConfig: { deepLinking: true, docExpansion: 'list', tryItOutEnabled: true, validatorUrl: null },
     uiHooks: {
       onRequest: (request, reply, done) => {
         reply.headers(headers);

@@ -29,6 +29,16 @@ export const apiHeaders = (isTls: boolean): HeaderValues => headersOf(nothing, i
 /** The headers of the pages that the gateway serves, which replace those of the API. */
 export const pageHeaders = (isTls: boolean): HeaderValues => headersOf(ownFiles, isTls);
 
+/** The one element of style that this version of Swagger UI puts into the page. */
+const swaggerStyle = "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='";
+
+/** Swagger UI also sets attributes of style. Scripts stay those of its files. */
+export const docsHeaders = (isTls: boolean): HeaderValues =>
+  headersOf(
+    { ...ownFiles, 'style-src': ["'self'", swaggerStyle], 'style-src-attr': ["'unsafe-inline'"] },
+    isTls,
+  );
+
 /**
  * Helmet's headers. They are the same for every answer, so helmet is asked once, with an answer that is never sent, and
  * not for each request.
