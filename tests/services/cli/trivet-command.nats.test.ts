@@ -148,6 +148,12 @@ test('the cache and the collector answer', async () => {
   expect(await trivet('cache', 'keys', 'sessions', '--starting-with', 'a')).toMatchObject({ keys: ['ada'] });
   expect(await trivet('cache', 'delete', 'sessions', 'ada')).toEqual({ deleted: true });
   expect(await trivet('telemetry', 'stats')).toHaveProperty('kinds');
+  expect(await trivet('telemetry', 'errors', '--limit', '5', '--level', 'error')).toHaveProperty('groups');
+  expect(await trivet('telemetry', 'history', '--name', 'trivet.operation.count')).toHaveProperty('stepMs');
+  expect(await trivet('telemetry', 'alerts')).toEqual({ alerts: [] });
+  expect((await fails('--nats', server.url, 'telemetry', 'series', '--limit', 'many')).stderr).toContain(
+    '--limit',
+  );
 });
 
 test('bad usage ends with 2 and names the argument', async () => {
