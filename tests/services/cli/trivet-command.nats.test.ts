@@ -148,12 +148,19 @@ test('the cache and the collector answer', async () => {
   expect(await trivet('cache', 'keys', 'sessions', '--starting-with', 'a')).toMatchObject({ keys: ['ada'] });
   expect(await trivet('cache', 'delete', 'sessions', 'ada')).toEqual({ deleted: true });
   expect(await trivet('telemetry', 'stats')).toHaveProperty('kinds');
-  expect(await trivet('telemetry', 'errors', '--limit', '5', '--level', 'error')).toHaveProperty('groups');
-  expect(await trivet('telemetry', 'history', '--name', 'trivet.operation.count')).toHaveProperty('stepMs');
-  expect(await trivet('telemetry', 'alerts')).toEqual({ alerts: [] });
-  expect((await fails('--nats', server.url, 'telemetry', 'series', '--limit', 'many')).stderr).toContain(
-    '--limit',
-  );
+});
+
+test('the collector is asked about errors, history and alerts', { timeout: 60_000 }, async () => {
+  const [errors, history, alerts, bad] = await Promise.all([
+    trivet('telemetry', 'errors', '--limit', '5', '--level', 'error'),
+    trivet('telemetry', 'history', '--name', 'trivet.operation.count'),
+    trivet('telemetry', 'alerts'),
+    fails('--nats', server.url, 'telemetry', 'series', '--limit', 'many'),
+  ]);
+  expect(errors).toHaveProperty('groups');
+  expect(history).toHaveProperty('stepMs');
+  expect(alerts).toEqual({ alerts: [] });
+  expect(bad.stderr).toContain('--limit');
 });
 
 test('bad usage ends with 2 and names the argument', async () => {
