@@ -1,7 +1,7 @@
 import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { cacheExpiredPerStepMax, cacheHeartbeatMs, cacheKeysPageBytesMax } from '#shared/protocol/limits.ts';
+import { cacheExpiredPerStepMax, cacheHeartbeatMs } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -13,18 +13,16 @@ import {
   replyRefusal,
   requestEncodings,
 } from '#shared/runtime/replies.ts';
-import type { BackendPage } from './backend.ts';
-import type { KeysCommand } from './core/commands.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
-import type { NamespaceSettings } from './core/namespace-settings.ts';
-import { Namespaces } from './core/namespaces.ts';
+import { Namespaces, type VersionSource } from './core/namespaces.ts';
 import { writeOutcome } from './entry-reply.ts';
 import { type Decided, type Request, operations } from './operations.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
+import type { Arrived } from './sharding.ts';
 import type { Tier } from './tier.ts';
-import { decideTiered } from './tiered-turn.ts';
+import { decideTiered, notOwner } from './tiered-turn.ts';
 import { Tiers, type TiersOptions } from './tiers.ts';
 
 /** One answered request, for whoever counts. */
@@ -42,11 +40,12 @@ export interface CacheServiceOptions {
   readonly clock: Clock;
   /** What all namespaces together may hold. */
   readonly bytesMax: number;
-  /** Whether this node owns the cache at this very moment. */
-  readonly owns: () => boolean;
+  /** Whether this node may answer for what is its own at this very moment. */
+  readonly mayServe: () => boolean;
+  readonly versions: VersionSource & { readonly hasRoom: boolean; readonly newest: number };
+  /** Where a request is decided that is not about this node's keys alone. */
+  readonly cluster: ClusterTurn;
   readonly observe: (message: Msg, answered: Answered) => void;
-  /** Names a run of this node; another one with each call. */
-  readonly newEpoch: () => string;
   /** Uniform in [0, 1). */
   readonly random01: () => number;
   /** What the hashes of keys are made with; nobody outside the process may guess it. */
@@ -54,9 +53,22 @@ export interface CacheServiceOptions {
   readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'backends' | 'records'>;
 }
 
+/** The other nodes, as the turn of this one meets them. */
+export interface ClusterTurn {
+  /** As `Sharding.elsewhere`. */
+  elsewhere(arrived: Arrived, keys: readonly string[], body: unknown): Decided | undefined;
+  /** Answers a request about a whole namespace; undefined as above. */
+  whole(arrived: Arrived, body: unknown, request: Request): Decided | undefined;
+  /** Answers a question about the cache as such. */
+  question(message: Msg, encodings: RequestEncodings, kind: 'stats' | 'map'): void;
+  /** Whether this node still answers for all of these keys. */
+  isMine(namespace: string, keys: readonly string[]): boolean;
+  /** Keys were asked for, and perhaps made. */
+  noteKeys(namespace: string, keys: readonly string[]): void;
+}
+
 /** A request that is to be answered. */
-interface Asked {
-  readonly message: Msg;
+interface Asked extends Arrived {
   /** Of the reply. */
   readonly encoding: Encoding;
   readonly startedMs: number;
@@ -69,14 +81,23 @@ export const cacheQueueGroup = 'trivet-cache';
 
 const noFields = validator(cacheRequests.stats);
 
+/** Operations that are about no key of their own. */
+const wholeOperations: ReadonlySet<string> = new Set([
+  'clear',
+  'invalidate-tags',
+  'keys',
+  'stats',
+  'configure',
+  'missed',
+]);
+
 /** How often expired entries are looked for, in milliseconds, when the last look left none. */
 const expiryPeriodMs = 100;
 
 /** The turn of the cache: message in → decode → validate → decide → reply, all in one go, so that no two mix. */
 export class CacheService {
   readonly #options: CacheServiceOptions;
-  /** Wall time that does not jump: what entries expire by. */
-  readonly #nowMs: () => number;
+  readonly #startMs: number;
   #tiers: Tiers;
   #namespaces: Namespaces;
   #subscriptions: readonly Subscription[] = [];
@@ -89,110 +110,179 @@ export class CacheService {
   constructor(options: CacheServiceOptions) {
     this.#options = options;
     const { clock } = options;
-    const startMs = clock.nowMs() - clock.monotonicMs();
-    this.#nowMs = () => startMs + clock.monotonicMs();
-    this.#tiers = this.#newTiers();
-    this.#namespaces = this.#emptyNamespaces();
+    this.#startMs = clock.nowMs() - clock.monotonicMs();
+    this.#tiers = this.#newTiers(new Map(), 0);
+    this.#namespaces = this.#emptyNamespaces('none');
   }
 
-  /** Begins, with nothing in memory, to answer for the whole cache: once it knows how its namespaces are configured. */
-  async begin(): Promise<void> {
-    const tiers = this.#newTiers();
-    this.#tiers = tiers;
-    this.#namespaces = this.#emptyNamespaces();
-    // It may be over before it has begun.
-    if (!(await tiers.recover())) return;
-    for (const name of tiers.names) {
-      const namespace = this.#namespaces.open(name);
-      if (namespace.ok) tiers.of(namespace.value);
-    }
-    await tiers.opened();
-    if (this.#tiers !== tiers || tiers.isClosed) return;
+  get namespaces(): Namespaces {
+    return this.#namespaces;
+  }
+
+  /** Backends, and the settings of all namespaces. */
+  get tiers(): Tiers {
+    return this.#tiers;
+  }
+
+  /** Wall time that does not jump: what entries expire by. */
+  wallMs(monotonicMs: number): number {
+    return this.#startMs + monotonicMs;
+  }
+
+  /** Reads how the namespaces are configured. */
+  async recover(): Promise<void> {
+    await this.#tiers.recover();
+  }
+
+  /** Begins to answer those who ask any node. */
+  begin(): void {
     const { nats, subjects } = this.#options;
     const group = { queue: cacheQueueGroup };
+    const ask = (kind: 'stats' | 'map') => (message: Msg) => this.#question(message, kind);
     this.#subscriptions = [
-      subscribe(nats, subjects.cacheAll, group, (message) => this.#answer(message)),
-      subscribe(nats, subjects.cacheStats, group, (message) => this.#answer(message)),
+      subscribe(nats, subjects.cacheAll, group, (message) => this.hear(message, 'any')),
+      subscribe(nats, subjects.cacheStats, group, ask('stats')),
+      subscribe(nats, subjects.cacheMap, group, ask('map')),
     ];
     this.#expireLater(expiryPeriodMs);
     this.#beatLater();
   }
 
-  /** Takes no more requests, and forgets what it held: another node may have become the owner. */
-  cease(): void {
-    this.#stopTimers();
-    this.#closeFills();
-    // Drained, so that what is on its way is refused and not left without an answer. A closed connection has nothing.
-    for (const subscription of this.#subscriptions) subscription.drain().catch(() => {});
-    this.#subscriptions = [];
-    this.#namespaces = this.#emptyNamespaces();
-    void this.#tiers.abandon();
+  /** Answers those who mean this node, under the id that it has in the map. */
+  listenAs(id: string): readonly Subscription[] {
+    const { nats, subjects } = this.#options;
+    return [subscribe(nats, subjects.cacheNodeAll(id), {}, (message) => this.hear(message, 'node'))];
   }
 
-  /** Takes nothing new and answers what has arrived. */
+  /**
+   * Begins anew, with nothing in memory.
+   * @param epoch      of what comes now
+   * @param continues  whether what this node's files have is what it had: nobody answered for it meanwhile
+   */
+  enter(epoch: string, continues: boolean): void {
+    this.#forget(epoch, continues ? 0 : this.#options.versions.newest);
+    for (const name of this.#tiers.names) {
+      const namespace = this.#namespaces.open(name);
+      if (namespace.ok) this.#tiers.of(namespace.value);
+    }
+  }
+
+  /** Forgets what it held: another node may answer for it already. */
+  forget(): void {
+    this.#forget('none', this.#options.versions.newest);
+  }
+
+  /** Keeps settings of a namespace for all nodes, and lets them hold here. */
+  async configure(name: string, settings: Partial<Namespace['settings']>): Promise<Refusal | undefined> {
+    const namespace = this.#namespaces.open(name);
+    if (!namespace.ok) return namespace.error;
+    const refusal = await this.#tiers.configure(namespace.value, settings);
+    if (namespace.value.events.isWaiting) this.#publishEvents(namespace.value);
+    return refusal;
+  }
+
+  /** Takes nothing new of those who ask any node. */
   async drain(): Promise<void> {
-    this.#stopTimers();
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     this.#subscriptions = [];
-    this.#closeFills();
+  }
+
+  /** Brings what is on its way to the backends, and closes them, before this node stops to count. */
+  async settle(): Promise<void> {
     await this.#tiers.close();
+  }
+
+  /** The end: who waits for a fill is told that it will not come from here. */
+  stop(): void {
+    this.#cancelExpiry();
+    this.#cancelHeartbeat();
+    for (const namespace of this.#namespaces.all()) namespace.fills.close();
   }
 
   stats() {
     return this.#namespaces.stats(this.#nowMs());
   }
 
-  #answer(message: Msg): void {
-    const startedMs = this.#options.clock.monotonicMs();
+  /** Acts on a namespace outside of a request; the events that come of it are told. */
+  async within<Value>(
+    name: string,
+    act: (namespace: Namespace, nowMs: number, tier: Tier | undefined) => Value,
+  ): Promise<Result<Value>> {
+    const namespace = this.#namespaces.open(name);
+    if (!namespace.ok) return namespace;
+    const tier = this.#tiers.of(namespace.value);
+    tier?.deciding(tier.untilMs(this.#options.clock.monotonicMs()));
+    const value = act(namespace.value, this.#nowMs(), tier);
+    if (namespace.value.events.isWaiting) this.#publishEvents(namespace.value);
+    const refusal = await tier?.decided();
+    return refusal === undefined ? accept(value) : { ok: false, error: refusal };
+  }
+
+  /** A request on a subject that ends with `<namespace>.<operation>`, and the node's id where it means this one. */
+  hear(message: Msg, via: Arrived['via'], tokens = this.#tokensOf(message), hops = 0): void {
+    const [namespace = '', operation = ''] = tokens;
     const encodings = requestEncodings(message);
-    const encoding = encodings.ok ? encodings.value.reply : json;
-    const decided = encodings.ok
-      ? this.#decide({ message, encoding, startedMs }, encodings.value)
-      : encodings.error;
+    if (encodings.ok && isCacheOperation(operation) && isName(namespace)) {
+      this.take({ message, namespace, operation, via, hops, encodings: encodings.value });
+      return;
+    }
+    const refusal = encodings.ok ? badAddress(namespace) : encodings.error;
+    replyRefusal(message, refusal, encodings.ok ? encodings.value.reply : json);
+    const known = isCacheOperation(operation) ? operation : 'unknown';
+    this.#observe(message, known, this.#options.clock.monotonicMs(), refusal);
+  }
+
+  /** Takes up a request, or takes it up again after it waited. */
+  take(arrived: Arrived): void {
+    const startedMs = this.#options.clock.monotonicMs();
+    const { message, operation, encodings } = arrived;
+    const encoding = encodings.reply;
+    const decided = this.#decide({ ...arrived, encoding, startedMs });
     if (decided === 'elsewhere') return;
     if (decided === 'written') replyBytes(message, this.#out.finish(), encoding);
     else if (decided !== 'later') replyRefusal(message, decided, encoding);
-    this.#observe(message, startedMs, typeof decided === 'object' ? decided : undefined);
+    this.#observe(message, operation, startedMs, typeof decided === 'object' ? decided : undefined);
   }
 
-  #observe(message: Msg, startedMs: number, refusal: Refusal | undefined): void {
+  #observe(message: Msg, operation: string, startedMs: number, refusal: Refusal | undefined): void {
     const endedMs = this.#options.clock.monotonicMs();
-    this.#options.observe(message, { operation: this.#operationOf(message), refusal, startedMs, endedMs });
+    this.#options.observe(message, { operation, refusal, startedMs, endedMs });
   }
 
-  #decide(asked: Asked, encodings: RequestEncodings): Decided | 'elsewhere' {
-    const { message } = asked;
-    if (!this.#options.owns())
-      return refuse('unavailable', 'this node does not own the cache just now').error;
-    const { name, operation } = this.#address(message);
-    const body = decodeBody(message.data, encodings.request, operation);
-    if (!body.ok) return body.error;
-    const out = this.#out.begin(encodings.reply);
+  #decide(asked: Asked): Decided | 'elsewhere' {
+    const { message, namespace: name, operation, encodings, via } = asked;
+    const { cluster, mayServe, versions } = this.#options;
+    const decoded = decodeBody(message.data, encodings.request, operation);
+    if (!decoded.ok) return decoded.error;
     // An empty body stands for a request without fields.
-    const request = body.value === undefined ? {} : body.value;
-    if (message.subject === this.#options.subjects.cacheStats) {
-      const checked = noFields(request);
-      if (!checked.ok) return checked.error;
-      out.value(this.stats());
-      return 'written';
-    }
-    if (!isName(name))
-      return refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;
-    if (!isCacheOperation(operation))
-      return refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`).error;
-    const read = operations[operation].read(request);
+    const body = decoded.value === undefined ? {} : decoded.value;
+    const read = operations[operation].read(body);
     if (!read.ok) return read.error;
+    const { keys } = read.value;
+    const other = wholeOperations.has(operation)
+      ? cluster.whole(asked, body, read.value)
+      : cluster.elsewhere(asked, keys, body);
+    if (other !== undefined) return other;
+    if (!mayServe() || !versions.hasRoom) return via === 'node' ? notMine : notNow;
     const namespace = this.#namespaces.open(name);
     if (!namespace.ok) return namespace.error;
-    const { settings } = read.value;
-    if (settings !== undefined) {
-      void this.#configure(asked, namespace.value, settings);
-      return 'elsewhere';
-    }
     const tier = this.#tiers.of(namespace.value);
+    cluster.noteKeys(name, keys);
+    this.#out.begin(encodings.reply);
     if (tier === undefined) return this.#decideIn(namespace.value, read.value, asked);
     void this.#answerTiered(asked, { tier, namespace: namespace.value, request: read.value });
     return 'elsewhere';
+  }
+
+  #question(message: Msg, kind: 'stats' | 'map'): void {
+    const startedMs = this.#options.clock.monotonicMs();
+    const encodings = requestEncodings(message);
+    const body = encodings.ok ? decodeBody(message.data, encodings.value.request, kind) : encodings;
+    const checked = body.ok ? noFields(body.value === undefined ? {} : body.value) : body;
+    if (encodings.ok && checked.ok) this.#options.cluster.question(message, encodings.value, kind);
+    const refusal = checked.ok ? undefined : checked.error;
+    if (refusal !== undefined) replyRefusal(message, refusal, encodings.ok ? encodings.value.reply : json);
+    this.#observe(message, `cluster-${kind}`, startedMs, refusal);
   }
 
   /** A request on a namespace with a backend, which may have to wait for it before and after its decision. */
@@ -200,67 +290,52 @@ export class CacheService {
     asked: Asked,
     behind: { readonly tier: Tier; readonly namespace: Namespace; readonly request: Request },
   ): Promise<void> {
-    const { encoding, startedMs } = asked;
+    const { encoding, startedMs, via } = asked;
     const { tier, namespace, request } = behind;
+    const { cluster, mayServe } = this.#options;
     const namespaces = this.#namespaces;
-    const page = request.page === undefined ? undefined : await this.#pageOf(tier, request.page);
+    let isGone = false;
     const reply = await decideTiered({
       tier,
       reads: request.reads ?? request.keys,
       startedMs,
-      owns: () => this.#options.owns() && this.#namespaces === namespaces,
+      owns: () => {
+        // The keys may have gone to another node meanwhile.
+        isGone = !cluster.isMine(asked.namespace, request.keys);
+        return !isGone && mayServe() && this.#namespaces === namespaces;
+      },
       decide: () => {
         this.#out.begin(encoding);
-        if (page !== undefined) return page.ok ? encoded(page.value, encoding) : page.error;
         const decided = this.#decideIn(namespace, request, asked);
         if (decided === 'later') return undefined;
         // Other requests are decided before this one is answered.
         return decided === 'written' ? Buffer.from(this.#out.finish()) : decided;
       },
     });
+    if (isGone) return this.take(asked);
+    if (reply === notOwner && via === 'node') return this.#reply(asked, namespace, notMine);
     this.#reply(asked, namespace, reply);
   }
 
   #reply(
-    { message, encoding, startedMs }: Asked,
+    { message, encoding, operation, startedMs }: Asked,
     { isDegraded }: Namespace,
     reply: Uint8Array | Refusal | undefined,
   ): void {
     if (reply instanceof Uint8Array)
       replyBytes(message, reply, encoding, isDegraded ? degradedHeader : undefined);
     else if (reply !== undefined) replyRefusal(message, reply, encoding);
-    this.#observe(message, startedMs, reply instanceof Uint8Array ? undefined : reply);
+    this.#observe(message, operation, startedMs, reply instanceof Uint8Array ? undefined : reply);
   }
 
-  /** A page of keys from the backend; undefined where memory answers. */
-  async #pageOf(
-    tier: Tier,
-    { prefix, limit, cursor }: KeysCommand,
-  ): Promise<Result<BackendPage> | undefined> {
-    const page = await tier.page({
-      prefix,
-      cursor,
-      keysMax: limit,
-      keyBytesMax: cacheKeysPageBytesMax,
-      nowMs: this.#nowMs(),
-    });
-    return page === 'cursor' ? refuseField('cursor', 'must be as keys returned it') : page && accept(page);
-  }
-
-  async #configure(asked: Asked, namespace: Namespace, settings: Partial<NamespaceSettings>): Promise<void> {
-    const refusal = await this.#tiers.configure(namespace, settings);
-    if (namespace.events.isWaiting) this.#publishEvents(namespace);
-    this.#reply(asked, namespace, refusal ?? encoded(namespace.stats(this.#nowMs()), asked.encoding));
-  }
-
-  #decideIn(namespace: Namespace, request: Request, { message, encoding }: Asked): Decided {
+  #decideIn(namespace: Namespace, request: Request, asked: Asked): Decided {
     const nowMs = this.#nowMs();
     const bytesBefore = namespace.bytes;
     const decided = request.decide({
       namespace,
       nowMs,
       out: this.#out,
-      answerLater: (outcome) => this.#answerWaiter(message, outcome, { encoding, namespace }),
+      answerLater: (outcome) => this.#answerWaiter(asked, outcome, namespace),
     });
     if (namespace.bytes > bytesBefore) this.#namespaces.keepWithinBytes(nowMs);
     if (namespace.events.isWaiting) this.#publishEvents(namespace);
@@ -270,11 +345,13 @@ export class CacheService {
   }
 
   /** One who waited for a fill. Its entry is good only now, so the reply is written at once. */
-  #answerWaiter(
-    message: Msg,
-    outcome: LoadOutcome,
-    { encoding, namespace }: { readonly encoding: Encoding; readonly namespace: Namespace },
-  ): void {
+  #answerWaiter(asked: Asked, outcome: LoadOutcome, namespace: Namespace): void {
+    const { message, encoding } = asked;
+    // The key has gone to another node, which takes up the waiting with the right.
+    if (outcome.kind === 'closed') {
+      this.#options.clock.after(0, () => this.take(asked));
+      return;
+    }
     const out = this.#laterOut.begin(encoding);
     const refusal = writeOutcome(out, outcome);
     const extra = namespace.isDegraded ? degradedHeader : undefined;
@@ -292,17 +369,16 @@ export class CacheService {
     nats.connection.publish(subjects.cacheEvents(namespace), encode(event, json));
   }
 
-  /** The last two tokens: `<prefix>.cache.<namespace>.<operation>`. */
-  #address(message: Msg): { readonly name: string; readonly operation: string } {
-    const [, , name = '', operation = ''] = message.subject.split('.');
-    return { name, operation };
+  /** Those behind `<prefix>.cache`. */
+  #tokensOf(message: Msg): readonly string[] {
+    return message.subject
+      .slice(this.#options.subjects.prefix.length + 1)
+      .split('.')
+      .slice(1);
   }
 
-  /** A word of a closed set, since it becomes the attribute of a metric. */
-  #operationOf(message: Msg): string {
-    if (message.subject === this.#options.subjects.cacheStats) return 'cluster-stats';
-    const { operation } = this.#address(message);
-    return isCacheOperation(operation) ? operation : 'unknown';
+  #nowMs(): number {
+    return this.wallMs(this.#options.clock.monotonicMs());
   }
 
   #expireLater(delayMs: number): void {
@@ -325,36 +401,41 @@ export class CacheService {
     });
   }
 
-  #stopTimers(): void {
-    this.#cancelExpiry();
-    this.#cancelHeartbeat();
+  #forget(epoch: string, since: number): void {
+    const former = this.#namespaces;
+    void this.#tiers.abandon();
+    this.#tiers = this.#newTiers(this.#tiers.kept, since);
+    this.#namespaces = this.#emptyNamespaces(epoch);
+    for (const namespace of former.all()) namespace.fills.close();
   }
 
-  /** Who waits for a fill is told that it will not come from here. */
-  #closeFills(): void {
-    for (const namespace of this.#namespaces.all()) namespace.fills.close();
+  #emptyNamespaces(epoch: string): Namespaces {
+    const { bytesMax, versions, random01, hashSecret } = this.#options;
+    const settingsOf = (namespace: string) => this.#tiers.settingsOf(namespace);
+    return new Namespaces({ versions, bytesMax, epoch, random01, hashSecret, settingsOf });
   }
 
-  #emptyNamespaces(): Namespaces {
-    const versionFloor = Math.floor(this.#options.clock.nowMs()) * 1_000;
-    const { bytesMax, newEpoch, random01, hashSecret } = this.#options;
-    const tiers = this.#tiers;
-    const settingsOf = (namespace: string) => tiers.settingsOf(namespace);
-    return new Namespaces({ versionFloor, bytesMax, epoch: newEpoch(), random01, hashSecret, settingsOf });
-  }
-
-  #newTiers(): Tiers {
+  #newTiers(kept: Tiers['kept'], ownSince: number): Tiers {
     return new Tiers({
       ...this.#options.tiers,
       clock: this.#options.clock,
-      nowMs: this.#nowMs,
+      nowMs: () => this.#nowMs(),
       versions: {
-        next: () => this.#namespaces.nextVersion(),
-        raise: (version) => this.#namespaces.sawVersion(version),
+        next: () => this.#options.versions.next(),
+        raise: (version) => this.#options.versions.raise(version),
       },
+      kept,
+      isMine: (namespace, key) => this.#options.cluster.isMine(namespace, [key]),
+      ownSince,
       changed: (namespace) => this.#publishEvents(namespace),
     });
   }
 }
 
-const encoded = (value: unknown, encoding: Encoding): Buffer => Buffer.from(encode(value, encoding));
+const notNow = refuse('unavailable', 'this node does not answer for its keys just now').error;
+const notMine = refuse('wrong_owner', 'this node does not answer for its keys just now').error;
+
+const badAddress = (namespace: string): Refusal =>
+  isName(namespace)
+    ? refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`).error
+    : refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;

@@ -23,6 +23,7 @@ runService({
       replicas: config.replicas,
       bytesMax: config.cacheBytesMax,
       leaseMs: config.cacheLeaseMs,
+      handOverMsMax: config.cacheHandOverMs,
       data: config.data,
       redisUrl: config.redisUrl,
       deadlineMs: config.cacheDeadlineMs,

@@ -46,7 +46,7 @@ export function isPackedName(bytes: Uint8Array, { start, end }: Span, name: stri
 const cutOff = -1;
 
 /** Past the value at `start`, however deep it is; -1 when the message ends before it does. */
-function skipPackedValue(bytes: Uint8Array, start: number): number {
+export function skipPackedValue(bytes: Uint8Array, start: number): number {
   let at = start;
   for (let values = 1; values > 0; values -= 1) {
     if (at >= bytes.length) return cutOff;

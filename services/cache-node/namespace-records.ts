@@ -12,10 +12,13 @@ export interface KeptSettings {
 export interface NamespaceRecordsOptions {
   readonly bucket: string;
   readonly replicas: number;
+  /** The process whose backends the notes are about. */
+  readonly node: string;
 }
 
 const settingsKey = (namespace: string): string => `settings.${namespace}`;
-const tierKey = (namespace: string): string => `tier.${namespace}`;
+const tierKey = (namespace: string, node: string): string =>
+  `tier.${namespace}.${Buffer.from(node).toString('base64url')}`;
 
 /** Settings of namespaces and notes on their backends, in a KV bucket that is made when it is missing. */
 export class NamespaceRecords implements TierRecord {
@@ -45,11 +48,11 @@ export class NamespaceRecords implements TierRecord {
   }
 
   async read(namespace: string): Promise<TierNote | undefined> {
-    return this.#withBucket((kv) => readJson<TierNote>(kv, tierKey(namespace)));
+    return this.#withBucket((kv) => readJson<TierNote>(kv, tierKey(namespace, this.#options.node)));
   }
 
   async write(namespace: string, note: TierNote): Promise<void> {
-    await this.#withBucket((kv) => kv.put(tierKey(namespace), JSON.stringify(note)));
+    await this.#withBucket((kv) => kv.put(tierKey(namespace, this.#options.node), JSON.stringify(note)));
   }
 
   async #withBucket<Value>(act: (kv: KV) => Promise<Value>): Promise<Value> {

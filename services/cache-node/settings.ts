@@ -15,7 +15,14 @@ export const cacheSettings = {
     default: 2_000,
     min: 200,
     max: 60_000,
-    about: 'milliseconds after which a cache node that vanished is replaced by another one (and a half more)',
+    about: 'milliseconds after which a cache node that vanished no longer counts (and a quarter more)',
+  }),
+  cacheHandOverMs: integer({
+    env: 'TRIVET_CACHE_HANDOVER_MS',
+    default: 8_000,
+    min: 0,
+    max: 9_000,
+    about: 'milliseconds that a cache node which ends may take to hand its entries to the others',
   }),
   cacheDeadlineMs: integer({
     env: 'TRIVET_CACHE_DEADLINE_MS',

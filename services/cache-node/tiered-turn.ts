@@ -13,7 +13,7 @@ export interface TieredTurn {
   readonly decide: () => Uint8Array | Refusal | undefined;
 }
 
-const notOwner = refuse('unavailable', 'this node no longer owns the cache').error;
+export const notOwner = refuse('unavailable', 'this node no longer owns the cache').error;
 
 /** The turn of a request on a namespace with a backend: fetch what is missing, decide, write what changed, answer. */
 export async function decideTiered(turn: TieredTurn): Promise<Uint8Array | Refusal | undefined> {

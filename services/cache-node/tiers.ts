@@ -16,6 +16,12 @@ export interface TiersOptions {
   readonly deadlineMs: number;
   readonly backends: Backends;
   readonly records: NamespaceRecords;
+  /** Whether this node answers for the key now. */
+  readonly isMine: (namespace: string, key: string) => boolean;
+  /** Settings that are known already. */
+  readonly kept: ReadonlyMap<string, KeptSettings>;
+  /** Rows of this node's files up to this stamp are void: other nodes answered for their keys since. */
+  readonly ownSince: number;
   readonly versions: { readonly next: () => number; readonly raise: (version: number) => void };
   /** Memory stands in for the backend of the namespace, or no longer does. */
   readonly changed: (namespace: Namespace) => void;
@@ -34,13 +40,20 @@ export class Tiers {
   readonly #options: TiersOptions;
   readonly #tiers = new Map<string, Tier>();
   readonly #leaving = new Map<string, Promise<void>>();
-  #kept: ReadonlyMap<string, KeptSettings> = new Map();
+  #kept: ReadonlyMap<string, KeptSettings>;
   #configuring: Promise<unknown> = Promise.resolve();
   #cancelTidy = () => {};
   #isClosed = false;
 
   constructor(options: TiersOptions) {
     this.#options = options;
+    this.#kept = options.kept;
+    this.#tidyLater();
+  }
+
+  /** The settings of all namespaces that were configured. */
+  get kept(): ReadonlyMap<string, KeptSettings> {
+    return this.#kept;
   }
 
   /** Reads the settings, however often that takes; false when it was closed before it succeeded. */
@@ -49,7 +62,6 @@ export class Tiers {
     while (!this.#isClosed) {
       try {
         this.#kept = await this.#inTime(records.allSettings());
-        this.#tidyLater();
         return !this.#isClosed;
       } catch (error) {
         log.warn({ err: error }, 'the settings of the namespaces could not be read, trying again');
@@ -95,6 +107,20 @@ export class Tiers {
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** Reads the settings again, of one namespace or of all: another node may have changed them. */
+  async refresh(namespaceOf: (name: string) => Namespace | undefined, only?: string): Promise<void> {
+    const kept = await this.#inTime(this.#options.records.allSettings());
+    for (const [name, { settings, backendSince }] of kept) {
+      if (only !== undefined && only !== name) continue;
+      this.#kept = new Map([...this.#kept, [name, { settings, backendSince }]]);
+      const namespace = namespaceOf(name);
+      if (namespace === undefined || this.#isClosed) continue;
+      const former = namespace.settings.backend;
+      namespace.configure(settings, this.#options.nowMs());
+      if (former !== settings.backend) this.#replace(namespace, former);
+    }
   }
 
   /** Brings everything to the backends, and closes them. */
@@ -172,9 +198,10 @@ export class Tiers {
       isOwn: type === 'file',
       front: residents,
       record: records,
-      isMine: () => true,
+      // A file is this node's alone: what another node answers for now is deleted there.
+      isMine: (key) => type === 'file' || this.#options.isMine(name, key),
       quota: () => namespace.settings,
-      since: this.#kept.get(name)?.backendSince ?? 0,
+      since: Math.max(this.#kept.get(name)?.backendSince ?? 0, type === 'file' ? this.#options.ownSince : 0),
       copies,
       changed: (state) => {
         if (this.#tiers.get(name) !== tier) return;

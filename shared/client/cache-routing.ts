@@ -1,3 +1,4 @@
+import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 
 /** Where the requests of one namespace go. */
@@ -10,6 +11,11 @@ export interface CacheRouting {
   subjectOf(operation: string, key: string | undefined): string;
   /** The epoch whose events tell what happens to `key`; undefined where that is not known. */
   epochOf(key: string): string | undefined;
+  /**
+   * Where a request goes that was not taken at `subject`: nothing was done there. Undefined where there is no other way.
+   * Resolves after a moment, or after the map was read again.
+   */
+  instead(subject: string, refusal: Refusal): Promise<string> | undefined;
   /** Calls `listener` when keys have moved to other nodes; the returned function ends that. */
   onMove(listener: () => void): () => void;
 }
@@ -26,6 +32,7 @@ export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
       return subject;
     },
     epochOf: () => undefined,
+    instead: () => undefined,
     onMove: () => () => undefined,
   };
 }

@@ -182,12 +182,21 @@ export class CacheWire {
     return Array.isArray(items) ? items : [];
   }
 
-  #send(subject: string, body: Encoded, timeoutMs?: number): Promise<Result<unknown>> {
-    const { encoding } = this.#target;
-    return requestReply(this.#nats, subject, Buffer.from(body), {
-      timeoutMs: timeoutMs ?? this.#target.timeoutMs,
-      headers: { 'Content-Type': encoding === json ? undefined : encoding },
-    });
+  /** Sends, and sends again where the node that was asked is not the one (any more) that answers for the key. */
+  async #send(subject: string, body: Encoded, timeoutMs?: number): Promise<Result<unknown>> {
+    const { encoding, routing } = this.#target;
+    const bytes = Buffer.from(body);
+    const untilMs = performance.now() + (timeoutMs ?? this.#target.timeoutMs);
+    let at = subject;
+    for (;;) {
+      const reply = await requestReply(this.#nats, at, bytes, {
+        timeoutMs: Math.max(1, untilMs - performance.now()),
+        headers: { 'Content-Type': encoding === json ? undefined : encoding },
+      });
+      const instead = reply.ok ? undefined : routing.instead(at, reply.error);
+      if (instead === undefined || performance.now() >= untilMs) return reply;
+      at = await instead;
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
+import { CacheMapRouting } from './cache-map-routing.ts';
 import { anyNode } from './cache-routing.ts';
 import { NearCaches } from './near-caches.ts';
 import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
@@ -76,6 +77,7 @@ export class Trivet {
   readonly telemetry: Telemetry;
   readonly #parts: TrivetParts & { readonly subjects: Subjects };
   readonly #channels = new Map<string, QueueChannel>();
+  readonly #cacheMap: CacheMapRouting | undefined;
   readonly #nearCaches: NearCaches;
   readonly #workers: { stop(options?: StopOptions): Promise<void> }[] = [];
 
@@ -83,6 +85,8 @@ export class Trivet {
     this.nats = parts.nats;
     const subjects = subjectsFor(parts.prefix);
     this.subjects = parts.principalId === undefined ? subjects : subjectsAs(subjects, parts.principalId);
+    // What is pinned to a principal goes by way of the gateway, which asks any node.
+    if (parts.principalId === undefined) this.#cacheMap = new CacheMapRouting(parts.nats, subjects);
     this.telemetry = new Telemetry(parts.nats, this.subjects, { source: parts.name });
     this.#parts = { ...parts, subjects: this.subjects };
     this.#nearCaches = new NearCaches(this.#parts);
@@ -118,7 +122,7 @@ export class Trivet {
    */
   cache<T = unknown>(namespace: string, options: CacheOptions<T> = {}): CacheNamespace<T> {
     const { nats, clock } = this.#parts;
-    const routing = anyNode(this.subjects, namespace);
+    const routing = this.#cacheMap?.of(namespace) ?? anyNode(this.subjects, namespace);
     // A bad name is refused before anybody listens to it.
     const target = { ...options, subjects: this.subjects, namespace, routing };
     if (options.near === undefined || !isName(namespace)) return new CacheNamespace({ nats, clock }, target);

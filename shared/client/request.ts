@@ -76,7 +76,9 @@ function unanswered(subject: string, error: unknown): Result<never> {
   if (name === 'TimeoutError' || text.includes('timeout'))
     return refuse('timeout', `no reply on ${subject} in time`);
   if (name === 'NoRespondersError' || text.includes('no responders')) {
-    return refuse('unavailable', `nobody answers on ${subject}: is Trivet running on this NATS?`);
+    return refuse('unavailable', `nobody answers on ${subject}: is Trivet running on this NATS?`, {
+      noResponders: true,
+    });
   }
   if (name === 'PermissionViolationError') return refuse('forbidden', text);
   return refuse('unavailable', text);

@@ -10,6 +10,8 @@ export const errorTable = {
   lease_lost: { status: 409, retryable: false },
   conflict: { status: 409, retryable: false },
   wrong_state: { status: 409, retryable: false },
+  /** The node that was asked does not answer for the key (any more): nothing was done, another node does. */
+  wrong_owner: { status: 421, retryable: true },
   payload_too_large: { status: 413, retryable: false },
   queue_full: { status: 429, retryable: true },
   rate_limited: { status: 429, retryable: true },

@@ -18,6 +18,12 @@ export function subjectsFor(prefix: string) {
     cache: (namespace: string, operation: string) => `${prefix}.cache.${namespace}.${operation}`,
     cacheAll: `${prefix}.cache.*.*`,
     cacheStats: `${prefix}.cache.stats`,
+    /** Which node answers for which slot. */
+    cacheMap: `${prefix}.cache.map`,
+    /** A request to one node, which refuses what is not its own. */
+    cacheNode: (namespace: string, operation: string, node: string) =>
+      `${prefix}.cache.${namespace}.${operation}.${node}`,
+    cacheNodeAll: (node: string) => `${prefix}.cache.*.*.${node}`,
 
     telemetry: (kind: string) => `${prefix}.telemetry.${kind}`,
     telemetryAll: `${prefix}.telemetry.*`,
@@ -28,6 +34,8 @@ export function subjectsFor(prefix: string) {
 
     queueEvents: (queue: string, state: string) => `${prefix}.events.queue.${queue}.${state}`,
     cacheEvents: (namespace: string) => `${prefix}.events.cache.${namespace}`,
+    /** Tells each new map. Two tokens, so that no namespace's events are there. */
+    cacheMapEvents: `${prefix}.events.cache-map`,
 
     // Internal from here on.
     /** The log of a partition, and the fence that says who may append to it. */
@@ -54,6 +62,12 @@ export function subjectsFor(prefix: string) {
     telemetryHand: (collector: string) => `${prefix}.telemetry-hand.${collector}`,
     /** Alerts that fire and resolve. */
     telemetryAlert: (name: string) => `${prefix}.events.telemetry.alert.${name}`,
+    /** From cache node to cache node: `ask` is answered to the asking node, `forward` to the caller itself. */
+    cachePeer: (node: string, verb: 'ask' | 'forward', ...rest: readonly string[]) =>
+      [prefix, 'cache-peer', node, verb, ...rest].join('.'),
+    cachePeerAll: (node: string) => `${prefix}.cache-peer.${node}.>`,
+    /** What the cache nodes tell each other unasked. */
+    cachePeerNews: `${prefix}.cache-peer-news`,
     /** Telemetry records that could not be accepted, with the reason. */
     telemetryDead: `${prefix}.telemetry-dead`,
   } as const;

@@ -1,56 +1,20 @@
-import { type KV, JetStreamApiError, type Nats, StorageType } from './nats.ts';
+import { type KvRecordsOptions, type Records, kvRecords } from './kv-records.ts';
+import type { Nats } from './nats.ts';
 import type { LeaseRecord, Owner } from './owner-lease.ts';
 
-const key = 'owner';
+/** The one lease of a KV bucket. */
+export const kvLeaseRecord = (nats: Nats, options: KvRecordsOptions): LeaseRecord =>
+  leaseRecord(kvRecords(nats, options), 'owner');
 
-/** JetStream's error for a write over another revision than the last one. */
-const wrongLastSequence = 10_071;
-
-export interface KvLeaseRecordOptions {
-  readonly bucket: string;
-  readonly replicas: number;
-}
-
-/** The lease in a KV bucket. The bucket is made when it is missing, also when it went missing. */
-export function kvLeaseRecord(nats: Nats, options: KvLeaseRecordOptions): LeaseRecord {
-  let opened: KV | undefined;
-
-  async function withBucket<Value>(act: (kv: KV) => Promise<Value>): Promise<Value> {
-    try {
-      opened ??= await nats.kvm.create(options.bucket, {
-        history: 1,
-        replicas: options.replicas,
-        storage: StorageType.File,
-      });
-      return await act(opened);
-    } catch (error) {
-      opened = undefined;
-      throw error;
-    }
-  }
-
-  return {
-    read: () =>
-      withBucket(async (kv) => {
-        const entry = await kv.get(key);
-        if (entry === null) return { owner: undefined, revision: 0 };
-        return {
-          owner: entry.operation === 'PUT' ? ownerOf(entry.string()) : undefined,
-          revision: entry.revision,
-        };
-      }),
-    write: (owner, revision) =>
-      withBucket(async (kv) => {
-        try {
-          return await kv.put(key, JSON.stringify(owner), { previousSeq: revision });
-        } catch (error) {
-          if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return undefined;
-          throw error;
-        }
-      }),
-    remove: (revision) => withBucket((kv) => kv.delete(key, { previousSeq: revision })),
-  };
-}
+/** A lease under a key of its own. */
+export const leaseRecord = (records: Records, key: string): LeaseRecord => ({
+  read: async () => {
+    const { text, revision } = await records.read(key);
+    return { owner: text === undefined ? undefined : ownerOf(text), revision };
+  },
+  write: (owner, revision) => records.write(key, JSON.stringify(owner), revision),
+  remove: (revision) => records.remove(key, revision),
+});
 
 /** What stands there, where a process of ours wrote it: nats-server can be made to write its PubAck here (README of cli). */
 function ownerOf(text: string): Owner | undefined {

@@ -94,8 +94,15 @@ export class OwnerLease {
     const isOurs = owner === undefined || owner.instance === this.#options.self.instance;
     if (isOurs && (await this.#write(current))) return;
     if (this.#stopped) return;
+    // A write of our own that came late, between reading and writing: nobody took the lease. The next step renews it.
+    if (isOurs) return this.#expectRevision(current);
     this.#state = { kind: 'standby', revision: current, sinceMs: this.#options.clock.monotonicMs() };
     this.#options.lost(owner);
+  }
+
+  /** How long the lease is valid does not change by that. */
+  #expectRevision(revision: number): void {
+    if (this.#state.kind === 'owner') this.#state = { ...this.#state, revision };
   }
 
   async #watch(seen: { readonly revision: number; readonly sinceMs: number }): Promise<void> {

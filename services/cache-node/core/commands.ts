@@ -31,6 +31,8 @@ export interface KeysCommand {
   readonly prefix: string;
   readonly limit: number;
   readonly cursor: string | undefined;
+  /** Which of them, beside the prefix; all when left out. */
+  readonly wanted?: (key: string) => boolean;
 }
 
 export interface LoadFailedCommand {

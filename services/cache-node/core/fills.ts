@@ -26,6 +26,17 @@ export interface Waiter {
   answer(outcome: LoadOutcome): void;
 }
 
+/** A right, or a failure, as it goes from node to node: in durations, since no two nodes have the same clock. */
+export type FillRecord =
+  | {
+      readonly kind: 'right';
+      readonly key: string;
+      readonly token: number;
+      readonly leaseMs: number;
+      readonly lastedMs: number;
+    }
+  | { readonly kind: 'failure'; readonly key: string; readonly message: string; readonly restMs: number };
+
 export interface FillRequest {
   readonly leaseMs: number;
   readonly waitMs: number;
@@ -171,6 +182,33 @@ export class Fills {
       if (wanted(key))
         for (const waiting of this.#end(key)?.line ?? []) this.#answer(waiting, { kind: 'closed' });
     for (const key of this.#failures.keys()) if (wanted(key)) this.#forgetFailure(key);
+  }
+
+  /** The rights in force and the failures that are remembered, of the keys that `wanted` says: for another node. */
+  records(wanted: (key: string) => boolean, nowMs: number): readonly FillRecord[] {
+    const records: FillRecord[] = [];
+    for (const { key, token, leaseMs, grantedAtMs } of this.#fills.values()) {
+      const lastedMs = nowMs - grantedAtMs;
+      if (wanted(key)) records.push({ kind: 'right', key, token, leaseMs, lastedMs });
+    }
+    for (const [key, { message, untilMs }] of this.#failures)
+      if (wanted(key)) records.push({ kind: 'failure', key, message, restMs: untilMs - nowMs });
+    return records;
+  }
+
+  /** Takes over what another node had; what has ended meanwhile ends with the next `expire`. */
+  admit(record: FillRecord, nowMs: number): void {
+    const { key } = record;
+    if (record.kind === 'failure') {
+      const untilMs = nowMs + record.restMs;
+      const timer = this.#due.add(untilMs, { kind: 'failure', key });
+      this.#failures.set(key, { message: record.message, untilMs, timer });
+      return;
+    }
+    const { token, leaseMs, lastedMs } = record;
+    const grantedAtMs = nowMs - lastedMs;
+    const timer = this.#due.add(grantedAtMs + leaseMs, { kind: 'lease', key });
+    this.#fills.set(key, { key, token, leaseMs, grantedAtMs, timer, line: new Set() });
   }
 
   /** Leases and waits that have ended, at most so many; returns how many there were. */

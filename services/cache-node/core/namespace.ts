@@ -209,7 +209,7 @@ export class Namespace {
     const page = this.residents.page({
       cursor: command.cursor,
       scanMax: limits.cacheKeysScanMax,
-      wantedKey: (key) => key.startsWith(command.prefix),
+      wantedKey: (key) => key.startsWith(command.prefix) && command.wanted?.(key) !== false,
       take: (entry) => {
         if (isExpired(entry, nowMs) || this.residents.isInvalidated(entry)) return true;
         keyBytes += Buffer.byteLength(entry.key);

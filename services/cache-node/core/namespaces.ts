@@ -7,9 +7,15 @@ import { PackedStore } from './packed-store.ts';
 import type { NamespaceSettings } from './namespace-settings.ts';
 import type { NoteChange } from './residence.ts';
 
+/** Where versions come from: never one twice, over nodes and restarts, and in the life of a key only upwards. */
+export interface VersionSource {
+  next(): number;
+  /** Later ones are above `version`. */
+  raise(version: number): void;
+}
+
 export interface NamespacesOptions {
-  /** Versions begin above this: the time at which this node began, in microseconds, keeps them growing over restarts. */
-  readonly versionFloor: number;
+  readonly versions: VersionSource;
   /** What all namespaces together may hold, by the measure of the quotas. */
   readonly bytesMax: number;
   /** Names this run of this node; no other run of any node has it. */
@@ -29,15 +35,14 @@ export class Namespaces {
   readonly #options: NamespacesOptions;
   readonly #byName = new Map<string, Namespace>();
   readonly #hash: (key: string) => number;
-  #version: number;
   /** How many namespaces were made: each has an epoch of its own, also when it comes back. */
   #made = 0;
   /** Where the next round of expiry begins, so that one namespace does not take all of it. */
   #expiryTurn = 0;
+  #share = 1;
 
   constructor(options: NamespacesOptions) {
     this.#options = options;
-    this.#version = options.versionFloor;
     this.#hash = keyHash(options.hashSecret);
   }
 
@@ -52,27 +57,27 @@ export class Namespaces {
       name,
       epoch: `${this.#options.epoch}.${this.#made.toString(36)}`,
       makeStore: (strategy) => new PackedStore(this.#hash, strategy),
-      nextVersion: () => (this.#version += 1),
-      sawVersion: (version) => {
-        this.#version = Math.max(this.#version, version);
-      },
+      nextVersion: () => this.#options.versions.next(),
+      sawVersion: (version) => this.#options.versions.raise(version),
       random01: this.#options.random01,
       note: this.#options.noteOf?.(name),
     });
     const settings = this.#options.settingsOf?.(name);
     if (settings !== undefined) made.configure(settings, 0);
+    made.residents.setShare(this.#share);
     this.#byName.set(name, made);
     return accept(made);
   }
 
-  /** A version for what is no entry, above all that were given. */
-  nextVersion(): number {
-    return (this.#version += 1);
+  /** The namespace, where there is one. */
+  find(name: string): Namespace | undefined {
+    return this.#byName.get(name);
   }
 
-  /** Versions that follow are above this one. */
-  sawVersion(version: number): void {
-    this.#version = Math.max(this.#version, version);
+  /** What part of the keys is on this node: its quotas are that part of what was configured. */
+  setShare(share: number): void {
+    this.#share = share;
+    for (const namespace of this.#byName.values()) namespace.residents.setShare(share);
   }
 
   all(): Iterable<Namespace> {

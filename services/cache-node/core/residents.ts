@@ -37,6 +37,7 @@ export class Residents implements Residence {
   readonly #options: ResidentsOptions;
   #settings = defaultSettings;
   #store: EntryStore;
+  #share = 1;
   /** The highest version of an entry that was ever here, and the one below which all are cleared. */
   #highest = 0;
   #cleared = 0;
@@ -46,6 +47,16 @@ export class Residents implements Residence {
   constructor(options: ResidentsOptions) {
     this.#options = options;
     this.#store = options.makeStore(this.#settings.strategy);
+  }
+
+  /** The part of the quotas that is this node's: it holds from the next write on. */
+  setShare(share: number): void {
+    this.#share = share;
+  }
+
+  /** Takes an entry out that lives elsewhere now. */
+  discard(key: string): void {
+    this.#store.remove(key);
   }
 
   get settings(): NamespaceSettings {
@@ -211,6 +222,12 @@ export class Residents implements Residence {
     return true;
   }
 
+  /** `admit` with a version of this node: for an entry of which is known that no invalidation here was meant for it. */
+  readmit(record: EntryRecord, nowMs: number): boolean {
+    if (isGone(record, nowMs) || this.present(record.key, nowMs) !== undefined) return false;
+    return this.admit({ ...record, version: this.#options.nextVersion() }, nowMs);
+  }
+
   peek(key: string, nowMs: number): EntryRecord | undefined {
     return this.present(key, nowMs);
   }
@@ -271,7 +288,9 @@ export class Residents implements Residence {
 
   /** Before anything is added: a quota is not passed, not even for a moment. */
   #makeRoom(nowMs: number, added?: Entry): void {
-    const { entriesMax, bytesMax } = this.#settings;
+    // One entry is let in whatever the part: what fits the namespace is refused by no node.
+    const entriesMax = Math.max(1, Math.floor(this.#settings.entriesMax * this.#share));
+    const bytesMax = this.#settings.bytesMax * this.#share;
     const size = added === undefined ? 0 : entrySize(added.key, added.value);
     for (;;) {
       // Asked anew each time: what is to be replaced may itself have gone for the room.

@@ -9,6 +9,7 @@ const titles: Readonly<Record<ErrorCode, string>> = {
   lease_lost: 'The lease is lost',
   conflict: 'The request conflicts with what is there',
   wrong_state: 'Not possible in this state',
+  wrong_owner: 'Another node answers for this key',
   payload_too_large: 'Too large',
   queue_full: 'The queue is full',
   rate_limited: 'Too many requests',

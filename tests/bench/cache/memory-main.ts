@@ -37,8 +37,9 @@ function timed(work: () => void): number {
 }
 
 function trivetFilling() {
+  let version = 0;
   const namespaces = new Namespaces({
-    versionFloor: 0,
+    versions: { next: () => (version += 1), raise: () => undefined },
     bytesMax: Number.MAX_SAFE_INTEGER,
     epoch: 'bench',
     random01: Math.random,

@@ -3,8 +3,24 @@ import { Namespaces } from '#services/cache-node/core/namespaces.ts';
 import { cacheNamespacesMax } from '#shared/protocol/limits.ts';
 import { setOf, valueOf } from './made-namespace.ts';
 
+function countedVersions(from: number) {
+  let version = from;
+  return {
+    next: () => (version += 1),
+    raise: (seen: number) => {
+      version = Math.max(version, seen);
+    },
+  };
+}
+
 const made = (bytesMax = 10 ** 9) =>
-  new Namespaces({ versionFloor: 1_000, bytesMax, epoch: 'run', random01: () => 0.5, hashSecret: [1, 2] });
+  new Namespaces({
+    versions: countedVersions(1_000),
+    bytesMax,
+    epoch: 'run',
+    random01: () => 0.5,
+    hashSecret: [1, 2],
+  });
 
 function opened(namespaces: Namespaces, name: string) {
   const namespace = namespaces.open(name);

@@ -1,0 +1,363 @@
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { type LeaseRecord, type Owner, OwnerLease } from '#shared/runtime/owner-lease.ts';
+import { type NodeMap, continues, countRaised, joined, leaving, nodeOf, removed } from './core/node-map.ts';
+import { type Route, SlotTable } from './core/slot-table.ts';
+import { cacheSlots } from '#shared/protocol/cache-slots.ts';
+import { VersionCount } from './core/version-count.ts';
+import { type FetchReply, type FetchRequest, HandOver, type SlotContents } from './hand-over.ts';
+import { LeaseWatch, wasPutOut } from './lease-watch.ts';
+import { MapKeeper, type MapRecord } from './map-keeper.ts';
+
+/** What the nodes tell each other unasked. What is lost of it is made up for by reading the records. */
+export interface PeerNews {
+  readonly node: string;
+  /** Revision of the node's lease, which it has just renewed. */
+  readonly leaseRevision: number;
+  /** Of the newest map that it knows. */
+  readonly serial: number;
+}
+
+export interface Peers {
+  /** Rejects when there is no answer. */
+  fetch(node: string, request: FetchRequest): Promise<FetchReply>;
+  tell(news: PeerNews): void;
+}
+
+export interface ClusterNodeOptions {
+  /** Name of the process, stable over restarts. */
+  readonly name: string;
+  /** One run of the process. */
+  readonly instance: string;
+  /** A name for one membership that was never used: a token of a subject. */
+  readonly newId: () => string;
+  readonly clock: Clock;
+  readonly leaseMs: number;
+  readonly mapRecord: MapRecord;
+  readonly leaseOf: (node: string) => LeaseRecord;
+  readonly peers: Peers;
+  readonly contents: SlotContents & { clear(): void };
+  readonly events: {
+    /** This node is in the map, as `id`: who asks for it there is to be answered. */
+    readonly joined: (id: string) => void;
+    /** Before anything else that follows from being in the map. @param goesOn as `continues` says of it */
+    readonly entered: (id: string, goesOn: boolean) => void;
+    /** It is in the map no more, and has forgotten everything. @param by the process that took its lease, where one did */
+    readonly left: (by: Owner | undefined) => void;
+    readonly mapChanged: (map: NodeMap) => void;
+    /** Slots that it answers for from now on: fetched, or, where nobody was left to fetch from, with less or nothing in them. */
+    readonly began: (slots: readonly number[], start: 'warm' | 'cold') => void;
+    readonly failed: (error: unknown) => void;
+  };
+}
+
+interface Member {
+  readonly id: string;
+  readonly table: SlotTable;
+  readonly handOver: HandOver;
+  /** True once it was in the map. */
+  isIn: boolean;
+  /** Whether the process goes on with what it had before. */
+  goesOn: boolean;
+}
+
+const nobody: Route = { kind: 'nobody' };
+
+/**
+ * One cache node among others: which slots it answers for, and how it gets and gives them. Its own lease says that it
+ * may answer at all; the map, and what it fetched, say for which slots. Nodes watch each other's leases: a node that
+ * did not renew is put out of the map by whoever notices first.
+ */
+export class ClusterNode {
+  readonly versions = new VersionCount();
+  readonly #options: ClusterNodeOptions;
+  readonly #lease: OwnerLease;
+  readonly #watch: LeaseWatch;
+  readonly #keeper: MapKeeper;
+  #member: Member | undefined;
+  #wasCutOff = false;
+  #ticks = 0;
+  #isBusy = false;
+  #stopped = false;
+  #hasLeft = false;
+  #cancelTick = () => {};
+  #noticed = () => {};
+
+  constructor(options: ClusterNodeOptions) {
+    this.#options = options;
+    const { clock, leaseMs, name, instance, leaseOf, mapRecord } = options;
+    this.#keeper = new MapKeeper({
+      record: mapRecord,
+      clock,
+      answerMsMax: leaseMs / 2,
+      adopted: (map) => this.#adopt(map),
+    });
+    this.#lease = new OwnerLease({
+      record: telling(leaseOf(name), (leaseRevision) =>
+        options.peers.tell({ node: name, leaseRevision, serial: this.#keeper.map.serial }),
+      ),
+      clock,
+      self: { node: name, instance },
+      leaseMs,
+      gained: () => this.#become(),
+      lost: (by) => this.#cease(wasPutOut(by) ? undefined : by),
+      failed: options.events.failed,
+    });
+    this.#watch = new LeaseWatch({ clock, leaseMs, leaseOf, mayJudge: () => this.#lease.holds() });
+  }
+
+  get map(): NodeMap {
+    return this.#keeper.map;
+  }
+
+  /** Id of this membership, once this node is in the map. */
+  get id(): string | undefined {
+    return this.#member?.isIn === true ? this.#member.id : undefined;
+  }
+
+  /** Slots that it answers for. */
+  heldSlots(): readonly number[] {
+    return this.#member?.table.slotsIn('held') ?? [];
+  }
+
+  /** The serial of the map since which it answers for a slot without a break; Infinity when it does not. */
+  heldSince(slot: number): number {
+    return this.#member?.table.heldSince(slot) ?? Infinity;
+  }
+
+  /** The part of all slots that is or will be this node's. */
+  get share(): number {
+    const { id, table } = this.#member ?? {};
+    if (table === undefined) return 1;
+    let owned = 0;
+    for (const owner of this.#keeper.map.owners) if (owner === id) owned += 1;
+    // What is not given yet needs its room still; a node that has nothing yet has room for what comes.
+    return Math.max(owned, table.heldCount, 1) / cacheSlots;
+  }
+
+  /** Resolves once this node is in the map. */
+  async start(): Promise<void> {
+    this.#tickLater();
+    await this.#lease.start();
+    await this.#until(() => this.#member?.isIn === true);
+  }
+
+  /** Whether this node may answer for anything at this very moment, by its own clock. */
+  mayServe(): boolean {
+    return !this.#hasLeft && this.#member?.isIn === true && this.#lease.holds();
+  }
+
+  /** Where a request for a key in `slot` goes; serving is for those who `mayServe`. */
+  routeOf(slot: number): Route {
+    const member = this.#member;
+    if (member?.isIn === true) return member.table.routeOf(slot);
+    const owner = this.#keeper.map.owners[slot];
+    return owner === undefined ? nobody : { kind: 'forward', node: owner };
+  }
+
+  /** The connection was lost and is there again: the others may need longer, and are not judged by the time between. */
+  reconnected(): void {
+    this.#watch.forgive();
+  }
+
+  hear(news: PeerNews): void {
+    if (news.node !== this.#options.name) this.#watch.hear(news.node, news.leaseRevision);
+    this.#keeper.hear(news.serial).catch(this.#options.events.failed);
+  }
+
+  /** Another node fetches slots from this one. */
+  give(request: FetchRequest): Promise<FetchReply> {
+    return this.#member?.handOver.give(request) ?? Promise.resolve({ kind: 'refused' });
+  }
+
+  /**
+   * Hands over what it holds, at most for `msMax`, and leaves. It goes on to answer and to forward meanwhile.
+   * @param settled  called when it answers no more, and before it is out of the map: for what has to be durable then
+   * @returns false when the others did not fetch everything in time
+   */
+  async leave(msMax: number, settled: () => Promise<void> = () => Promise.resolve()): Promise<boolean> {
+    const { clock } = this.#options;
+    const { id } = this.#member ?? {};
+    let isEmpty = true;
+    if (id !== undefined) {
+      const untilMs = clock.monotonicMs() + msMax;
+      const isLate = () => clock.monotonicMs() >= untilMs;
+      await this.#changeUntil(isLate, (map) => leaving(map, id));
+      await this.#until(() => isLate() || !hasWork(this.#keeper.map, id));
+      isEmpty = !hasWork(this.#keeper.map, id);
+      this.#hasLeft = true;
+      await settled();
+      this.#stop();
+      // What cannot be written is written by the others, when they see that the lease was given back.
+      await this.#changeUntil(isLate, (map) => removed(map, id));
+    }
+    this.#stop();
+    await this.#lease.release();
+    return isEmpty;
+  }
+
+  /** Tries a change, at least once, until it is made or `isLate`. */
+  async #changeUntil(isLate: () => boolean, step: (map: NodeMap) => NodeMap | undefined): Promise<void> {
+    const { clock, leaseMs, events } = this.#options;
+    for (;;) {
+      try {
+        await this.#keeper.change(step);
+        this.#tell();
+        return;
+      } catch (error) {
+        events.failed(error);
+      }
+      if (isLate()) return;
+      await sleep(clock, leaseMs / 16);
+    }
+  }
+
+  #become(): void {
+    if (this.#stopped) return;
+    const { clock, contents, peers, events, newId } = this.#options;
+    const id = newId();
+    contents.clear();
+    const table = new SlotTable(id, this.#keeper.map);
+    const handOver = new HandOver({
+      self: id,
+      table,
+      contents,
+      versions: this.versions,
+      keeper: this.#keeper,
+      clock,
+      fetch: (node, request) => peers.fetch(node, request),
+      began: events.began,
+      failed: events.failed,
+    });
+    this.#member = { id, table, handOver, isIn: false, goesOn: false };
+    // Heard of before anybody can ask for it.
+    events.joined(id);
+    void this.#join(this.#member);
+  }
+
+  async #join(member: Member): Promise<void> {
+    try {
+      await this.#keeper.refresh();
+      if (this.#member !== member) return;
+      const { name } = this.#options;
+      await this.#keeper.change((map) => {
+        if (nodeOf(map, member.id) !== undefined || this.#member !== member) return undefined;
+        member.goesOn = continues(map, name);
+        return joined(map, { id: member.id, name });
+      });
+      this.#tell();
+    } catch (error) {
+      // The next tick tries again.
+      this.#options.events.failed(error);
+    }
+  }
+
+  #adopt(map: NodeMap): void {
+    const member = this.#member;
+    const node = nodeOf(map, member?.id);
+    if (member !== undefined && node !== undefined) {
+      this.versions.adopt(map, node);
+      if (!member.isIn) this.#options.events.entered(member.id, member.goesOn);
+      member.isIn = true;
+      member.handOver.adopt(map);
+    } else if (member?.isIn === true) this.#cease(undefined);
+    this.#options.events.mapChanged(map);
+    this.#noticed();
+  }
+
+  /** Forgets everything: another node may answer in its place already. */
+  #cease(by: Owner | undefined): void {
+    const member = this.#member;
+    if (member === undefined) return;
+    this.#member = undefined;
+    member.handOver.close();
+    this.#options.contents.clear();
+    this.#options.events.left(by);
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#cancelTick();
+    this.#cease(undefined);
+  }
+
+  #tickLater(): void {
+    this.#cancelTick = this.#options.clock.after(this.#options.leaseMs / 16, () => {
+      void this.#tick();
+      if (!this.#stopped) this.#tickLater();
+    });
+  }
+
+  async #tick(): Promise<void> {
+    this.#noticed();
+    const holds = this.#lease.holds();
+    if (holds && this.#wasCutOff) this.#watch.forgive();
+    this.#wasCutOff = !holds;
+    this.#ticks += 1;
+    if (!holds || this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      await this.#lookAround();
+    } catch (error) {
+      this.#options.events.failed(error);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async #lookAround(): Promise<void> {
+    const keeper = this.#keeper;
+    if (this.#ticks % 4 === 0) await keeper.refresh();
+    await keeper.repair();
+    if (this.#stopped) return;
+    if (this.#member === undefined) this.#become();
+    const member = this.#member;
+    if (member === undefined) return;
+    if (!member.isIn) await this.#join(member);
+    const { wanted } = this.versions;
+    if (wanted !== undefined) await keeper.change((map) => countRaised(map, wanted));
+    const others = keeper.map.nodes.filter((node) => node.name !== this.#options.name);
+    for (const name of await this.#watch.look(others.map((node) => node.name))) {
+      const { id } = others.find((node) => node.name === name) ?? {};
+      if (id !== undefined) await keeper.change((map) => removed(map, id));
+      this.#tell();
+    }
+  }
+
+  /** Says that there is a newer map. */
+  #tell(): void {
+    const { peers, name } = this.#options;
+    peers.tell({ node: name, leaseRevision: 0, serial: this.#keeper.map.serial });
+  }
+
+  /** Resolves when `isDone`, which is looked at with every map and every tick. */
+  async #until(isDone: () => boolean): Promise<void> {
+    while (!isDone() && !this.#stopped) {
+      await new Promise<void>((resolve) => {
+        const before = this.#noticed;
+        this.#noticed = () => {
+          this.#noticed = before;
+          before();
+          resolve();
+        };
+      });
+    }
+  }
+}
+
+/** Whether somebody has still to fetch something from the node, or could. */
+function hasWork(map: NodeMap, id: string): boolean {
+  if (!map.nodes.some((node) => node.id !== id && !node.leaving)) return false;
+  for (const holder of map.from.values()) if (holder === id) return true;
+  return map.owners.includes(id);
+}
+
+/** The record, with word of each revision that this process wrote. */
+const telling = (record: LeaseRecord, written: (revision: number) => void): LeaseRecord => ({
+  read: () => record.read(),
+  write: async (owner, revision) => {
+    const now = await record.write(owner, revision);
+    if (now !== undefined) written(now);
+    return now;
+  },
+  remove: (revision) => record.remove(revision),
+});

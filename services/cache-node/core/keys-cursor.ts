@@ -1,0 +1,36 @@
+import { SlotSet } from './slot-set.ts';
+
+/** Where a listing of keys over several nodes stands. */
+export interface KeysCursor {
+  /** Slots whose keys have all been listed. */
+  readonly done: SlotSet;
+  /** The node that is being listed; undefined between two of them. */
+  readonly at?: {
+    readonly node: string;
+    /** The slots that it had when its listing began: only their keys are listed. */
+    readonly slots: SlotSet;
+    /** The serial of the map then: a slot that it got later is another listing's. */
+    readonly serial: number;
+    /** Where the node's own listing goes on. */
+    readonly cursor: string;
+  };
+}
+
+export const firstCursor = (): KeysCursor => ({ done: new SlotSet() });
+
+export function writeCursor({ done, at }: KeysCursor): string {
+  const parts = at === undefined ? [] : [at.node, at.slots.write(), at.serial.toString(36), at.cursor];
+  return [done.write(), ...parts].join('.');
+}
+
+/** Undefined for a text that `writeCursor` did not make. */
+export function readCursor(text: string): KeysCursor | undefined {
+  const [doneText = '', node, slotsText, serialText, cursor, ...more] = text.split('.');
+  const done = SlotSet.read(doneText);
+  if (done === undefined || more.length > 0) return undefined;
+  if (node === undefined) return { done };
+  const slots = slotsText === undefined ? undefined : SlotSet.read(slotsText);
+  const serial = Number.parseInt(serialText ?? '', 36);
+  if (slots === undefined || !Number.isSafeInteger(serial) || cursor === undefined) return undefined;
+  return { done, at: { node, slots, serial, cursor } };
+}

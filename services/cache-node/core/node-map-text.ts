@@ -1,0 +1,65 @@
+import { type CacheMap, readSlots, writeSlots } from '#shared/protocol/cache-map.ts';
+import type { MapNode, NodeMap } from './node-map.ts';
+
+/** The map as it is kept in the record. */
+export function writeMap({ serial, nodes, owners, from, last, countBelow }: NodeMap): string {
+  const ids = nodes.map((node) => node.id);
+  return JSON.stringify({
+    serial,
+    countBelow,
+    last,
+    nodes,
+    owners: writeSlots(ids, (slot) => owners[slot]),
+    from: writeSlots(ids, (slot) => from.get(slot)),
+  });
+}
+
+/** The map that `writeMap` wrote; undefined for anything else, which nobody can go by. */
+export function readMap(text: string): NodeMap | undefined {
+  const written = parsed(text);
+  const { serial, countBelow, last, nodes, owners, from } = written ?? {};
+  if (!isCount(serial) || !isCount(countBelow) || !Array.isArray(nodes) || !nodes.every(isNode))
+    return undefined;
+  const ids = nodes.map((node) => node.id);
+  const [read, readFrom] = [owners, from].map((slots) =>
+    typeof slots === 'string' ? readSlots(slots, ids) : undefined,
+  );
+  if (read === undefined || readFrom === undefined) return undefined;
+  const held = new Map<number, string>();
+  for (const [slot, id] of readFrom.entries()) if (id !== undefined) held.set(slot, id);
+  const names = Array.isArray(last) ? last.filter((name) => typeof name === 'string') : [];
+  return { serial, countBelow, last: names, nodes, owners: read, from: held };
+}
+
+/** What of the map is everybody's business. A slot in motion is its owner's, who sends on what has not come yet. */
+export const publicMap = ({ serial, nodes, owners, from }: NodeMap): CacheMap => ({
+  serial,
+  nodes: nodes.map(({ id, name }) => ({ id, name })),
+  owners: writeSlots(
+    nodes.map((node) => node.id),
+    (slot) => owners[slot],
+  ),
+  moving: from.size,
+});
+
+function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const read: unknown = JSON.parse(text);
+    return typeof read === 'object' && read !== null ? (read as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+
+function isNode(value: unknown): value is MapNode {
+  const { id, name, leaving, index, countFrom } = (value ?? {}) as Partial<MapNode>;
+  return (
+    typeof id === 'string' &&
+    typeof name === 'string' &&
+    typeof leaving === 'boolean' &&
+    isCount(index) &&
+    isCount(countFrom)
+  );
+}

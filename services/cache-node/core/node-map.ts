@@ -1,0 +1,192 @@
+import { cacheSlots } from '#shared/protocol/cache-slots.ts';
+import { rendezvous } from './rendezvous.ts';
+
+/** One membership of a process: a process that was put out of the map and comes back is another node. */
+export interface MapNode {
+  /** Never used again; a token of its subjects. */
+  readonly id: string;
+  /** Of the process, stable over restarts: slots go by it, so that a restarted node gets its own back. */
+  readonly name: string;
+  /** Hands its slots over and takes none. */
+  readonly leaving: boolean;
+  /** Two nodes of a map have different ones: the low digits of the versions that they give. Below `mapNodesMax`. */
+  readonly index: number;
+  /** The node counts its versions from here at least: above all that were given in its slots by nodes that are gone. */
+  readonly countFrom: number;
+}
+
+/**
+ * Who answers for which slot. A slot in motion has an owner, who is to answer for it, and one from whom it comes, who
+ * answers until the owner has fetched what is in it. All changes are functions from map to map; they are written one
+ * over the other, so the maps of a cluster are one line, and `serial` is the place in it.
+ */
+export interface NodeMap {
+  readonly serial: number;
+  readonly nodes: readonly MapNode[];
+  /** By slot: the id of its owner; undefined while there is no node. */
+  readonly owners: readonly (string | undefined)[];
+  /** By slot, for those in motion: the id of the node that holds it until it is fetched. */
+  readonly from: ReadonlyMap<number, string>;
+  /** Names of the nodes that were there last, while there is none: what their files have is what they had. */
+  readonly last: readonly string[];
+  /** Nodes count their versions below this, and have it raised in good time. */
+  readonly countBelow: number;
+}
+
+/** By how much the count of versions may grow until the map is written again: a minute of writes at full speed. */
+export const countStep = 2 ** 24;
+
+/** Nodes in one map. Also what a version has for them: it is `count * mapNodesMax + index`. */
+export const mapNodesMax = 64;
+
+/**
+ * The map of a cluster of which nothing is known. It begins at the time, so that what clients and nodes remember of
+ * an earlier one (a lost bucket) is older, and versions go on above those given before.
+ * @param nowMs wall time, epoch milliseconds
+ */
+export const firstMap = (nowMs: number): NodeMap => ({
+  serial: Math.floor(nowMs),
+  nodes: [],
+  owners: Array.from({ length: cacheSlots }, () => undefined),
+  from: new Map(),
+  last: [],
+  countBelow: Math.floor(nowMs),
+});
+
+/** The node of that id, if it is in the map. */
+export const nodeOf = (map: NodeMap, id: string | undefined): MapNode | undefined =>
+  id === undefined ? undefined : map.nodes.find((node) => node.id === id);
+
+/**
+ * A node joins: it becomes the owner of its slots, which it has yet to fetch. A node of the same name is the process
+ * before it and goes. Undefined when the map is full.
+ */
+export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>): NodeMap | undefined {
+  const draft = draftOf(map);
+  for (const node of map.nodes) if (node.name === name) remove(draft, node.id);
+  if (draft.nodes.length >= mapNodesMax) return undefined;
+  const taken = new Set(draft.nodes.map((node) => node.index));
+  const index = Array.from({ length: mapNodesMax }, (_, one) => one).find((one) => !taken.has(one)) ?? 0;
+  draft.nodes = [...draft.nodes, { id, name, leaving: false, index, countFrom: 0 }];
+  draft.receivers.add(id);
+  draft.last = [];
+  return changed(draft);
+}
+
+/**
+ * Whether a process of that name that joins now goes on with what it had: nobody answered for it since. Not where it
+ * was handing over, or fetching: what it had then is not known.
+ */
+export function continues(map: NodeMap, name: string): boolean {
+  if (map.last.includes(name)) return true;
+  const before = map.nodes.find((node) => node.name === name);
+  if (before === undefined || before.leaving) return false;
+  for (const [slot, holder] of map.from)
+    if (holder === before.id || map.owners[slot] === before.id) return false;
+  return true;
+}
+
+/** A node gives up its slots in an orderly way. Undefined when it is not in the map, or is leaving already. */
+export function leaving(map: NodeMap, id: string): NodeMap | undefined {
+  const node = nodeOf(map, id);
+  if (node === undefined || node.leaving) return undefined;
+  const draft = draftOf(map);
+  draft.nodes = map.nodes.map((one) => (one.id === id ? { ...one, leaving: true } : one));
+  return changed(draft);
+}
+
+/** A node is no more. Its slots go to the others, empty unless somebody holds them still. Undefined when it is not in the map. */
+export function removed(map: NodeMap, id: string): NodeMap | undefined {
+  if (nodeOf(map, id) === undefined) return undefined;
+  const draft = draftOf(map);
+  remove(draft, id);
+  return changed(draft);
+}
+
+/** A node has fetched these slots. Undefined when none of them is one that it was to fetch. */
+export function settled(map: NodeMap, id: string, slots: Iterable<number>): NodeMap | undefined {
+  const fetched = [...slots].filter((slot) => map.from.has(slot) && map.owners[slot] === id);
+  if (fetched.length === 0) return undefined;
+  const draft = draftOf(map);
+  for (const slot of fetched) draft.from.delete(slot);
+  return changed(draft);
+}
+
+/** Versions may be counted on beyond `count`. Undefined when they may already. */
+export function countRaised(map: NodeMap, count: number): NodeMap | undefined {
+  if (count + countStep / 2 < map.countBelow) return undefined;
+  const draft = draftOf(map);
+  draft.countBelow = Math.max(count, map.countBelow) + countStep;
+  return changed(draft);
+}
+
+/** The same map, newer: for a record that went back to an older one. */
+export const repeated = (map: NodeMap): NodeMap => changed(draftOf(map));
+
+interface Draft {
+  readonly serial: number;
+  nodes: readonly MapNode[];
+  last: readonly string[];
+  readonly owners: (string | undefined)[];
+  readonly from: Map<number, string>;
+  countBelow: number;
+  /** Who goes on, in a slot, after a node that is gone and cannot say what versions it gave. */
+  readonly receivers: Set<string>;
+}
+
+const draftOf = ({ serial, nodes, owners, from, last, countBelow }: NodeMap): Draft => ({
+  serial,
+  nodes,
+  last,
+  owners: [...owners],
+  from: new Map(from),
+  countBelow,
+  receivers: new Set(),
+});
+
+function remove(draft: Draft, id: string): void {
+  const { name } = draft.nodes.find((node) => node.id === id) ?? { name: '' };
+  if (draft.nodes.every((node) => node.leaving || node.id === id)) draft.last = [...draft.last, name];
+  draft.nodes = draft.nodes.filter((node) => node.id !== id);
+  for (const [slot, owner] of draft.owners.entries()) {
+    const holder = draft.from.get(slot);
+    if (holder === id) draft.from.delete(slot);
+    if (owner === id) {
+      // Who holds the slot still goes on with it; whoever gave it away already begins it anew.
+      const next = holder === id ? undefined : holder;
+      draft.from.delete(slot);
+      draft.owners[slot] = next;
+      if (next !== undefined) draft.receivers.add(next);
+    } else if (holder === id && owner !== undefined) draft.receivers.add(owner);
+  }
+}
+
+/** Sets in motion whatever is not where it belongs; what is in motion arrives first. */
+function rebalance(draft: Draft): void {
+  const staying = draft.nodes.filter((node) => !node.leaving);
+  if (staying.length === 0) return;
+  const targets = rendezvous(staying.map((node) => node.name));
+  for (const [slot, owner] of draft.owners.entries()) {
+    const target = staying[targets[slot] ?? 0]?.id;
+    if (target === undefined || target === owner || draft.from.has(slot)) continue;
+    draft.owners[slot] = target;
+    if (owner === undefined) draft.receivers.add(target);
+    else draft.from.set(slot, owner);
+  }
+}
+
+function changed(draft: Draft): NodeMap {
+  rebalance(draft);
+  const { serial, owners, from, last, receivers, countBelow } = draft;
+  const nodes = draft.nodes.map((node) =>
+    receivers.has(node.id) ? { ...node, countFrom: countBelow } : node,
+  );
+  return {
+    serial: serial + 1,
+    nodes,
+    owners,
+    from,
+    last,
+    countBelow: receivers.size === 0 ? countBelow : countBelow + countStep,
+  };
+}

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest';
+import { simulateCluster } from './cluster-simulation.ts';
+
+const seeds = Array.from({ length: 40 }, (_, index) => index + 1);
+
+test(
+  'whatever fails, a slot has one node, nothing stale is read, and the nodes find together again',
+  { timeout: 300_000 },
+  async () => {
+    const sum = { answered: 0, warm: 0, cold: 0 };
+    for (const seed of seeds) {
+      try {
+        const run = await simulateCluster(seed);
+        sum.answered += run.answered;
+        sum.warm += run.warm;
+        sum.cold += run.cold;
+      } catch (error) {
+        throw new Error(`seed ${seed} fails`, { cause: error });
+      }
+    }
+    // The runs are worth nothing in which nothing happens.
+    expect(sum.answered).toBeGreaterThan(seeds.length * 100);
+    expect(sum.warm).toBeGreaterThan(seeds.length * 100);
+    expect(sum.cold).toBeGreaterThan(seeds.length * 100);
+  },
+);
