@@ -10,7 +10,7 @@ const work = words('queue', 'dequeue complete fail extend release log events');
 const look = [
   ...words('queue', 'get result list stats workers children logs describe events list-all stats-all'),
   ...words('cache', 'get get-many exists keys missed stats events stats-all'),
-  ...words('telemetry', 'stats series events errors logs operations prometheus'),
+  ...words('telemetry', 'stats series events errors logs operations history tail alerts prometheus'),
   'cluster.describe',
   'gateway.metrics',
 ];

@@ -73,6 +73,9 @@ telemetry.events        operator viewer
 telemetry.errors        operator viewer
 telemetry.logs          operator viewer
 telemetry.operations    operator viewer
+telemetry.history       operator viewer
+telemetry.tail          operator viewer
+telemetry.alerts        operator viewer
 telemetry.prometheus    operator viewer
 telemetry.record        operator producer worker
 telemetry.otlp          operator producer worker
