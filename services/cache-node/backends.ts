@@ -1,6 +1,6 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fnv1a32 } from '#shared/protocol/partition.ts';
+import { slotsOf } from '#shared/protocol/cache-slots.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { DamagedFileError } from '#shared/runtime/lmdb.ts';
 import type { Log } from '#shared/runtime/log.ts';
@@ -18,14 +18,12 @@ export interface BackendsOptions {
   readonly log: Log;
   /** The cluster's, as on its subjects. */
   readonly prefix: string;
+  /** Those that this node answers for now. */
+  readonly slots: () => readonly number[];
 }
 
 /** What a namespace can have beside memory. */
 export type BackendType = 'file' | 'redis';
-
-/** Keys are told apart by so many numbers when it is said who may write them. */
-const slotsMax = 1_024;
-const allSlots = Array.from({ length: slotsMax }, (_, slot) => slot);
 
 /** Makes the backends of namespaces. */
 export class Backends {
@@ -36,13 +34,12 @@ export class Backends {
   }
 
   make(type: BackendType, namespace: string, isInUse: (key: string) => boolean): Backend {
-    const { redis, clock, prefix } = this.#options;
+    const { redis, clock, prefix, slots } = this.#options;
     if (type === 'file') {
       const options = { path: this.#pathOf(namespace), isInUse };
       return new LateBackend(() => this.#openFile(options));
     }
-    const slotOf = (key: string) => fnv1a32(key) % slotsMax;
-    const options = { redis, clock, prefix, namespace, slotOf, slots: () => allSlots };
+    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots };
     return new LateBackend(async () => {
       await redis.reached();
       return new RedisBackend(options);

@@ -105,6 +105,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       began: (slots, start) => {
         log.info({ slots: slots.length, start }, 'this node answers for more slots');
         cache.namespaces.setShare(node.share);
+        cache.tiers.regain(start === 'cold');
         sharding.release();
       },
       failed,
@@ -130,7 +131,14 @@ export function cacheNode(options: CacheNodeOptions): Service {
       node: name,
       log,
       deadlineMs: options.deadlineMs,
-      backends: new Backends({ data: options.data, redis, clock, log, prefix }),
+      backends: new Backends({
+        data: options.data,
+        redis,
+        clock,
+        log,
+        prefix,
+        slots: () => node.heldSlots(),
+      }),
       records: new NamespaceRecords(nats, {
         bucket: streamsFor(prefix).cacheNamespaces,
         replicas,

@@ -51,6 +51,16 @@ export class NamespaceRecords implements TierRecord {
     return this.#withBucket((kv) => readJson<TierNote>(kv, tierKey(namespace, this.#options.node)));
   }
 
+  async isOutageElsewhere(namespace: string): Promise<boolean> {
+    const own = tierKey(namespace, this.#options.node);
+    return this.#withBucket(async (kv) => {
+      const others: string[] = [];
+      for await (const key of await kv.keys(`tier.${namespace}.*`)) if (key !== own) others.push(key);
+      const notes = await Promise.all(others.map((key) => readJson<TierNote>(kv, key)));
+      return notes.some((note) => note?.outage === true);
+    });
+  }
+
   async write(namespace: string, note: TierNote): Promise<void> {
     await this.#withBucket((kv) => kv.put(tierKey(namespace, this.#options.node), JSON.stringify(note)));
   }

@@ -76,7 +76,8 @@ export class RedisBackend implements Backend {
       floor: 0,
       confirmed: 0,
     }));
-    const rows = { ...options, floorOf: (part: number) => this.#parts[part]?.floor ?? 0 };
+    const isMine = (key: string) => options.slots().includes(options.slotOf(key));
+    const rows = { ...options, isMine, floorOf: (part: number) => this.#parts[part]?.floor ?? 0 };
     this.#pages = new RedisPages(rows);
     this.#sweep = new RedisSweep(rows);
   }

@@ -2,6 +2,12 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { RedisPages, type RedisRows, firstPosition } from './redis-pages.ts';
 import { sweepScript } from './redis-cache-scripts.ts';
 
+interface SweptRows extends RedisRows {
+  readonly clock: Clock;
+  /** Whether the key is this process's to remove. */
+  readonly isMine: (key: string) => boolean;
+}
+
 /** Between two steps, in milliseconds: the sweep takes some per cent of what Redis can do. */
 const pauseMs = 20;
 
@@ -10,11 +16,11 @@ const pauseMs = 20;
  * needed for anything else: where it fails, the next one does its work.
  */
 export class RedisSweep {
-  readonly #rows: RedisRows & { readonly clock: Clock };
+  readonly #rows: SweptRows;
   readonly #pages: RedisPages;
   #run = 0;
 
-  constructor(rows: RedisRows & { readonly clock: Clock }) {
+  constructor(rows: SweptRows) {
     this.#rows = rows;
     this.#pages = new RedisPages(rows);
   }
@@ -30,14 +36,15 @@ export class RedisSweep {
   }
 
   async #sweep(run: number): Promise<void> {
-    const { clock, redis, floorOf } = this.#rows;
+    const { clock, redis, floorOf, isMine } = this.#rows;
     for (let position: typeof firstPosition | undefined = firstPosition; position !== undefined;) {
       await sleep(clock, pauseMs);
       if (run !== this.#run) return;
       const { rows, next } = await this.#pages.step(position, '');
       const namesOf = new Map<number, string[]>();
-      for (const { part, name, stamp } of rows)
-        if (stamp <= floorOf(part)) namesOf.set(part, [...(namesOf.get(part) ?? []), name]);
+      for (const { part, name, key, stamp } of rows)
+        // Another node's floor may be another one.
+        if (stamp <= floorOf(part) && isMine(key)) namesOf.set(part, [...(namesOf.get(part) ?? []), name]);
       for (const [part, names] of namesOf) await sweepScript.run(redis, names, [String(floorOf(part))]);
       position = next;
     }

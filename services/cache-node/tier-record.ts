@@ -5,6 +5,8 @@
 export interface TierRecord {
   /** Undefined when nothing was ever noted. Rejects when it cannot be read. */
   read(namespace: string): Promise<TierNote | undefined>;
+  /** Whether another node has noted an outage of the namespace's backend and not its end. Rejects as `read`. */
+  isOutageElsewhere(namespace: string): Promise<boolean>;
   /** Resolves once it is durable. */
   write(namespace: string, note: TierNote): Promise<void>;
 }

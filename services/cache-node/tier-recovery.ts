@@ -20,6 +20,8 @@ export interface TierRecoveryOptions {
   readonly tags: TierTags;
   /** What was noted of the backend when this process came to it. */
   readonly formerNote: () => Promise<TierNote | undefined>;
+  /** Whether another node has noted an outage that has not ended. */
+  readonly isOutageElsewhere: () => Promise<boolean>;
   readonly since: number;
   readonly deadlineMs: number;
   readonly apply: (group: WriteGroup) => Promise<void>;
@@ -34,15 +36,24 @@ export class TierRecovery {
   readonly journal = new OutageJournal();
   readonly #options: TierRecoveryOptions;
   #hasReadNote = false;
+  #mustAskOthers: boolean;
 
   constructor(options: TierRecoveryOptions) {
     this.#options = options;
+    // A file is nobody else's.
+    this.#mustAskOthers = !options.isOwn;
+  }
+
+  /** Keys have come to this process from one that is gone: what that one could not tell the backend nobody knows. */
+  askOthers(): void {
+    this.#mustAskOthers = !this.#options.isOwn;
   }
 
   /** Resolves at a moment when nothing is left to be told. Rejects when the backend fails or is late. */
   async run(): Promise<Figures | undefined> {
     const { backend, since, versions } = this.#options;
     await this.#readNote();
+    await this.#readOthers();
     const taken = await this.#inTime(backend.take({ since, stamp: versions.next() }));
     versions.raise(taken.stamp);
     for (const [tag, version] of taken.tags) this.#options.tags.add(tag, version);
@@ -63,6 +74,17 @@ export class TierRecovery {
     const note = await this.#inTime(formerNote());
     if (note?.outage === true || (isOwn && note?.holder !== node)) this.journal.voidAll();
     this.#hasReadNote = true;
+  }
+
+  async #readOthers(): Promise<void> {
+    if (!this.#mustAskOthers) return;
+    this.#mustAskOthers = false;
+    try {
+      if (await this.#inTime(this.#options.isOutageElsewhere())) this.journal.voidAll();
+    } catch (error) {
+      this.#mustAskOthers = true;
+      throw error;
+    }
   }
 
   async #tell(part: JournalPart): Promise<void> {

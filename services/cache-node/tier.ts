@@ -1,6 +1,6 @@
 import { type Refusal, refuse } from '#shared/protocol/errors.ts';
-import { type CircuitBreaker, makeCircuitBreaker } from '#shared/runtime/circuit-breaker.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
+import { BackendGate } from './backend-gate.ts';
 import type { Backend, BackendPage, Figures, PageQuery, Quota } from './backend.ts';
 import type { Change, Residence } from './core/residence.ts';
 import { TierTags } from './core/tier-tags.ts';
@@ -56,11 +56,6 @@ const notNoted: Outcome = {
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
 const probeMs = 100;
-const triedAfterMsFirst = 250;
-const triedAfterMsMax = 2_000;
-/** A timer that comes late may come before answers that are here already: they get so long to be read. */
-const lateReadMs = 2;
-
 /**
  * A backend behind the memory of one namespace. What a request asks for and memory does not have is fetched before the
  * request is decided; what the decision changed is written before it is answered. Decisions stay what they are
@@ -73,7 +68,7 @@ const lateReadMs = 2;
  */
 export class Tier {
   readonly #options: TierOptions;
-  readonly #breaker: CircuitBreaker;
+  readonly #gate: BackendGate;
   readonly #reads: TierReads;
   readonly #writes: TierWrites<Outcome>;
   readonly #recovery: TierRecovery;
@@ -84,8 +79,6 @@ export class Tier {
   #state: 'opening' | 'kept' | 'degraded' | 'closed' = 'opening';
   #opened: Promise<void>;
   #outageSinceMs = 0;
-  /** Rejects what is under way when a call's time is over. */
-  #failure = Promise.withResolvers<never>();
   #figures: Figures | undefined;
   /** What the backend said just now of a key, also that it has none. */
   readonly #justRead = new Map<string, Buffer | undefined>();
@@ -95,13 +88,8 @@ export class Tier {
 
   constructor(options: TierOptions) {
     this.#options = options;
-    this.#failure.promise.catch(() => undefined);
-    this.#breaker = makeCircuitBreaker({
-      triedAfterMsFirst,
-      triedAfterMsMax,
-      cutOff: (error) => this.#degrade(error),
-    });
-    const watch = (untilMs: number) => this.#watch(untilMs);
+    this.#gate = new BackendGate({ clock: options.clock, cutOff: (fault) => this.#degrade(fault) });
+    const watch = (untilMs: number) => this.#gate.watch(untilMs);
     this.#reads = new TierReads({ watch, read: (keys, isWanted) => this.#read(keys, isWanted) });
     this.#writes = new TierWrites({ watch, write: (group) => this.#write(group) });
     this.#note = new OutageNote(options);
@@ -109,6 +97,7 @@ export class Tier {
       ...options,
       tags: this.#tags,
       formerNote: () => this.#note.former(),
+      isOutageElsewhere: () => options.record.isOutageElsewhere(options.namespace),
       apply: (group) => this.#apply(group),
     });
     if (options.copies) this.#recovery.journal.copyAll();
@@ -119,6 +108,11 @@ export class Tier {
   /** Resolves once it is known whether the backend can be reached. */
   get opened(): Promise<void> {
     return this.#opened;
+  }
+
+  /** Whether the backend is this process's alone. */
+  get isOwn(): boolean {
+    return this.#options.isOwn;
   }
 
   get isDegraded(): boolean {
@@ -193,10 +187,22 @@ export class Tier {
     await this.#writes.written();
     if (this.#state !== 'kept') return undefined;
     try {
-      return (await this.#attempt(() => this.#options.backend.page(query))) ?? 'cursor';
+      return (await this.#gate.attempt(() => this.#options.backend.page(query))) ?? 'cursor';
     } catch {
       return undefined;
     }
+  }
+
+  /**
+   * More keys are this process's own: the backend is taken again for them. Calls wait for that as they do at the start.
+   * @param orphaned  they come from a node that is gone, and could not say what it still had to tell the backend
+   */
+  regain(orphaned: boolean): void {
+    if (orphaned) this.#recovery.askOthers();
+    if (this.#state === 'opening') void this.#opened.then(() => this.regain(false));
+    if (this.#state !== 'kept') return;
+    this.#state = 'opening';
+    this.#opened = this.#try();
   }
 
   /** Removes what has ended, and what is above the quota. */
@@ -300,7 +306,7 @@ export class Tier {
   }
 
   async #read(keys: readonly string[], isWanted: (key: string) => boolean): Promise<void> {
-    const rows = await this.#attempt(() => this.#options.backend.fetch(keys));
+    const rows = await this.#gate.attempt(() => this.#options.backend.fetch(keys));
     for (const [at, key] of keys.entries()) if (isWanted(key)) this.#justRead.set(key, rows[at]);
     // By then all who waited for it have been decided. Memory may evict what it took in as soon as one of them was.
     this.#options.clock.after(0, () => {
@@ -314,7 +320,7 @@ export class Tier {
   }
 
   async #write(group: WriteGroup): Promise<Outcome> {
-    await this.#attempt(() => this.#apply(group));
+    await this.#gate.attempt(() => this.#apply(group));
     return fine;
   }
 
@@ -333,28 +339,11 @@ export class Tier {
         front.applyChange({ kind: 'deleted', key, version: versions.next() });
   }
 
-  /** Asks the backend through the breaker; rejects as well when a call's time is over, or the backend is cut off. */
-  #attempt<T>(action: () => Promise<T>): Promise<T> {
-    const failure = this.#failure.promise;
-    return this.#breaker.run(() => Promise.race([action(), failure]));
-  }
-
-  #watch(untilMs: number): () => void {
-    const { clock } = this.#options;
-    let cancel = clock.after(untilMs - clock.monotonicMs(), () => {
-      const { reject } = this.#failure;
-      cancel = clock.after(lateReadMs, () => reject(new Error('the backend did not answer in time')));
-    });
-    return () => cancel();
-  }
-
   #degrade(fault: unknown): void {
     if (this.#state === 'degraded' || this.#state === 'closed') return;
     this.#state = 'degraded';
     this.#outageSinceMs = this.#options.clock.monotonicMs();
-    this.#failure.reject(fault);
-    this.#failure = Promise.withResolvers<never>();
-    this.#failure.promise.catch(() => undefined);
+    this.#gate.fail(fault);
     this.#note.want(true);
     const { journal } = this.#recovery;
     for (const group of this.#writes.abandon(this.#noted())) {
@@ -387,12 +376,8 @@ export class Tier {
   }
 
   /** Tries to have the backend. Never rejects. */
-  async #try(): Promise<void> {
-    try {
-      await this.#breaker.run(() => this.#recover());
-    } catch {
-      // The breaker has told of it.
-    }
+  #try(): Promise<void> {
+    return this.#gate.probe(() => this.#recover());
   }
 
   async #recover(): Promise<void> {

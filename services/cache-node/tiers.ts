@@ -123,6 +123,11 @@ export class Tiers {
     }
   }
 
+  /** This node answers for more keys: those in backends that nodes share have to be taken. */
+  regain(orphaned: boolean): void {
+    for (const tier of this.#tiers.values()) if (!tier.isOwn) tier.regain(orphaned);
+  }
+
   /** Brings everything to the backends, and closes them. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -113,6 +113,11 @@ export class MemoryTierRecord implements TierRecord {
     return this.notes.get(namespace);
   }
 
+  async isOutageElsewhere(): Promise<boolean> {
+    await this.#reach();
+    return false;
+  }
+
   async write(namespace: string, note: TierNote): Promise<void> {
     await this.#reach();
     this.notes.set(namespace, note);

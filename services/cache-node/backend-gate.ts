@@ -1,0 +1,58 @@
+import { type CircuitBreaker, makeCircuitBreaker } from '#shared/runtime/circuit-breaker.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
+
+export interface BackendGateOptions {
+  readonly clock: Clock;
+  /** The backend failed, or was late, and is not asked any more but to try whether it is back. */
+  readonly cutOff: (fault: unknown) => void;
+}
+
+const triedAfterMsFirst = 250;
+const triedAfterMsMax = 2_000;
+/** A timer that comes late may come before answers that are here already: they get so long to be read. */
+const lateReadMs = 2;
+
+/** The way to a backend: through the circuit breaker, and nobody waits on it beyond his time. */
+export class BackendGate {
+  readonly #clock: Clock;
+  readonly #breaker: CircuitBreaker;
+  /** Rejects what is under way. */
+  #failure = Promise.withResolvers<never>();
+
+  constructor({ clock, cutOff }: BackendGateOptions) {
+    this.#clock = clock;
+    this.#failure.promise.catch(() => undefined);
+    this.#breaker = makeCircuitBreaker({ triedAfterMsFirst, triedAfterMsMax, cutOff });
+  }
+
+  /** Asks the backend; rejects as well when the time of any call is over. */
+  attempt<T>(action: () => Promise<T>): Promise<T> {
+    const failure = this.#failure.promise;
+    return this.#breaker.run(() => Promise.race([action(), failure]));
+  }
+
+  /** Tries whether the backend is back, if it may be tried again. Never rejects: `cutOff` is told. */
+  async probe(action: () => Promise<void>): Promise<void> {
+    try {
+      await this.#breaker.run(action);
+    } catch {
+      // The breaker has told of it.
+    }
+  }
+
+  /** Something must be answered by then, by the monotonic clock; the returned function says that it was. */
+  watch(untilMs: number): () => void {
+    let cancel = this.#clock.after(untilMs - this.#clock.monotonicMs(), () => {
+      const { reject } = this.#failure;
+      cancel = this.#clock.after(lateReadMs, () => reject(new Error('the backend did not answer in time')));
+    });
+    return () => cancel();
+  }
+
+  /** Rejects all that is under way. */
+  fail(fault: unknown): void {
+    this.#failure.reject(fault);
+    this.#failure = Promise.withResolvers<never>();
+    this.#failure.promise.catch(() => undefined);
+  }
+}
