@@ -23,7 +23,7 @@ const scanCount = 1_000;
 /** Steps of SCAN that one page may take: the rows of a namespace may be few among those of others. */
 const stepsMax = 20;
 
-const cursorExpression = /^([0-9]{1,2})\.([0-9]{1,20})(?:\.([A-Za-z0-9_-]+))?$/;
+const cursorExpression = /^([0-9]{1,2}):([0-9]{1,20})(?::([A-Za-z0-9_-]+))?$/;
 
 interface Position {
   /** One pass finds all rows; in a Redis Cluster there is one for each part, at the node that has it. */
@@ -113,7 +113,7 @@ const lastOf = (keys: readonly string[], after: string | undefined): string | un
   keys.at(-1) ?? after;
 
 const shownPosition = ({ pass, cursor, after }: Position): string =>
-  `${pass}.${cursor}${after === undefined ? '' : `.${Buffer.from(after).toString('base64url')}`}`;
+  `${pass}:${cursor}${after === undefined ? '' : `:${Buffer.from(after).toString('base64url')}`}`;
 
 function readPosition(text: string, passes: number): Position | undefined {
   const parts = cursorExpression.exec(text);
