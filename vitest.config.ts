@@ -15,7 +15,9 @@ export default defineConfig({
       kind(
         'fast',
         ['tests/**/*.test.ts'],
-        ['tests/**/*.{nats,container,browser,sim,collector,redis,postgres,interop,prometheus,e2e,chaos}.test.ts'],
+        [
+          'tests/**/*.{nats,container,browser,sim,collector,redis,postgres,interop,prometheus,e2e,chaos}.test.ts',
+        ],
       ),
       kind('sim', ['tests/**/*.sim.test.ts']),
       kind('nats', ['tests/**/*.nats.test.ts']),
