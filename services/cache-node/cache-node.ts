@@ -105,7 +105,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       began: (slots, start) => {
         log.info({ slots: slots.length, start }, 'this node answers for more slots');
         cache.namespaces.setShare(node.share);
-        cache.tiers.regain(start === 'cold');
+        cache.tiers.regain();
         sharding.release();
       },
       failed,

@@ -44,7 +44,7 @@ export class TierRecovery {
     this.#mustAskOthers = !options.isOwn;
   }
 
-  /** Keys have come to this process from one that is gone: what that one could not tell the backend nobody knows. */
+  /** Keys have come to this process from another one: what that one could not tell the backend this one does not know. */
   askOthers(): void {
     this.#mustAskOthers = !this.#options.isOwn;
   }
@@ -91,6 +91,9 @@ export class TierRecovery {
     const { front, nowMs, apply, isMine } = this.#options;
     try {
       const keys = part.keys.filter(isMine);
+      // Given to another node before the backend heard of them, and no longer this one's to write. That node believes the
+      // backend as soon as the end of the outage is noted.
+      if (keys.length < part.keys.length) this.journal.voidAll();
       const rows = new Map(keys.map((key) => [key, rowOf(front.peek(key, nowMs()))]));
       await this.#inTime(apply({ rows, tags: part.tags, clears: part.clears }));
       if (part.copies) await this.#copyAll();

@@ -79,6 +79,8 @@ export class Tier {
   #state: 'opening' | 'kept' | 'degraded' | 'closed' = 'opening';
   #opened: Promise<void>;
   #outageSinceMs = 0;
+  /** How often keys came to this process. */
+  #regained = 0;
   #figures: Figures | undefined;
   /** What the backend said just now of a key, also that it has none. */
   readonly #justRead = new Map<string, Buffer | undefined>();
@@ -108,11 +110,6 @@ export class Tier {
   /** Resolves once it is known whether the backend can be reached. */
   get opened(): Promise<void> {
     return this.#opened;
-  }
-
-  /** Whether the backend is this process's alone. */
-  get isOwn(): boolean {
-    return this.#options.isOwn;
   }
 
   get isDegraded(): boolean {
@@ -165,9 +162,7 @@ export class Tier {
         return this.#noteClear();
       case 'tags-invalidated':
         return this.#noteTags(change.tags, change.version);
-      case 'evicted':
-      case 'expired':
-      case 'configured':
+      default:
         // An evicted entry lives on in the backend, an expired one ends there by itself.
         return undefined;
     }
@@ -195,11 +190,11 @@ export class Tier {
 
   /**
    * More keys are this process's own: the backend is taken again for them. Calls wait for that as they do at the start.
-   * @param orphaned  they come from a node that is gone, and could not say what it still had to tell the backend
    */
-  regain(orphaned: boolean): void {
-    if (orphaned) this.#recovery.askOthers();
-    if (this.#state === 'opening') void this.#opened.then(() => this.regain(false));
+  regain(): void {
+    if (this.#options.isOwn) return;
+    this.#recovery.askOthers();
+    this.#regained += 1;
     if (this.#state !== 'kept') return;
     this.#state = 'opening';
     this.#opened = this.#try();
@@ -382,17 +377,24 @@ export class Tier {
 
   async #recover(): Promise<void> {
     const { clock, changed } = this.#options;
-    this.#figures = (await this.#recovery.run()) ?? this.#figures;
-    if (this.#state === 'opening') {
+    let regained: number;
+    // Keys may come to this process while it takes the backend.
+    do {
+      regained = this.#regained;
+      this.#figures = (await this.#recovery.run()) ?? this.#figures;
       // Nothing was decided yet. From the first answer on the backend must be believed by whoever comes next.
-      this.#note.want(false);
-      await this.#note.ended();
-      await this.#recovery.tellAll();
-    }
+      if (this.#state === 'opening') await this.#noteEnd();
+    } while (regained !== this.#regained);
     if (this.#state === 'closed') return;
     const wasDegraded = this.#state === 'degraded';
     this.#state = 'kept';
     this.#note.want(false);
     if (wasDegraded) changed({ degraded: false, outageMs: clock.monotonicMs() - this.#outageSinceMs });
+  }
+
+  async #noteEnd(): Promise<void> {
+    this.#note.want(false);
+    await this.#note.ended();
+    await this.#recovery.tellAll();
   }
 }

@@ -124,8 +124,8 @@ export class Tiers {
   }
 
   /** This node answers for more keys: those in backends that nodes share have to be taken. */
-  regain(orphaned: boolean): void {
-    for (const tier of this.#tiers.values()) if (!tier.isOwn) tier.regain(orphaned);
+  regain(): void {
+    for (const tier of this.#tiers.values()) tier.regain();
   }
 
   /** Brings everything to the backends, and closes them. */

@@ -47,8 +47,16 @@ class Cluster {
     await this.redis.restart();
   }
 
+  /** Whether all keys were answered for, again and again for longer than a lease: a node that woke up may be put out yet. */
   async isCalm(): Promise<boolean> {
     try {
+      const untilMs = performance.now() + leaseMs * 2;
+      while (performance.now() < untilMs) {
+        const keys = Array.from({ length: 40 }, (_, at) => `k${at}`);
+        const replies = await Promise.all(keys.map((key) => this.cache.ask('chaos', 'get', { key })));
+        if (replies.some(({ status, degraded }) => status !== 0 || degraded)) return false;
+        await delay(50);
+      }
       const { body } = await this.cache.ask('chaos', 'stats');
       return (body as { degraded?: boolean }).degraded === false;
     } catch {
