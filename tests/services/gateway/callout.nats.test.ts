@@ -5,6 +5,7 @@ import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect as connectTrivet } from '#shared/client/client.ts';
 import type { Grant } from '#shared/protocol/identity-schemas.ts';
+import { eavesdropping, everySubject, internals, roles } from './callout-tables.ts';
 import { type ClosedCluster, adminToken, startClosedCluster } from './closed-cluster.ts';
 
 // A cluster where everybody needs a token, seen from plain NATS clients: what each role may do, and what is refused.
@@ -52,111 +53,6 @@ const publishes = async (client: NatsConnection, subject: string): Promise<boole
   (await refusals(client, () => client.publish(subject, '{}'))).length === 0;
 const subscribes = async (client: NatsConnection, subject: string): Promise<boolean> =>
   (await refusals(client, () => void client.subscribe(subject, { callback: () => undefined }))).length === 0;
-
-const everySubject = [
-  'trivet.jobs.emails',
-  'trivet.jobs.others',
-  'trivet.queue.emails.enqueue',
-  'trivet.queue.others.enqueue',
-  'trivet.queue.emails.enqueue-flow',
-  'trivet.queue.emails.dequeue',
-  'trivet.queue.emails.complete',
-  'trivet.queue.emails.get',
-  'trivet.queue.emails.list',
-  'trivet.queue.emails.pause',
-  'trivet.queue.emails.purge',
-  'trivet.queue.stats',
-  'trivet.queue.list',
-  'trivet.cache.default.get',
-  'trivet.cache.default.set',
-  'trivet.cache.default.clear',
-  'trivet.cache.stats',
-  'trivet.telemetry.metric',
-  'trivet.telemetry-query.stats',
-  'trivet.otlp.v1.traces',
-  '$SRV.PING',
-];
-const internals = [
-  'trivet.log.0',
-  'trivet.fence.0',
-  'trivet.owner.0.17',
-  'trivet.ingest.0.emails',
-  'trivet.queue-owned.emails.enqueue',
-  'trivet.queue-admin.compact',
-  'trivet.audit',
-  'trivet.as.k-0000000000000000.queue.emails.pause',
-  'trivet.as.a-local.queue.emails.pause',
-  'trivet.events.queue.emails.done',
-  'trivet.something-new',
-  '$KV.TRIVET_CREDENTIALS.token.x',
-  '$KV.TRIVET_LEASES.owner',
-  '$O.TRIVET_SNAPSHOTS_0.C.1',
-  '$JS.API.STREAM.LIST',
-  '$JS.API.STREAM.DELETE.TRIVET_AUDIT',
-  '$JS.API.DIRECT.GET.TRIVET_AUDIT',
-  '$SYS.REQ.SERVER.PING',
-  '$SYS.REQ.USER.AUTH',
-  '_INBOX.somebody',
-  '_INBOX_TRIVET.somebody',
-];
-const eavesdropping = [
-  '>',
-  'trivet.>',
-  'trivet.queue.*.*',
-  'trivet.jobs.*',
-  'trivet.as.>',
-  'trivet.audit',
-  'trivet.log.>',
-  '_INBOX.>',
-  '_INBOX.k-0000000000000000.>',
-  '_INBOX_TRIVET.>',
-  '$SYS.>',
-  '$KV.>',
-  '$SRV.PING',
-];
-
-const roles: readonly { role: string; grant: Grant; open: readonly string[]; events: boolean }[] = [
-  {
-    role: 'producer',
-    grant: { role: 'producer', queues: ['emails'] },
-    open: ['trivet.jobs.emails', 'trivet.queue.emails.enqueue'],
-    events: false,
-  },
-  {
-    role: 'worker',
-    grant: { role: 'worker', queues: ['emails'] },
-    open: ['trivet.queue.emails.dequeue', 'trivet.queue.emails.complete'],
-    events: true,
-  },
-  {
-    role: 'viewer',
-    grant: { role: 'viewer' },
-    open: [
-      'trivet.queue.emails.get',
-      'trivet.queue.emails.list',
-      'trivet.queue.stats',
-      'trivet.queue.list',
-      'trivet.cache.default.get',
-      'trivet.cache.stats',
-      'trivet.telemetry-query.stats',
-      '$SRV.PING',
-    ],
-    events: true,
-  },
-  {
-    role: 'operator',
-    grant: { role: 'operator' },
-    open: everySubject.filter((subject) => !/\.(pause|purge|clear)$/.test(subject)),
-    events: true,
-  },
-  {
-    role: 'admin',
-    grant: { role: 'admin' },
-    open: everySubject.filter((subject) => !/\.(pause|purge|clear)$/.test(subject)),
-    events: true,
-  },
-  { role: 'own-only worker', grant: { role: 'operator', own: true }, open: [], events: false },
-];
 
 test.each(roles)(
   'a plain client with the key of a $role may do what it may, and nothing else',

@@ -1,255 +1,21 @@
-import { headers as natsHeaders, type Msg } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type ErrorCode, errorTable } from '#shared/protocol/errors.ts';
-import { type RunningGateway, startGateway } from './running-gateway.ts';
+import type { RunningGateway } from './running-gateway.ts';
+import { type Reply, type Seen, StandIns } from './stand-ins.ts';
 
-// What goes over NATS for an HTTP request, and how what comes back is told. The test stands in for the services, so
-// that it can see their side and answer what real ones hardly ever do.
-
+let standIns: StandIns;
 let gateway: RunningGateway;
-const undo: (() => void)[] = [];
 beforeAll(async () => {
-  gateway = await startGateway();
+  standIns = await StandIns.start();
+  ({ gateway } = standIns);
 });
-afterAll(() => gateway.stop());
-afterEach(() => {
-  for (const one of undo.splice(0)) one();
-});
+afterAll(() => standIns.stop());
+afterEach(() => standIns.afterTest());
 
-interface Seen {
-  readonly subject: string;
-  readonly body: unknown;
-  readonly headers: Readonly<Record<string, string>>;
-}
+const standIn = (subject: string, reply: (seen: Seen) => Reply): Promise<Seen[]> =>
+  standIns.answer(subject, reply);
 
-type Reply =
-  { readonly value: unknown } | { readonly code: ErrorCode; readonly details?: object } | 'silence';
-
-/** Answers on `subject` and remembers what was asked. */
-async function standIn(subject: string, reply: (seen: Seen) => Reply): Promise<Seen[]> {
-  const all: Seen[] = [];
-  const subscription = gateway.connection.subscribe(subject, {
-    callback: (_error, message) => {
-      const seen = {
-        subject: message.subject,
-        body: message.data.length === 0 ? undefined : message.json(),
-        headers: headersIn(message),
-      };
-      all.push(seen);
-      answer(message, reply(seen));
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
-  return all;
-}
-
-const headersIn = (message: Msg): Record<string, string> =>
-  Object.fromEntries((message.headers?.keys() ?? []).map((name) => [name, message.headers?.get(name) ?? '']));
-
-function answer(message: Msg, reply: Reply): void {
-  if (reply === 'silence') return;
-  if ('value' in reply) {
-    message.respond(JSON.stringify(reply.value));
-    return;
-  }
-  const headers = natsHeaders();
-  headers.set('Nats-Service-Error-Code', String(errorTable[reply.code].status));
-  const error = { code: reply.code, message: `for a test of ${reply.code}`, details: reply.details };
-  message.respond(JSON.stringify({ error }), { headers });
-}
-
-const enqueued = { id: '0-1', queue: 'mails', state: 'pending', priority: 'normal', duplicate: false };
 const leased = { id: '0-7', queue: 'mails', token: 42, payload: { to: 'a' } };
-
-/** Answers as `enqueue-many` does: one item for each. */
-const enqueuedMany = ({ body }: Seen): Reply => {
-  const { items } = body as { readonly items: readonly unknown[] };
-  return { value: { items: items.map(() => ({ id: '0-1', state: 'pending', duplicate: false })) } };
-};
-
-test('enqueue sends the payload as it came, with its options in the words of the protocol', async () => {
-  const raw: string[] = [];
-  const subscription = gateway.connection.subscribe('trivet.queue.mails.enqueue-many', {
-    callback: (_error, message) => {
-      raw.push(message.string());
-      message.respond(JSON.stringify({ items: [{ id: '0-1', state: 'pending', duplicate: false }] }));
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
-  const body =
-    '{"queue_name":"mails","payload": {"to":"ü","n":9007199254740993,"d":1.10},"priority":"high","delay":"5s","max_retries":2,"idempotency_key":"k-1"}';
-  const reply = await gateway.call('POST', '/queue/enqueue', { body });
-  expect(reply).toMatchObject({ status: 201, body: { ...enqueued, priority: 'high' } });
-  expect(raw).toEqual([
-    '{"items":[{"payload":{"to":"ü","n":9007199254740993,"d":1.10},"priority":"high","delay":"5s","maxAttempts":3,"key":"k-1"}]}',
-  ]);
-});
-
-test('what many callers enqueue in one moment shares messages, and everybody gets an answer of their own', async () => {
-  let messages = 0;
-  const subscription = gateway.connection.subscribe('trivet.queue.mails.enqueue-many', {
-    callback: (_error, message) => {
-      messages += 1;
-      const { items } = message.json<{ items: { payload: number }[] }>();
-      const answers = items.map(({ payload }) =>
-        payload % 10 === 0
-          ? {
-              error: {
-                code: 'invalid_request',
-                message: 'items[3].delay is odd',
-                details: { field: 'items[3].delay' },
-              },
-            }
-          : { id: `0-${payload}`, state: 'pending', duplicate: false },
-      );
-      message.respond(JSON.stringify({ items: answers }));
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
-  const numbers = Array.from({ length: 200 }, (_, index) => index);
-  const replies = await Promise.all(
-    numbers.map((payload) =>
-      gateway.call('POST', '/queue/enqueue', { body: { queue_name: 'mails', payload } }),
-    ),
-  );
-  for (const [index, reply] of replies.entries()) {
-    if (index % 10 === 0)
-      expect(reply).toMatchObject({ status: 400, body: { field: 'delay', detail: 'delay is odd' } });
-    else expect(reply).toMatchObject({ status: 201, body: { id: `0-${index}` } });
-  }
-  expect(messages).toBeLessThan(150);
-});
-
-test('a batch that is refused as too full is tried in parts: what there is room for is let in, in order', async () => {
-  let room = 0;
-  const subscription = gateway.connection.subscribe('trivet.queue.small.enqueue-many', {
-    callback: (_error, message) => {
-      const { items } = message.json<{ items: unknown[] }>();
-      if (items.length > room) {
-        answer(message, { code: 'queue_full' });
-        return;
-      }
-      room -= items.length;
-      message.respond(
-        JSON.stringify({ items: items.map(() => ({ id: '0-1', state: 'pending', duplicate: false })) }),
-      );
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
-  room = 37;
-  const replies = await Promise.all(
-    Array.from({ length: 60 }, () =>
-      gateway.call('POST', '/queue/enqueue', { body: { queue_name: 'small', payload: 1 } }),
-    ),
-  );
-  expect(replies.filter(({ status }) => status === 201)).toHaveLength(37);
-  expect(replies.filter(({ status }) => status === 429)).toHaveLength(23);
-});
-
-test.each(['k-9', '"k-9"'])('the header Idempotency-Key: %s is the key of what is enqueued', async (key) => {
-  const seen = await standIn('trivet.queue.*.*', enqueuedMany);
-  const headers = { 'idempotency-key': key };
-  await gateway.call('POST', '/queue/enqueue', { body: { queue_name: 'mails', payload: 1 }, headers });
-  const made = await gateway.call('POST', '/v1/queues/mails/enqueue', { body: { payload: 2 }, headers });
-  expect(made.headers.get('location')).toBe('/v1/queues/mails/items/0-1');
-  expect(seen.map(({ body }) => body)).toEqual([
-    { items: [{ payload: 1, key: 'k-9' }] },
-    { items: [{ payload: 2, key: 'k-9' }] },
-  ]);
-});
-
-test('an idempotency key that contradicts the body, or that nobody could keep to, is refused', async () => {
-  const headers = { 'idempotency-key': 'k-9' };
-  const problem = { status: 400, body: { code: 'invalid_request', field: 'Idempotency-Key' } };
-  const both = { queue_name: 'mails', payload: 1, idempotency_key: 'k-1' };
-  expect(await gateway.call('POST', '/queue/enqueue', { body: both, headers })).toMatchObject(problem);
-  const add = { body: { key: 'k' }, headers };
-  expect(await gateway.call('POST', '/v1/cache/shop/increment', add)).toMatchObject(problem);
-  const long = { 'idempotency-key': 'x'.repeat(257) };
-  const request = { body: { queue_name: 'mails', payload: 1 }, headers: long };
-  expect(await gateway.call('POST', '/queue/enqueue', request)).toMatchObject(problem);
-});
-
-test('a traced enqueue carries its trace to the item', async () => {
-  const seen = await standIn('trivet.queue.*.*', enqueuedMany);
-  const headers = {
-    traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-    tracestate: 'a=1',
-  };
-  const body = { queue_name: 'mails', payload: 1, headers: { 'x-tenant': '7' } };
-  await gateway.call('POST', '/queue/enqueue', { body, headers });
-  expect(seen[0]?.body).toEqual({ items: [{ payload: 1, headers: { ...headers, 'x-tenant': '7' } }] });
-});
-
-test('gets of many callers in one moment share messages, and values come as they were stored', async () => {
-  let messages = 0;
-  const subscription = gateway.connection.subscribe('trivet.cache.shop.*', {
-    callback: (_error, message) => {
-      messages += 1;
-      const { key, keys } = message.json<{ key?: string; keys?: string[] }>();
-      const entry = (one: string) => `{"hit":true,"value":[9007199254740993,"${one}]\\\\"],"version":7}`;
-      if (key !== undefined) message.respond(entry(key));
-      // One that is refused beside the others is asked for alone.
-      else
-        message.respond(
-          `{"items":[${(keys ?? []).map((one, at) => (at === 1 ? '{"error":{"code":"payload_too_large","message":"m"}}' : entry(one))).join(',')}]}`,
-        );
-    },
-  });
-  undo.push(() => subscription.unsubscribe());
-  await gateway.connection.flush();
-  const get = (key: string) =>
-    gateway.call('POST', '/cache/operation', { body: { operation: 'get', namespace: 'shop', key } });
-  const replies = await Promise.all(Array.from({ length: 200 }, (_, index) => get(`k${index}`)));
-  for (const [index, reply] of replies.entries())
-    expect(reply.text).toBe(`{"hit":true,"value":[9007199254740993,"k${index}]\\\\"],"version":7}`);
-  expect(messages).toBeLessThan(180);
-});
-
-test('enqueue with user headers asks for one item of many, and answers as always', async () => {
-  const seen = await standIn('trivet.queue.*.*', () => ({
-    value: { items: [{ id: '0-1', state: 'pending', duplicate: false }] },
-  }));
-  const body = { queue_name: 'mails', payload: 1, headers: { 'x-tenant': '7' } };
-  const reply = await gateway.call('POST', '/queue/enqueue', { body });
-  expect(reply).toMatchObject({ status: 201, body: enqueued });
-  expect(seen).toMatchObject([
-    {
-      subject: 'trivet.queue.mails.enqueue-many',
-      body: { items: [{ payload: 1, headers: { 'x-tenant': '7' } }] },
-    },
-  ]);
-});
-
-test('an item that was refused among many is a refusal of the request', async () => {
-  const error = { code: 'queue_full', message: 'the queue is full' };
-  await standIn('trivet.queue.*.*', () => ({ value: { items: [{ error }] } }));
-  const body = { queue_name: 'mails', payload: 1, headers: {} };
-  expect(await gateway.call('POST', '/queue/enqueue', { body })).toMatchObject({
-    status: 429,
-    body: { code: 'queue_full', detail: 'the queue is full' },
-  });
-});
-
-test("a field that the broker refuses is named in the caller's words", async () => {
-  const details = { field: 'items[0].maxAttempts' };
-  const error = { code: 'invalid_request', message: 'items[0].maxAttempts is odd', details };
-  await standIn('trivet.queue.*.*', () => ({ value: { items: [{ error }] } }));
-  const body = { queue_name: 'mails', payload: 1, max_retries: 7 };
-  expect(await gateway.call('POST', '/queue/enqueue', { body })).toMatchObject({
-    status: 400,
-    body: { field: 'max_retries', detail: 'max_retries is odd' },
-  });
-  const own = { body: { payload: 1, maxAttempts: 7 } };
-  expect(await gateway.call('POST', '/v1/queues/mails/enqueue', own)).toMatchObject({
-    status: 400,
-    body: { field: 'maxAttempts' },
-  });
-});
 
 test('dequeue passes max, lease and worker on, and answers the items', async () => {
   const seen = await standIn('trivet.queue.*.*', () => ({ value: { items: [leased] } }));
@@ -281,7 +47,7 @@ test('a long wait is asked for in pieces, until an item comes', async () => {
       setTimeout(() => message.respond(JSON.stringify({ items })), waits.length === 2 ? 0 : wait);
     },
   });
-  undo.push(() => subscription.unsubscribe());
+  standIns.undoAfterTest(() => subscription.unsubscribe());
   await gateway.connection.flush();
   const reply = await gateway.call('GET', '/queue/mails/dequeue?wait=8s');
   expect(reply).toMatchObject({ status: 200, body: { items: [leased] } });
@@ -311,7 +77,7 @@ test('items for a caller who is gone are handed back, uncharged', async () => {
       setTimeout(() => message.respond(JSON.stringify({ items: [leased] })), 300);
     },
   });
-  undo.push(() => subscription.unsubscribe());
+  standIns.undoAfterTest(() => subscription.unsubscribe());
   await gateway.connection.flush();
   const call = gateway.call('GET', '/queue/mails/dequeue?wait=30s', { signal: abort.signal });
   await expect(call).rejects.toThrow('aborted');
@@ -334,7 +100,7 @@ test('a caller who is gone leaves nobody waiting beyond the piece that was asked
       }, message.json<{ wait: number }>().wait);
     },
   });
-  undo.push(() => subscription.unsubscribe());
+  standIns.undoAfterTest(() => subscription.unsubscribe());
   await gateway.connection.flush();
   const call = gateway.call('GET', '/queue/mails/dequeue?wait=30s', { signal: abort.signal });
   await expect(call).rejects.toThrow('aborted');
@@ -417,7 +183,7 @@ test('a service that answers with something else than the protocol is 500, and t
       message.respond('not JSON');
     },
   });
-  undo.push(() => subscription.unsubscribe());
+  standIns.undoAfterTest(() => subscription.unsubscribe());
   await gateway.connection.flush();
   for (const path of ['/queue/mails/dequeue', '/v1/queues/mails/items'])
     expect(await gateway.call('GET', path)).toMatchObject({ status: 500, body: { code: 'internal' } });
