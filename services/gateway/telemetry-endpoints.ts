@@ -2,13 +2,9 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { TelemetryBody, TelemetryStats } from '#shared/protocol/http-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import {
-  type TelemetryQueryName,
-  TelemetryResponse,
-  type TelemetryType,
-  telemetryQueries,
-  telemetryReplies,
-} from '#shared/protocol/telemetry-schemas.ts';
+import { type TelemetryQueryName, telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
+import { TelemetryResponse, type TelemetryType } from '#shared/protocol/telemetry-records.ts';
+import { telemetryReplies } from '#shared/protocol/telemetry-replies.ts';
 import { type Nats, headersOf } from '#shared/runtime/nats.ts';
 import { type RejectedRecord, type SortedRecord, sortRecords } from './core/telemetry-records.ts';
 import { ask } from './ask.ts';

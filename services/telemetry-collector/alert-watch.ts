@@ -1,5 +1,5 @@
 import type { AlertNotice, AlertRule } from '#shared/protocol/telemetry-alerts.ts';
-import type { AlertsReply } from '#shared/protocol/telemetry-schemas.ts';
+import type { AlertsReply } from '#shared/protocol/telemetry-replies.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';

@@ -1,18 +1,20 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import type {
-  CollectorStats,
   ErrorsQuery,
-  ErrorsReply,
   EventsQuery,
-  EventsReply,
   HistoryQuery,
-  HistoryReply,
   LogsQuery,
+} from '#shared/protocol/telemetry-queries.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
+import type {
+  CollectorStats,
+  ErrorsReply,
+  EventsReply,
+  HistoryReply,
   LogsReply,
   SeriesReply,
-  TelemetryLevel,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-replies.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
 import { isDistribution, percentileOf } from './core/distribution.ts';
 import type { DropExample, DropExamples } from './core/drop-examples.ts';

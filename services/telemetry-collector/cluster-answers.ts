@@ -1,23 +1,25 @@
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import type {
+  ErrorsQuery,
+  EventsQuery,
+  HistoryQuery,
+  LogsQuery,
+  OperationsQuery,
+  SeriesQuery,
+  TailQuery,
+} from '#shared/protocol/telemetry-queries.ts';
+import type {
   AlertsReply,
   CollectorStats,
-  ErrorsQuery,
   ErrorsReply,
-  EventsQuery,
   EventsReply,
-  HistoryQuery,
   HistoryReply,
-  LogsQuery,
   LogsReply,
-  OperationsQuery,
   OperationsReply,
   PrometheusReply,
-  SeriesQuery,
   SeriesReply,
-  TailQuery,
   TailReply,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-replies.ts';
 import { durationMs } from '#shared/protocol/durations.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Answers, recentDefault, seriesView } from './answers.ts';

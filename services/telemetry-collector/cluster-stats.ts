@@ -1,4 +1,4 @@
-import type { CollectorStats } from '#shared/protocol/telemetry-schemas.ts';
+import type { CollectorStats } from '#shared/protocol/telemetry-replies.ts';
 import { countedKinds } from './core/figures.ts';
 
 /** Figures of several collectors added up; what the stream says is the same from each, so the first one's is taken. */

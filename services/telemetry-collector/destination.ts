@@ -13,6 +13,8 @@ import {
 import type { RuleKind } from '#shared/protocol/telemetry-pipelines.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
 import type { Series } from './core/series.ts';
+import { DeltaLane } from './delta-lane.ts';
+import type { DeltaStore } from './delta-table.ts';
 import { Lane, type LaneItem, type LaneState } from './lane.ts';
 import type { OtlpEncoding } from './otlp-encoding.ts';
 import type { Sender } from './sender.ts';
@@ -38,6 +40,8 @@ export interface DestinationOptions {
   readonly plan: DestinationPlan;
   readonly sender: Sender;
   readonly encoding: OtlpEncoding;
+  readonly deltas: DeltaStore;
+  readonly fail: (error: Error) => void;
   readonly clock: Clock;
   readonly random01: () => number;
   readonly log: Log;
@@ -49,18 +53,19 @@ const bytesMax = 2 * 1_048_576;
 // Messages of one group share their series: what another one adds is mostly nothing.
 const seriesMessagesMax = 4_000;
 
-/** The lane of the totals; the others are named by their signal. */
-export type LaneName = Signal | 'series';
+/** The lanes of the totals, by temporality; the others are named by their signal. */
+export type LaneName = Signal | 'series' | 'deltas';
 
-/** One place where telemetry goes, with a lane for each signal and one for the totals, which all wait on their own. */
+/** One place where telemetry goes, with a lane for each signal and two for the totals, which all wait on their own. */
 export class Destination {
   readonly #items: ReadonlyMap<Signal, Lane<ItemsParcel>>;
   readonly #series: Lane<SeriesParcel>;
+  readonly #deltas: DeltaLane;
   #plan: DestinationPlan;
   #sender: Sender;
 
   constructor(options: DestinationOptions) {
-    const { plan, sender, encoding, clock, random01, log } = options;
+    const { plan, sender, encoding, deltas, fail, clock, random01, log } = options;
     this.#plan = plan;
     this.#sender = sender;
     const common = (name: LaneName, signal: Signal) => ({
@@ -76,6 +81,13 @@ export class Destination {
     const items = (signal: Signal) => new Lane<ItemsParcel>({ ...common(signal, signal), ...itemsWays });
     this.#items = new Map(signals.map((signal) => [signal, items(signal)]));
     this.#series = new Lane<SeriesParcel>({ ...common('series', 'metrics'), ...seriesWays(encoding) });
+    this.#deltas = new DeltaLane({
+      ...common('deltas', 'metrics'),
+      destination: plan.name,
+      store: deltas,
+      encode: (points) => encoding.deltas(points),
+      fail,
+    });
   }
 
   get plan(): DestinationPlan {
@@ -95,8 +107,14 @@ export class Destination {
     this.#items.get(signal)?.add(item);
   }
 
+  /** The lane that the totals take now. */
+  get seriesLane(): LaneName {
+    return this.#plan.temporality === 'delta' ? 'deltas' : 'series';
+  }
+
   addSeries(item: LaneItem<SeriesParcel>): void {
-    this.#series.add(item);
+    if (this.seriesLane === 'deltas') this.#deltas.add(item);
+    else this.#series.add(item);
   }
 
   /** Those among the totals of a message of this kind that go here. */
@@ -135,8 +153,8 @@ export class Destination {
     this.#sender.close();
   }
 
-  #lanes(): readonly (Lane<ItemsParcel> | Lane<SeriesParcel>)[] {
-    return [...this.#items.values(), this.#series];
+  #lanes(): readonly (Lane<ItemsParcel> | Lane<SeriesParcel> | DeltaLane)[] {
+    return [...this.#items.values(), this.#series, this.#deltas];
   }
 }
 
@@ -157,7 +175,7 @@ const itemsWays = {
 
 const seriesWays = (encoding: OtlpEncoding) => ({
   itemsMax: seriesMessagesMax,
-  encode: (parcels: readonly SeriesParcel[]) => encoding.metrics(parcels.map((one) => one.series)),
+  encode: (parcels: readonly SeriesParcel[]) => encoding.totals(parcels.map((one) => one.series)),
   sizeOf: ({ series }: SeriesParcel) => series.length,
   // A total is not one record's: which of them made it unacceptable cannot be told.
   halve: () => undefined,

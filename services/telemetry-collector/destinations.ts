@@ -5,11 +5,13 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import { type Chunk, type Signal, bytesIn } from './core/otlp-chunks.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
 import type { ReadMessage } from './core/read-message.ts';
+import { operationCount, operationDuration } from './core/interpret.ts';
 import type { Series } from './core/series.ts';
 import { Destination, type Refuse } from './destination.ts';
 import { FileSender } from './file-sender.ts';
 import type { LaneState } from './lane.ts';
 import { NatsSender } from './nats-sender.ts';
+import type { DeltaStore } from './delta-table.ts';
 import type { OtlpEncoding } from './otlp-encoding.ts';
 import { OtlpGrpcSender } from './otlp-grpc.ts';
 import { OtlpHttpSender } from './otlp-http.ts';
@@ -50,6 +52,9 @@ export interface Shipment {
 
 export interface DestinationsOptions {
   readonly encoding: OtlpEncoding;
+  readonly deltas: DeltaStore;
+  /** Ends the process: how far a destination is could not be written down. */
+  readonly fail: (error: Error) => void;
   readonly nats: Nats;
   readonly clock: Clock;
   readonly random01: () => number;
@@ -126,11 +131,25 @@ export class Destinations {
       const wanted = destination.wanted(series, shipment.kind);
       if (wanted.length === 0) continue;
       const value = { series: wanted, counted: shipment.counted, refuse: refuseFor(destination) };
-      put(destination, destination.laneName('series'), (arrived) =>
+      put(destination, destination.laneName(destination.seriesLane), (arrived) =>
         destination.addSeries({ value, bytes: wanted.length * seriesBytes, done: arrived }),
       );
     }
     done(undefined);
+  }
+
+  /**
+   * After a start: what was counted for destinations of deltas and did not get there, whether or not a message that
+   * holds it comes again.
+   */
+  resume(series: readonly Series[]): void {
+    const byKind = Map.groupBy(series, ({ name }) => (isOfOperation(name) ? 'performance' : 'metric'));
+    for (const destination of this.#destinations.filter(({ plan }) => plan.temporality === 'delta')) {
+      const wanted = [...byKind].flatMap(([kind, own]) => destination.wanted(own, kind));
+      if (wanted.length === 0) continue;
+      const value = { series: wanted, counted: [], refuse: () => Promise.resolve() };
+      destination.addSeries({ value, bytes: wanted.length * seriesBytes, done: () => undefined });
+    }
   }
 
   get plans(): readonly DestinationPlan[] {
@@ -146,9 +165,8 @@ export class Destinations {
   }
 
   #open(plan: DestinationPlan): Destination {
-    const { encoding, clock, random01, log } = this.#options;
-    const sender = this.#senderOf(plan.connection);
-    return new Destination({ plan, sender, encoding, clock, random01, log });
+    const { nats: _nats, ...common } = this.#options;
+    return new Destination({ ...common, plan, sender: this.#senderOf(plan.connection) });
   }
 
   #senderOf(connection: Connection): Sender {
@@ -165,3 +183,5 @@ export class Destinations {
     }
   }
 }
+
+const isOfOperation = (name: string): boolean => name === operationCount || name === operationDuration;

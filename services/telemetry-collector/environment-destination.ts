@@ -16,7 +16,12 @@ export function environmentDestination(
   env: Environment,
 ): DestinationPlan | undefined {
   const isGiven = endpoint !== undefined && endpoint !== '';
-  const common = { name: environmentName, required: true, wants: undefined };
+  const common = {
+    name: environmentName,
+    required: true,
+    wants: undefined,
+    temporality: 'cumulative',
+  } as const;
   const protocol = env['OTEL_EXPORTER_OTLP_PROTOCOL'];
   if (protocol === 'grpc' && isGiven) {
     const target = { ...targetOf('logs', endpoint, env), url: endpoint };

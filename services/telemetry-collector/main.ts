@@ -60,7 +60,15 @@ runService({
     const held = new HeldMessages(heldLimits(nats.connection.info?.max_payload), clock);
     const deadLetters = new JetStreamDeadLetters({ nats, subjects, streams, clock, log });
     const encoding = new OtlpEncoding(name);
-    const destinations = new Destinations({ encoding, nats, clock, random01: Math.random, log });
+    const destinations = new Destinations({
+      encoding,
+      deltas: store.deltas,
+      fail,
+      nats,
+      clock,
+      random01: Math.random,
+      log,
+    });
     destinations.apply(pipelines.destinations);
     const { rules, alerts } = pipelines;
     const examples = new DropExamples();

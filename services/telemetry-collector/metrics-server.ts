@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
 import { type Exposition, expositionFor } from './core/prometheus-text.ts';
-import type { PrometheusReply } from '#shared/protocol/telemetry-schemas.ts';
+import type { PrometheusReply } from '#shared/protocol/telemetry-replies.ts';
 
 export interface MetricsServer {
   /** Base URL; Prometheus asks for `/metrics` there. */

@@ -50,10 +50,19 @@ export class OtlpEncoding {
   }
 
   /** Cumulative totals. Of a series that comes more than once, what was counted last. */
-  metrics(groups: readonly (readonly Series[])[]): Uint8Array {
+  totals(groups: readonly (readonly Series[])[]): Uint8Array {
     const latest = new Map<number, Series>();
     for (const group of groups) for (const one of group) latest.set(one.id, one);
-    const bySource = Map.groupBy(latest.values(), (one) => one.source);
+    return this.#metrics(latest.values(), AggregationTemporality.CUMULATIVE);
+  }
+
+  /** Points that carry a change alone; none of a series twice. */
+  deltas(points: readonly Series[]): Uint8Array {
+    return this.#metrics(points, AggregationTemporality.DELTA);
+  }
+
+  #metrics(points: Iterable<Series>, temporality: AggregationTemporality): Uint8Array {
+    const bySource = Map.groupBy(points, (one) => one.source);
     const parts = [...bySource].map(([source, own]) => {
       // A collector's totals are its own: the instance tells them from another collector's.
       const resource = resourceFromAttributes({
@@ -61,7 +70,7 @@ export class OtlpEncoding {
         [ATTR_SERVICE_INSTANCE_ID]: this.#instance,
       });
       const byInstrument = Map.groupBy(own, (one) => `${one.type} ${one.unit} ${one.name}`);
-      const metrics = [...byInstrument.values()].map((points) => metricData(points));
+      const metrics = [...byInstrument.values()].map((own) => metricData(own, temporality));
       return ProtobufMetricsSerializer.serializeRequest({
         resource,
         scopeMetrics: [{ scope, metrics }],
@@ -123,7 +132,7 @@ export class OtlpEncoding {
 const resourcesMax = 1_000;
 
 /** Points of one instrument. */
-function metricData(points: readonly Series[]): MetricData {
+function metricData(points: readonly Series[], temporality: AggregationTemporality): MetricData {
   const [first] = points;
   const common = {
     descriptor: {
@@ -132,7 +141,7 @@ function metricData(points: readonly Series[]): MetricData {
       unit: first?.unit ?? '',
       valueType: ValueType.DOUBLE,
     },
-    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    aggregationTemporality: temporality,
   };
   switch (first?.type) {
     case 'histogram':
@@ -176,15 +185,19 @@ const pointsOf = <T extends Series['type'], V>(
 const endMsOf = (series: Series): number => (series.type === 'gauge' ? series.atMs : series.updatedMs);
 
 const exponentialOf = ({ histogram }: SeriesOf<'exponential_histogram'>) => {
-  const { positive, negative, ...rest } = histogram;
+  const { positive, negative, min, max, ...rest } = histogram;
   const buckets = ({ offset, counts }: typeof positive) => ({ offset, bucketCounts: counts });
-  return { ...rest, positive: buckets(positive), negative: buckets(negative) };
+  return { ...rest, ...rangeOf({ min, max }), positive: buckets(positive), negative: buckets(negative) };
 };
 
 const histogramOf = (series: SeriesOf<'histogram'>) => {
   const { bounds, counts, count, sum, min, max } = series.histogram;
-  return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum, min, max };
+  return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum, ...rangeOf({ min, max }) };
 };
+
+/** Of a delta neither is known: OTLP has a way to leave them out. */
+const rangeOf = (range: { readonly min: number; readonly max: number }) =>
+  Number.isFinite(range.min) ? range : {};
 
 const attributesOf = (labels: Labels): OtelAttributes => Object.fromEntries(labels);
 

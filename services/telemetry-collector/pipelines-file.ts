@@ -2,7 +2,7 @@ import { type Stats, readFileSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import { decode, json } from '#shared/protocol/encoding.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { type DestinationPlan, pipelinesOf } from './core/pipelines.ts';

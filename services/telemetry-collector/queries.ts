@@ -6,7 +6,7 @@ import {
   type TelemetryQueryName,
   isTelemetryQuery,
   telemetryQueries,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-queries.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';

@@ -7,7 +7,7 @@ import {
   text,
   word,
 } from '#shared/runtime/config.ts';
-import { telemetryLevels } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryLevels } from '#shared/protocol/telemetry-records.ts';
 
 /** Everything that a collector can be told. */
 export const settings = {

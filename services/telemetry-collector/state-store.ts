@@ -8,6 +8,7 @@ import type { LogEntry } from './core/interpret.ts';
 import { type HistoryPoint, HistoryTable } from './history-table.ts';
 import { type RecentLimits, RecentTable } from './recent-table.ts';
 import type { Change, Marker, Recovered, StateStore } from './collector-service.ts';
+import { DeltaTable } from './delta-table.ts';
 import { SeriesRows } from './series-rows.ts';
 
 type EntryKind = LogEntry['kind'];
@@ -28,6 +29,7 @@ export class LmdbStateStore implements StateStore {
   readonly #groups: Table<string>;
   readonly #history: HistoryTable;
   readonly #recent: Readonly<Record<EntryKind, RecentTable>>;
+  readonly deltas: DeltaTable;
 
   constructor(path: string, limits: HistoryLimits) {
     this.#environment = openEnvironment({ path });
@@ -35,6 +37,7 @@ export class LmdbStateStore implements StateStore {
     this.#series = new SeriesRows(this.#environment);
     this.#markers = this.#environment.table('markers');
     this.#groups = this.#environment.table('error-groups');
+    this.deltas = new DeltaTable(this.#environment);
     this.#history = new HistoryTable(this.#environment, defaultTiers, limits.historyBytesMax);
     const recent = (kind: EntryKind) =>
       new RecentTable(this.#environment.table(`recent-${kind}`), limits, rowOf);

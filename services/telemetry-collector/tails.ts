@@ -1,5 +1,5 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { isAtLeast } from './core/levels.ts';

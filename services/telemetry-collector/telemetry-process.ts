@@ -102,9 +102,10 @@ export class TelemetryProcess implements Service {
   }
 
   async recover(): Promise<void> {
-    const { stream, store, totals, log } = this.#options;
+    const { stream, store, totals, destinations, log } = this.#options;
     const recovered = await store.recover(await stream.prepare());
     totals.recover(recovered);
+    destinations.resume([...totals.series]);
     log.info({ series: recovered.series.length, markers: recovered.markers.size }, 'totals are read back');
   }
 

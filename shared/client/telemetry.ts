@@ -11,7 +11,7 @@ import {
   type TelemetryType,
   telemetryKinds,
   telemetryRecords,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-records.ts';
 import { type Validator, validator } from '#shared/protocol/validation.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { MicroBatch } from './micro-batch.ts';

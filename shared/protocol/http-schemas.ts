@@ -14,12 +14,12 @@ import {
   UserHeaders,
 } from './queue-schemas.ts';
 import {
-  CollectorStats,
   TelemetryRequest,
   type TelemetryType,
   telemetryKinds,
   telemetryRecords,
-} from './telemetry-schemas.ts';
+} from './telemetry-records.ts';
+import { CollectorStats } from './telemetry-replies.ts';
 
 // What the HTTP gateway says beside the schemas that NATS has, too. Its nine first endpoints write names in
 // snake_case, as their paths do; what comes back is the protocol's own reply, untouched.

@@ -17,7 +17,7 @@ import {
   TelemetryRequest,
   TelemetryResponse,
   TelemetryType,
-} from './telemetry-schemas.ts';
+} from './telemetry-records.ts';
 
 /** The models that docs/protocol.md names: in OpenAPI each is a component of this name. */
 export const models = {

@@ -2,11 +2,12 @@ import { AlertRule, alertRulesMax } from './telemetry-alerts.ts';
 import { type Static, Type } from 'typebox';
 import { Duration, Name, Strict, Word } from './fields.ts';
 import { instrumentNameLengthMax, tagLengthMax } from './limits.ts';
-import { TelemetryLevel, telemetryKinds } from './telemetry-schemas.ts';
+import { TelemetryLevel, telemetryKinds } from './telemetry-records.ts';
 
 // The file that says where telemetry goes and what becomes of it on the way (TRIVET_TELEMETRY_PIPELINES).
 
 export const destinationTypes = ['otlp-http', 'otlp-grpc', 'nats', 'file'] as const;
+export const temporalities = ['delta', 'cumulative'] as const;
 export const otlpSignals = ['metrics', 'logs', 'traces'] as const;
 
 /** What rules and filters can name: the five kinds of records, and the items of OTLP requests. */
@@ -35,6 +36,8 @@ export const Destination = Strict({
   required: Type.Optional(Type.Boolean()),
   signals: Type.Optional(Type.Array(Word(otlpSignals), { minItems: 1, maxItems: 3 })),
   filter: Type.Optional(DestinationFilter),
+  /** Whether metrics carry what has changed since the last point, or all since their beginning (the default). */
+  temporality: Type.Optional(Word(temporalities)),
   endpoint: Type.Optional(Type.String({ minLength: 1, maxLength: 2_048 })),
   encoding: Type.Optional(Word(['protobuf', 'json'] as const)),
   compression: Type.Optional(Word(['gzip', 'none'] as const)),

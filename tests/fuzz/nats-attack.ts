@@ -4,7 +4,8 @@ import { decode, encodingOf } from '#shared/protocol/encoding.ts';
 import { errorTable, isErrorCode } from '#shared/protocol/errors.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { subjectsFor } from '#shared/protocol/subjects.ts';
-import { telemetryKinds, telemetryQueries } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
+import { telemetryKinds } from '#shared/protocol/telemetry-records.ts';
 import type { SeededRandom } from '#tests/support/seeded-random.ts';
 import { fuzzedBody, headerText } from './mutations.ts';
 

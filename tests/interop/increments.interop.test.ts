@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encode, msgpack } from '#shared/protocol/encoding.ts';
-import type { SeriesReply } from '#shared/protocol/telemetry-schemas.ts';
+import type { SeriesReply } from '#shared/protocol/telemetry-replies.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import { CollectorCluster, until } from '#tests/services/telemetry-collector/running-collector.ts';
 import { type GoProgram, buildGoProgram, goAvailable } from '#tests/support/go-program.ts';

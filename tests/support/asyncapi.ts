@@ -18,7 +18,9 @@ import {
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
 import { QueueDescription } from '#shared/protocol/queue-settings-schemas.ts';
-import { telemetryQueries, telemetryRecords, telemetryReplies } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
+import { telemetryRecords } from '#shared/protocol/telemetry-records.ts';
+import { telemetryReplies } from '#shared/protocol/telemetry-replies.ts';
 import { version } from '#shared/runtime/version.ts';
 
 interface Channel {

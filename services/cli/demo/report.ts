@@ -1,6 +1,6 @@
 import type { CacheStats } from '#shared/protocol/cache-schemas.ts';
 import type { QueueStats } from '#shared/protocol/queue-schemas.ts';
-import type { OperationsReply } from '#shared/protocol/telemetry-schemas.ts';
+import type { OperationsReply } from '#shared/protocol/telemetry-replies.ts';
 
 export interface DemoFigures {
   readonly queue: QueueStats;

@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import { type Trivet, connect } from '#shared/client/client.ts';
 import { requestReply } from '#shared/client/request.ts';
 import { TrivetError } from '#shared/protocol/errors.ts';
-import type { OperationsReply } from '#shared/protocol/telemetry-schemas.ts';
+import type { OperationsReply } from '#shared/protocol/telemetry-replies.ts';
 import { sleep, systemClock } from '#shared/runtime/clock.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import type { Analysis } from './analyse.ts';

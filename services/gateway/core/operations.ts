@@ -1,7 +1,7 @@
 import { isAdministrativeRequest } from '#shared/protocol/administrative.ts';
 import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
-import { telemetryQueries } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
 
 /** What an operation is done to. */
 export type Resource =

@@ -1,6 +1,6 @@
 import { type Refusal, type Result, refuseField } from '#shared/protocol/errors.ts';
 import { telemetryHttpRecords } from '#shared/protocol/http-schemas.ts';
-import { type TelemetryType, isTelemetryKind, telemetryKinds } from '#shared/protocol/telemetry-schemas.ts';
+import { type TelemetryType, isTelemetryKind, telemetryKinds } from '#shared/protocol/telemetry-records.ts';
 import { validator } from '#shared/protocol/validation.ts';
 
 /** A record that can be published, and where it stood in the request. */

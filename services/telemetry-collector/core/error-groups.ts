@@ -1,5 +1,5 @@
 import { fnv1a32 } from '#shared/protocol/partition.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { LogEntry } from './interpret.ts';
 
 /** Errors that have one cause, as far as type and stack tell. */

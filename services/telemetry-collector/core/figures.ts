@@ -1,4 +1,4 @@
-import { type TelemetryType, telemetryKinds } from '#shared/protocol/telemetry-schemas.ts';
+import { type TelemetryType, telemetryKinds } from '#shared/protocol/telemetry-records.ts';
 
 /** What is counted apart: the five kinds of records, OTLP requests, and messages of no known kind. */
 export type CountedKind = TelemetryType | 'otlp' | 'other';

@@ -7,7 +7,7 @@ import type {
   TelemetryMetric,
   TelemetryPerformance,
   TelemetryType,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-records.ts';
 import { timeMs } from '#shared/protocol/times.ts';
 import { type Attributes, attributesOf } from './attribute-values.ts';
 import { isAtLeast } from './levels.ts';

@@ -1,4 +1,4 @@
-import { type TelemetryLevel, telemetryLevels } from '#shared/protocol/telemetry-schemas.ts';
+import { type TelemetryLevel, telemetryLevels } from '#shared/protocol/telemetry-records.ts';
 
 /** True when a record of `level` is kept by a filter that begins at `levelMin`. */
 export const isAtLeast = (level: TelemetryLevel, levelMin: TelemetryLevel): boolean =>

@@ -1,4 +1,4 @@
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import { isAtLeast } from './levels.ts';
 import { unknownSource } from './interpret.ts';
 import { type Chunk, type Signal, chosen, itemOf } from './otlp-chunks.ts';

@@ -1,4 +1,4 @@
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { AttributeValue, Attributes } from './attribute-values.ts';
 import type { LogEntry } from './interpret.ts';
 import type { Chunk } from './otlp-chunks.ts';

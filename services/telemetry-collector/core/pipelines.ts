@@ -7,7 +7,7 @@ import {
   TelemetryPipelines,
   otlpSignals,
 } from '#shared/protocol/telemetry-pipelines.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { checkedRules } from './alerts.ts';
 import { type NameTest, nameTest } from './globs.ts';
@@ -58,6 +58,7 @@ export interface DestinationPlan {
   readonly signals: readonly Signal[];
   /** Undefined where it gets everything. */
   readonly wants: ((record: RecordTest) => boolean) | undefined;
+  readonly temporality: 'delta' | 'cumulative';
   readonly connection: Connection;
 }
 
@@ -121,7 +122,7 @@ function badPattern(config: TelemetryPipelines) {
 }
 
 // The fields of each type, beside those that all have.
-const common = ['name', 'type', 'required', 'signals', 'filter'];
+const common = ['name', 'type', 'required', 'signals', 'filter', 'temporality'];
 const fields: Readonly<
   Record<Destination['type'], { readonly needed: keyof Destination; readonly allowed: readonly string[] }>
 > = {
@@ -137,6 +138,8 @@ function planOf(given: Destination, at: string, context: PlanContext): Result<De
     return refuseField(`${at}.${needed}`, `is missing: ${given.type} needs it`);
   const foreign = Object.keys(given).find((name) => !common.includes(name) && !allowed.includes(name));
   if (foreign !== undefined) return refuseField(`${at}.${foreign}`, `is no field of ${given.type}`);
+  if (given.temporality !== undefined && given.signals?.includes('metrics') === false)
+    return refuseField(`${at}.temporality`, 'is of no use: signals leaves out metrics');
   const connection = connectionOf(given, at, context);
   if (!connection.ok) return connection;
   return accept({
@@ -144,6 +147,7 @@ function planOf(given: Destination, at: string, context: PlanContext): Result<De
     required: given.required ?? true,
     signals: given.signals ?? otlpSignals,
     wants: wantsOf(given),
+    temporality: given.temporality ?? 'cumulative',
     connection: connection.value,
   });
 }

@@ -9,7 +9,7 @@ import {
   TelemetryPerformance,
   type TelemetryType,
   isTelemetryKind,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-records.ts';
 import type { Result } from '#shared/protocol/errors.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { CountedKind } from './figures.ts';

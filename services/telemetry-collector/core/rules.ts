@@ -1,6 +1,6 @@
 import { fnv1a32 } from '#shared/protocol/partition.ts';
 import type { RuleKind, TelemetryPipelines } from '#shared/protocol/telemetry-pipelines.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { AttributeValue, Attributes } from './attribute-values.ts';
 import { type NameTest, nameTest } from './globs.ts';
 

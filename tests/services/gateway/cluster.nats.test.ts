@@ -15,7 +15,7 @@ import {
 } from '#shared/protocol/http-schemas.ts';
 import { QueueItemPage } from '#shared/protocol/queue-reply-schemas.ts';
 import { QueueItem } from '#shared/protocol/queue-schemas.ts';
-import { TelemetryResponse } from '#shared/protocol/telemetry-schemas.ts';
+import { TelemetryResponse } from '#shared/protocol/telemetry-records.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import {
   type ServiceName,

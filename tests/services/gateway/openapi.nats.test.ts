@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
 import { models } from '#shared/protocol/models.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
-import { telemetryQueries } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
 import { type RunningGateway, startGateway } from './running-gateway.ts';
 
 interface Operation {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { telemetryRecords } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryRecords } from '#shared/protocol/telemetry-records.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { sortRecords } from '#services/gateway/core/telemetry-records.ts';
 

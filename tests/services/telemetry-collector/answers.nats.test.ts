@@ -10,7 +10,7 @@ import type {
   ErrorsReply,
   HistoryReply,
   SeriesReply,
-} from '#shared/protocol/telemetry-schemas.ts';
+} from '#shared/protocol/telemetry-replies.ts';
 import { createInbox, subscribe } from '#shared/runtime/nats.ts';
 import { CollectorCluster, until } from './running-collector.ts';
 

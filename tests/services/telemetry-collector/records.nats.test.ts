@@ -1,12 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createTelemetry } from '#shared/client/telemetry.ts';
 import { encode, json, msgpack } from '#shared/protocol/encoding.ts';
-import {
-  type CollectorStats,
-  telemetryKinds,
-  telemetryRecords,
-  telemetryReplies,
-} from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryKinds, telemetryRecords } from '#shared/protocol/telemetry-records.ts';
+import { type CollectorStats, telemetryReplies } from '#shared/protocol/telemetry-replies.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import { badRequests } from '#tests/support/bad-requests.ts';

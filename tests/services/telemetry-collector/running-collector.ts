@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { requestReply } from '#shared/client/request.ts';
 import { type Subjects, streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
-import { CollectorStats } from '#shared/protocol/telemetry-schemas.ts';
+import { CollectorStats } from '#shared/protocol/telemetry-replies.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { type Nats, connectNats, serviceInboxPrefix } from '#shared/runtime/nats.ts';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';

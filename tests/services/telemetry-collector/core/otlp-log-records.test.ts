@@ -9,7 +9,7 @@ import { attributesOf } from '#services/telemetry-collector/core/attribute-value
 import type { LogEntry } from '#services/telemetry-collector/core/interpret.ts';
 import { chunksOf, itemsIn, requestOf } from '#services/telemetry-collector/core/otlp-chunks.ts';
 import { LogRecordEncoder, scopeName } from '#services/telemetry-collector/core/otlp-log-records.ts';
-import { telemetryLevels } from '#shared/protocol/telemetry-schemas.ts';
+import { telemetryLevels } from '#shared/protocol/telemetry-records.ts';
 
 const hex = (length: number) =>
   fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => Buffer.from(bytes).toString('hex'));

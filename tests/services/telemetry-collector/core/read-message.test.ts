@@ -4,7 +4,7 @@ import { attributeValue, depthMax } from '#services/telemetry-collector/core/att
 import type { MessageContext } from '#services/telemetry-collector/core/interpret.ts';
 import { readMessage } from '#services/telemetry-collector/core/read-message.ts';
 import { Rules } from '#services/telemetry-collector/core/rules.ts';
-import type { TelemetryLevel } from '#shared/protocol/telemetry-schemas.ts';
+import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
 
 const from = (level: TelemetryLevel) => ({ rules: new Rules({}, level) });
