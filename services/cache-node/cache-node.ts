@@ -147,7 +147,13 @@ export function cacheNode(options: CacheNodeOptions): Service {
     },
     observe: requestObserver(announced, telemetry, clock),
   });
-  const sharding = new Sharding({ nats, subjects, node, again: (arrived) => cache.take(arrived) });
+  const sharding = new Sharding({
+    nats,
+    subjects,
+    clock,
+    node,
+    again: (arrived) => cache.take(arrived),
+  });
   const refresh = (only?: string) => cache.tiers.refresh((one) => cache.namespaces.find(one), only);
   const operations = new ClusterOperations({
     node,

@@ -1,18 +1,14 @@
 import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
-import { cacheExpiredPerStepMax, cacheHeartbeatMs } from '#shared/protocol/limits.ts';
+import { type Refusal, type Result, accept, notDone, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
-import {
-  type RequestEncodings,
-  replyBytes,
-  replyRefusal,
-  requestEncodings,
-} from '#shared/runtime/replies.ts';
+import { replyBytes, replyRefusal, requestEncodings } from '#shared/runtime/replies.ts';
+import { CacheRounds } from './cache-rounds.ts';
+import { type ClusterTurn, wholeOperations } from './cluster-turn.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
 import { Namespaces, type VersionSource } from './core/namespaces.ts';
@@ -53,20 +49,6 @@ export interface CacheServiceOptions {
   readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'backends' | 'records'>;
 }
 
-/** The other nodes, as the turn of this one meets them. */
-export interface ClusterTurn {
-  /** As `Sharding.elsewhere`. */
-  elsewhere(arrived: Arrived, keys: readonly string[], body: unknown): Decided | undefined;
-  /** Answers a request about a whole namespace; undefined as above. */
-  whole(arrived: Arrived, body: unknown, request: Request): Decided | undefined;
-  /** Answers a question about the cache as such. */
-  question(message: Msg, encodings: RequestEncodings, kind: 'stats' | 'map'): void;
-  /** Whether this node still answers for all of these keys. */
-  isMine(namespace: string, keys: readonly string[]): boolean;
-  /** Keys were asked for, and perhaps made. */
-  noteKeys(namespace: string, keys: readonly string[]): void;
-}
-
 /** A request that is to be answered. */
 interface Asked extends Arrived {
   /** Of the reply. */
@@ -81,19 +63,6 @@ export const cacheQueueGroup = 'trivet-cache';
 
 const noFields = validator(cacheRequests.stats);
 
-/** Operations that are about no key of their own. */
-const wholeOperations: ReadonlySet<string> = new Set([
-  'clear',
-  'invalidate-tags',
-  'keys',
-  'stats',
-  'configure',
-  'missed',
-]);
-
-/** How often expired entries are looked for, in milliseconds, when the last look left none. */
-const expiryPeriodMs = 100;
-
 /** The turn of the cache: message in → decode → validate → decide → reply, all in one go, so that no two mix. */
 export class CacheService {
   readonly #options: CacheServiceOptions;
@@ -101,8 +70,7 @@ export class CacheService {
   #tiers: Tiers;
   #namespaces: Namespaces;
   #subscriptions: readonly Subscription[] = [];
-  #cancelExpiry = () => {};
-  #cancelHeartbeat = () => {};
+  readonly #rounds: CacheRounds;
   readonly #out = new ReplyWriter();
   /** Writes what waited for a fill is answered with, while `#out` may be in use for the request that filled. */
   readonly #laterOut = new ReplyWriter();
@@ -113,6 +81,12 @@ export class CacheService {
     this.#startMs = clock.nowMs() - clock.monotonicMs();
     this.#tiers = this.#newTiers(new Map(), 0);
     this.#namespaces = this.#emptyNamespaces('none');
+    this.#rounds = new CacheRounds({
+      clock,
+      namespaces: () => this.#namespaces,
+      nowMs: () => this.#nowMs(),
+      publish: (namespace, event) => this.#publish(namespace, event),
+    });
   }
 
   get namespaces(): Namespaces {
@@ -144,8 +118,7 @@ export class CacheService {
       subscribe(nats, subjects.cacheStats, group, ask('stats')),
       subscribe(nats, subjects.cacheMap, group, ask('map')),
     ];
-    this.#expireLater(expiryPeriodMs);
-    this.#beatLater();
+    this.#rounds.start();
   }
 
   /** Answers those who mean this node, under the id that it has in the map. */
@@ -194,8 +167,7 @@ export class CacheService {
 
   /** The end: who waits for a fill is told that it will not come from here. */
   stop(): void {
-    this.#cancelExpiry();
-    this.#cancelHeartbeat();
+    this.#rounds.stop();
     for (const namespace of this.#namespaces.all()) namespace.fills.close();
   }
 
@@ -381,26 +353,6 @@ export class CacheService {
     return this.wallMs(this.#options.clock.monotonicMs());
   }
 
-  #expireLater(delayMs: number): void {
-    this.#cancelExpiry = this.#options.clock.after(delayMs, () => {
-      const nowMs = this.#nowMs();
-      const expired = this.#namespaces.expire(cacheExpiredPerStepMax, nowMs);
-      for (const namespace of this.#namespaces.all())
-        if (namespace.events.isWaiting) this.#publishEvents(namespace);
-      // A full step means that more are due: requests get their turn first.
-      this.#expireLater(expired === cacheExpiredPerStepMax ? 0 : expiryPeriodMs);
-    });
-  }
-
-  /** The last sequence again, wherever somebody may hold copies: so a lost invalidation is noticed. */
-  #beatLater(): void {
-    this.#cancelHeartbeat = this.#options.clock.after(cacheHeartbeatMs, () => {
-      for (const namespace of this.#namespaces.all())
-        if (namespace.settings.nearCache) this.#publish(namespace.name, namespace.events.heartbeat());
-      this.#beatLater();
-    });
-  }
-
   #forget(epoch: string, since: number): void {
     const former = this.#namespaces;
     void this.#tiers.abandon();
@@ -432,7 +384,7 @@ export class CacheService {
   }
 }
 
-const notNow = refuse('unavailable', 'this node does not answer for its keys just now').error;
+const notNow = refuse('unavailable', 'this node does not answer for its keys just now', notDone).error;
 const notMine = refuse('wrong_owner', 'this node does not answer for its keys just now').error;
 
 const badAddress = (namespace: string): Refusal =>

@@ -1,14 +1,37 @@
 import type { InvalidateTagsRequest, KeysRequest, MissedRequest } from '#shared/protocol/cache-schemas.ts';
 import { slotsOf } from '#shared/protocol/cache-slots.ts';
-import { type Result, refuse } from '#shared/protocol/errors.ts';
+import { type Result, notDone, refuse } from '#shared/protocol/errors.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import { type RequestEncodings, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
-import type { ClusterTurn } from './cache-service.ts';
 import type { ClusterNode } from './cluster-node.ts';
 import type { ClusterOperations } from './cluster-operations.ts';
 import { publicMap } from './core/node-map-text.ts';
 import type { Decided, Request } from './operations.ts';
 import type { Arrived, Sharding } from './sharding.ts';
+
+/** The other nodes, as the turn of this one meets them. */
+export interface ClusterTurn {
+  /** As `Sharding.elsewhere`. */
+  elsewhere(arrived: Arrived, keys: readonly string[], body: unknown): Decided | undefined;
+  /** Answers a request about a whole namespace; undefined as above. */
+  whole(arrived: Arrived, body: unknown, request: Request): Decided | undefined;
+  /** Answers a question about the cache as such. */
+  question(message: Msg, encodings: RequestEncodings, kind: 'stats' | 'map'): void;
+  /** Whether this node still answers for all of these keys. */
+  isMine(namespace: string, keys: readonly string[]): boolean;
+  /** Keys were asked for, and perhaps made. */
+  noteKeys(namespace: string, keys: readonly string[]): void;
+}
+
+/** Operations that are about no key of their own. */
+export const wholeOperations: ReadonlySet<string> = new Set([
+  'clear',
+  'invalidate-tags',
+  'keys',
+  'stats',
+  'configure',
+  'missed',
+]);
 
 export interface ClusterTurnParts {
   readonly node: ClusterNode;
@@ -75,4 +98,4 @@ export function clusterTurn(parts: ClusterTurnParts): Omit<ClusterTurn, 'noteKey
   };
 }
 
-const notIn = refuse('unavailable', 'this node is not one of the cluster just now').error;
+const notIn = refuse('unavailable', 'this node is not one of the cluster just now', notDone).error;

@@ -1,10 +1,11 @@
 import type { CacheRequestName } from '#shared/protocol/cache-schemas.ts';
 import { slotsOf } from '#shared/protocol/cache-slots.ts';
-import { type Encoding, encode } from '#shared/protocol/encoding.ts';
-import { type Refusal, refuse } from '#shared/protocol/errors.ts';
+import { type Encoding, decode, encode } from '#shared/protocol/encoding.ts';
+import { type Refusal, type Result, accept, notDone, refuse } from '#shared/protocol/errors.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { encodePart } from '#shared/protocol/splice.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
+import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { type Msg, type Nats, headers } from '#shared/runtime/nats.ts';
 import { type RequestEncodings, isReplySubject, replyBytes } from '#shared/runtime/replies.ts';
 import { itemsOf, withItems } from './batch-parts.ts';
@@ -27,6 +28,7 @@ export interface Arrived {
 export interface ShardingOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly clock: Clock;
   readonly node: Pick<ClusterNode, 'routeOf' | 'id' | 'map'>;
   /** Takes up a request again. */
   readonly again: (arrived: Arrived) => void;
@@ -38,6 +40,8 @@ const hopsMax = 5;
 const heldMax = 10_000;
 /** How long another node may take for its part of a batch, in milliseconds. */
 const partMsMax = 5_000;
+/** Between two looks at who answers for a part that nobody took, in milliseconds. */
+const partAgainMs = 50;
 
 /** Where requests are answered: here, at another node, or at several, each its part. */
 export class Sharding {
@@ -75,7 +79,7 @@ export class Sharding {
 
   #hold(arrived: Arrived): Decided {
     if (this.#held.length >= heldMax)
-      return refuse('unavailable', 'too many requests wait for keys that move to this node').error;
+      return refuse('unavailable', 'too many requests wait for keys that move to this node', notDone).error;
     this.#held.push(arrived);
     return 'later';
   }
@@ -87,7 +91,7 @@ export class Sharding {
     if (arrived.via === 'node' && keys.some((key) => isForeign(node, slotOf(key))))
       return refuse('wrong_owner', 'another node answers for this key', { serial: node.map.serial }).error;
     if (arrived.hops >= hopsMax)
-      return refuse('unavailable', 'the nodes do not agree yet on who answers for this key').error;
+      return refuse('unavailable', 'the nodes do not agree yet on who answers for this key', notDone).error;
     const nodes = new Set(keys.map((key) => this.#nodeOf(node.routeOf(slotOf(key)))));
     const [only] = nodes;
     if (nodes.size === 1 && only !== undefined) return this.forward(arrived, only);
@@ -110,32 +114,54 @@ export class Sharding {
   /** A batch whose keys are at several nodes: each gets its items, and the caller gets them in order. */
   async #split(arrived: Arrived, body: unknown): Promise<void> {
     const { message, encodings, operation } = arrived;
-    const field = operation === 'set-many' ? 'items' : 'keys';
-    const parts = itemsOf(message.data, field, encodings.request);
-    const byNode = this.#byNode(arrived, body, parts.length);
-    const merged: Uint8Array[] = [];
-    await Promise.all(
-      [...byNode].map(async ([node, indexes]) => {
-        const part = withItems(
-          indexes.map((index) => parts[index] ?? new Uint8Array()),
-          field,
-          encodings.request,
-        );
-        const items = await this.#askPart(arrived, node, part, indexes.length);
-        for (const [at, index] of indexes.entries()) merged[index] = items[at] ?? new Uint8Array();
-      }),
-    );
-    const items = fitting(merged, encodings.reply);
-    replyBytes(message, withItems(items, 'items', encodings.reply), encodings.reply);
+    const parts = itemsOf(message.data, fieldOf(operation), encodings.request);
+    const keys = keysOf(body);
+    const untilMs = this.#options.clock.monotonicMs() + partMsMax;
+    const items = parts.map((bytes, index) => ({ bytes, key: keys[index] }));
+    const merged = fitting(await this.#answered(arrived, items, untilMs), encodings.reply);
+    replyBytes(message, withItems(merged, 'items', encodings.reply), encodings.reply);
   }
 
-  #byNode(arrived: Arrived, body: unknown, count: number): ReadonlyMap<string, readonly number[]> {
+  /** The answers to the items, in their order. What a node did not take goes to whoever answers for it then. */
+  async #answered(
+    arrived: Arrived,
+    items: readonly BatchItem[],
+    untilMs: number,
+  ): Promise<readonly Uint8Array[]> {
+    const merged: Uint8Array[] = [];
+    await Promise.all(
+      [...this.#byNode(arrived, items)].map(async ([node, indexes]) => {
+        const part = indexes.map((index) => items[index] ?? noItem);
+        const replies = await this.#partAnswered(arrived, { node, part, untilMs });
+        for (const [at, index] of indexes.entries()) merged[index] = replies[at] ?? new Uint8Array();
+      }),
+    );
+    return merged;
+  }
+
+  async #partAnswered(
+    arrived: Arrived,
+    {
+      node,
+      part,
+      untilMs,
+    }: { readonly node: string; readonly part: readonly BatchItem[]; readonly untilMs: number },
+  ): Promise<readonly Uint8Array[]> {
+    const { clock } = this.#options;
+    const answer = await this.#askPart(arrived, node, part);
+    if (answer.ok) return answer.value;
+    if (answer.error.details?.['notDone'] === true && clock.monotonicMs() < untilMs) {
+      await sleep(clock, partAgainMs);
+      return this.#answered(arrived, part, untilMs);
+    }
+    return part.map(() => encode({ error: answer.error }, arrived.encodings.reply));
+  }
+
+  #byNode(arrived: Arrived, items: readonly BatchItem[]): ReadonlyMap<string, readonly number[]> {
     const { node } = this.#options;
     const slotOf = slotsOf(arrived.namespace);
-    const keys = keysOf(body);
     const byNode = new Map<string, number[]>();
-    for (let index = 0; index < count; index += 1) {
-      const key = keys[index];
+    for (const [index, { key }] of items.entries()) {
       // What has no key is refused wherever it is read.
       const at =
         (typeof key === 'string' ? this.#nodeOf(node.routeOf(slotOf(key))) : undefined) ?? node.id ?? '';
@@ -150,21 +176,26 @@ export class Sharding {
   async #askPart(
     arrived: Arrived,
     node: string,
-    part: Uint8Array,
-    count: number,
-  ): Promise<readonly Uint8Array[]> {
+    part: readonly BatchItem[],
+  ): Promise<Result<readonly Uint8Array[]>> {
     const { request, reply } = arrived.encodings;
-    const all = (error: Refusal) => Array.from({ length: count }, () => encode({ error }, reply));
+    const body = withItems(
+      part.map(({ bytes }) => bytes),
+      fieldOf(arrived.operation),
+      request,
+    );
     try {
-      const answer = await this.#options.nats.connection.request(this.#peerSubject(arrived, node), part, {
+      const answer = await this.#options.nats.connection.request(this.#peerSubject(arrived, node), body, {
         timeout: partMsMax,
         headers: partHeaders(request, reply),
       });
       const code = answer.headers?.get('Nats-Service-Error-Code');
-      if (code === undefined || code === '') return itemsOf(answer.data, 'items', reply);
-      return all(refuse('unavailable', answer.headers?.get('Nats-Service-Error') ?? code).error);
-    } catch {
-      return all(refuse('unavailable', 'the node that answers for this key does not answer just now').error);
+      if (code === undefined || code === '') return accept(itemsOf(answer.data, 'items', reply));
+      return refusalIn(answer.data, reply);
+    } catch (error) {
+      const isGone = error instanceof Error && error.message.includes('no responders');
+      const problem = 'the node that answers for this key does not answer just now';
+      return refuse('unavailable', problem, isGone ? notDone : undefined);
     }
   }
 
@@ -185,7 +216,25 @@ function partHeaders(request: Encoding, reply: Encoding) {
   return made;
 }
 
-const unowned = refuse('unavailable', 'no node answers for this key just now').error;
+interface BatchItem {
+  /** As it was written. */
+  readonly bytes: Uint8Array;
+  readonly key: unknown;
+}
+
+const noItem: BatchItem = { bytes: new Uint8Array(), key: undefined };
+
+const fieldOf = (operation: string): 'items' | 'keys' => (operation === 'set-many' ? 'items' : 'keys');
+
+/** Why a node refused a part as a whole: as `unavailable`, since the caller's request is a good one. */
+function refusalIn(data: Uint8Array, encoding: Encoding): Result<never> {
+  const decoded = decode(data, encoding);
+  const { message, details } =
+    (decoded.ok ? (decoded.value as { error?: Partial<Refusal> }) : {}).error ?? {};
+  return refuse('unavailable', message ?? 'the node that answers for this key refuses', details);
+}
+
+const unowned = refuse('unavailable', 'no node answers for this key just now', notDone).error;
 
 /** Whether the map says that the slot is another node's. */
 function isForeign(node: ShardingOptions['node'], slot: number): boolean {

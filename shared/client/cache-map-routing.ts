@@ -61,7 +61,8 @@ export class CacheMapRouting {
       epochOf: () => undefined,
       instead: (subject, refusal) => {
         const node = nodeAt.get(subject);
-        if (node === undefined || !wasNotTaken(refusal)) return undefined;
+        if (node === undefined) return isNotDone(refusal) ? delay(againMs, subject) : undefined;
+        if (!wasNotTaken(refusal)) return undefined;
         const operation =
           subject
             .slice(0, -node.length - 1)
@@ -111,7 +112,7 @@ export class CacheMapRouting {
   }
 
   async #ask(): Promise<void> {
-    const reply = await requestReply(this.#nats, this.#subjects.cacheMap, undefined, { timeoutMs: mapMsMax });
+    const reply = await requestReply(this.#nats, this.#subjects.cacheMap, {}, { timeoutMs: mapMsMax });
     if (reply.ok) this.#learn(reply.value as CacheMap);
   }
 
@@ -126,7 +127,12 @@ export class CacheMapRouting {
 }
 
 /** Whether nothing was done of the request: another node answers for it, nobody listened where it went, or it was not let there. */
-const wasNotTaken = ({ code, details }: Refusal): boolean =>
-  code === 'wrong_owner' ||
-  code === 'forbidden' ||
-  (code === 'unavailable' && details?.['noResponders'] === true);
+const wasNotTaken = (refusal: Refusal): boolean =>
+  refusal.code === 'wrong_owner' ||
+  refusal.code === 'forbidden' ||
+  isNotDone(refusal) ||
+  (refusal.code === 'unavailable' && refusal.details?.['noResponders'] === true);
+
+/** Whether a node said that it, and those that it could send on to, did nothing of the request. */
+const isNotDone = ({ code, details }: Refusal): boolean =>
+  code === 'unavailable' && details?.['notDone'] === true;

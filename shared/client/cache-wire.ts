@@ -186,7 +186,8 @@ export class CacheWire {
   async #send(subject: string, body: Encoded, timeoutMs?: number): Promise<Result<unknown>> {
     const { encoding, routing } = this.#target;
     const bytes = Buffer.from(body);
-    const untilMs = performance.now() + (timeoutMs ?? this.#target.timeoutMs);
+    const startMs = performance.now();
+    const untilMs = startMs + (timeoutMs ?? this.#target.timeoutMs);
     let at = subject;
     for (;;) {
       const reply = await requestReply(this.#nats, at, bytes, {
@@ -194,11 +195,15 @@ export class CacheWire {
         headers: { 'Content-Type': encoding === json ? undefined : encoding },
       });
       const instead = reply.ok ? undefined : routing.instead(at, reply.error);
-      if (instead === undefined || performance.now() >= untilMs) return reply;
+      if (instead === undefined || performance.now() >= Math.min(untilMs, startMs + settleMsMax))
+        return reply;
       at = await instead;
     }
   }
 }
+
+/** How long the nodes may take to agree on who answers for a key, in milliseconds: then the caller hears of it. */
+const settleMsMax = 5_000;
 
 interface Subjects {
   /** For a request about one key, and about many. */

@@ -213,7 +213,7 @@ export class CacheNamespace<T = unknown> {
     return (await this.#ask<{ tags: number }>('invalidate-tags', { tags })).tags;
   }
 
-  /** Every key with `prefix`, page by page. A key that does not change meanwhile comes exactly once. */
+  /** Every key with `prefix`, page by page. A key that does not change meanwhile comes, and comes once unless it moves to another node. */
   async *keys(options: { readonly prefix?: string; readonly limit?: number } = {}): AsyncGenerator<string> {
     let cursor: string | undefined;
     do {

@@ -219,9 +219,8 @@ export class NearCache {
   #sourceOf(key: string): Source | 'none' | undefined {
     const epoch = this.#limits.epochOf(key);
     if (epoch !== undefined) return this.#sources.get(epoch) ?? 'none';
-    if (this.#sources.size > 1) return undefined;
-    const [only] = this.#sources.values();
-    return only ?? 'none';
+    // Where one has been heard there may be others yet: it alone cannot stand for a key that may be another node's.
+    return this.#sources.size > 0 ? undefined : 'none';
   }
 
   /**

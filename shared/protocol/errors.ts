@@ -44,6 +44,9 @@ export const refuse = (
   error: details === undefined ? { code, message } : { code, message, details },
 });
 
+/** Details of `unavailable` where nothing was done of the request, so that whoever asks again does nothing twice. */
+export const notDone = { notDone: true } as const;
+
 /** A bad value in one field of a request. The message begins with the field's path, as `details.field` does. */
 export const refuseField = (field: string, problem: string) =>
   refuse('invalid_request', `${field} ${problem}`, { field });

@@ -1,0 +1,319 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type KeysCursor, readCursor, writeCursor } from '#services/cache-node/core/keys-cursor.ts';
+import {
+  type NodeMap,
+  countRaised,
+  countStep,
+  firstMap,
+  joined,
+  leaving,
+  mapNodesMax,
+  removed,
+  settled,
+} from '#services/cache-node/core/node-map.ts';
+import { readMap, writeMap } from '#services/cache-node/core/node-map-text.ts';
+import { rendezvous } from '#services/cache-node/core/rendezvous.ts';
+import { SlotSet } from '#services/cache-node/core/slot-set.ts';
+import { SlotTable } from '#services/cache-node/core/slot-table.ts';
+import { VersionCount } from '#services/cache-node/core/version-count.ts';
+import { itemsOf, withItems } from '#services/cache-node/batch-parts.ts';
+import { cacheSlots, slotOf, slotsOf } from '#shared/protocol/cache-slots.ts';
+import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { fnv1a32 } from '#shared/protocol/partition.ts';
+
+const everySlot = Array.from({ length: cacheSlots }, (_, slot) => slot);
+const aText = fc.string({ unit: 'binary', minLength: 1, maxLength: 40 });
+const aName = fc.stringMatching(/^[A-Za-z0-9_-]{1,20}$/);
+const names = fc.uniqueArray(aName, { minLength: 1, maxLength: 12 });
+const slots = fc.uniqueArray(fc.nat(cacheSlots - 1), { maxLength: 200 });
+
+test('the slot of a key is that of FNV-1a over the UTF-8 of namespace, dot and key', () => {
+  fc.assert(
+    fc.property(aName, aText, (namespace, key) => {
+      // A lone surrogate has no UTF-8, and is no key.
+      fc.pre(key.isWellFormed());
+      const hash = fnv1a32(`${namespace}.${key}`);
+      expect(slotOf(namespace, key)).toBe((hash ^ (hash >>> 10)) & 1023);
+      expect(slotsOf(namespace)(key)).toBe(slotOf(namespace, key));
+    }),
+  );
+});
+
+test('keys with running numbers spread over all slots', () => {
+  const counts = everySlot.map(() => 0);
+  for (let n = 0; n < 100_000; n += 1) {
+    const slot = slotOf('users', `user:${n}`);
+    counts[slot] = (counts[slot] ?? 0) + 1;
+  }
+  expect(Math.min(...counts)).toBeGreaterThan(30);
+  expect(Math.max(...counts)).toBeLessThan(200);
+});
+
+test('every node gets its share of the slots within ten points, whatever the nodes are called', () => {
+  fc.assert(
+    fc.property(names, (nodes) => {
+      const owners = rendezvous(nodes);
+      for (const index of nodes.keys()) {
+        const share = owners.filter((owner) => owner === index).length / cacheSlots;
+        expect(Math.abs(share - 1 / nodes.length)).toBeLessThan(0.1);
+      }
+    }),
+  );
+});
+
+test('who has which slot does not depend on the order of the names', () => {
+  fc.assert(
+    fc.property(names, (nodes) => {
+      const turned = [...nodes].reverse();
+      const owners = rendezvous(nodes).map((index) => nodes[index]);
+      expect(rendezvous(turned).map((index) => turned[index])).toEqual(owners);
+    }),
+  );
+});
+
+test('a node that joins or goes moves its own slots alone, at most 1/N and ten points of them', () => {
+  fc.assert(
+    fc.property(names, aName, (nodes, name) => {
+      fc.pre(!nodes.includes(name));
+      const before = rendezvous(nodes).map((index) => nodes[index]);
+      const more = [...nodes, name];
+      const after = rendezvous(more).map((index) => more[index]);
+      const moved = everySlot.filter((slot) => before[slot] !== after[slot]);
+      expect(new Set(moved.map((slot) => after[slot]))).toEqual(new Set(moved.length > 0 ? [name] : []));
+      expect(moved.length / cacheSlots).toBeLessThanOrEqual(1 / more.length + 0.1);
+    }),
+  );
+});
+
+/** A step that a cluster may take: what it is, and which of several nodes and slots it is about. */
+type Step = readonly ['join' | 'leave' | 'remove' | 'settle' | 'raise', number];
+const steps = fc.array(
+  fc.tuple(fc.constantFrom<Step[0]>('join', 'leave', 'remove', 'settle', 'raise'), fc.nat(1_000)),
+  { maxLength: 40 },
+);
+
+function stepped(map: NodeMap, [kind, n]: Step, run: number): NodeMap {
+  const id = map.nodes[n % Math.max(1, map.nodes.length)]?.id ?? 'nobody';
+  switch (kind) {
+    case 'join':
+      return joined(map, { id: `id-${run}`, name: `node-${n % 6}` }) ?? map;
+    case 'leave':
+      return leaving(map, id) ?? map;
+    case 'remove':
+      return removed(map, id) ?? map;
+    case 'settle':
+      return settled(map, id, [...map.from.keys()].slice(0, n)) ?? map;
+    case 'raise':
+      return countRaised(map, map.countBelow - 1) ?? map;
+  }
+}
+
+const mapsOf = (all: readonly Step[]): readonly NodeMap[] => {
+  const maps = [firstMap(1_000)];
+  for (const [run, step] of all.entries()) maps.push(stepped(maps.at(-1) ?? firstMap(0), step, run));
+  return maps;
+};
+
+test('whatever happens, every slot has an owner that is there, and comes from one that is there', () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      for (const map of mapsOf(all)) {
+        const ids = new Set(map.nodes.map(({ id }) => id));
+        expect(new Set(map.nodes.map(({ name }) => name)).size).toBe(ids.size);
+        expect(new Set(map.nodes.map(({ index }) => index)).size).toBe(ids.size);
+        const canOwn = map.nodes.some((node) => !node.leaving);
+        for (const owner of map.owners) expect(owner === undefined ? !canOwn : ids.has(owner)).toBe(true);
+        for (const [slot, from] of map.from) expect(ids.has(from) && map.owners[slot] !== from).toBe(true);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('maps grow in serial and count, and once everything has arrived slots are where they belong', () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      let before: NodeMap | undefined;
+      for (const map of mapsOf(all)) {
+        if (before !== undefined && map !== before) {
+          expect(map.serial).toBe(before.serial + 1);
+          expect(map.countBelow).toBeGreaterThanOrEqual(before.countBelow);
+        }
+        before = map;
+      }
+      let map = before ?? firstMap(0);
+      while (map.from.size > 0)
+        for (const { id } of map.nodes) map = settled(map, id, [...map.from.keys()]) ?? map;
+      const staying = map.nodes.filter((node) => !node.leaving);
+      if (staying.length === 0) return;
+      const targets = rendezvous(staying.map(({ name }) => name));
+      expect(map.owners).toEqual(targets.map((index) => staying[index]?.id));
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a map that is full takes no node but one that comes back under its name', () => {
+  let map = firstMap(0);
+  for (let n = 0; n < mapNodesMax; n += 1) map = joined(map, { id: `i${n}`, name: `n${n}` }) ?? map;
+  expect(joined(map, { id: 'more', name: 'more' })).toBeUndefined();
+  expect(joined(map, { id: 'again', name: 'n3' })?.nodes).toHaveLength(mapNodesMax);
+});
+
+test('a map is read as it was written, and anything else is none', () => {
+  fc.assert(
+    fc.property(steps, (all) => {
+      for (const map of mapsOf(all).slice(-3)) expect(readMap(writeMap(map))).toEqual(map);
+    }),
+    { numRuns: 30 },
+  );
+  const good = writeMap(firstMap(1));
+  for (const text of ['', '{}', '[]', 'null', good.slice(1), good.replace('"nodes":[]', '"nodes":[1]')])
+    expect(readMap(text)).toBeUndefined();
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => readMap(text) === undefined));
+});
+
+/** All nodes of a line of maps, each at its own place in it: what a node learns late is what makes this hard. */
+class Tables {
+  readonly tables = new Map<string, SlotTable>();
+
+  adopt(map: NodeMap, isLate: (id: string) => boolean): void {
+    for (const { id } of map.nodes) {
+      const table = this.tables.get(id) ?? new SlotTable(id, firstMap(0));
+      this.tables.set(id, table);
+      if (!isLate(id)) table.adopt(map);
+    }
+    // Who is out of the map has seen its lease end before.
+    for (const id of this.tables.keys())
+      if (!map.nodes.some((node) => node.id === id)) this.tables.delete(id);
+  }
+
+  /** A node fetches what it may of another one. */
+  fetch(to: string, from: string): void {
+    const [receiver, giver] = [this.tables.get(to), this.tables.get(from)];
+    const begun = receiver?.arrive(everySlot, from) ?? [];
+    if (giver === undefined || receiver === undefined) return;
+    receiver.arrived(begun.filter((slot) => giver.give(slot, to) !== 'refused'));
+  }
+
+  heldTwice(): readonly number[] {
+    return everySlot.filter(
+      (slot) => [...this.tables.values()].filter((table) => table.stateOf(slot) === 'held').length > 1,
+    );
+  }
+}
+
+test('no slot is answered for by two nodes, however late they learn of maps', () => {
+  const late = fc.array(fc.nat(7), { minLength: 40, maxLength: 40 });
+  fc.assert(
+    fc.property(steps, late, (all, lateness) => {
+      const tables = new Tables();
+      for (const [at, map] of mapsOf(all).entries()) {
+        tables.adopt(map, (id) => (Number(id.slice(3)) + (lateness[at] ?? 0)) % 3 === 0);
+        const ids = map.nodes.map(({ id }) => id);
+        for (const to of ids) for (const from of ids) if (to !== from) tables.fetch(to, from);
+        expect(tables.heldTwice()).toEqual([]);
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('a slot that was given is given again to the same node, and to no other one', () => {
+  const one = joined(firstMap(0), { id: 'a', name: 'a' }) ?? firstMap(0);
+  const two = joined(one, { id: 'b', name: 'b' }) ?? one;
+  const table = new SlotTable('a', firstMap(0));
+  expect(table.adopt(one).begun).toEqual(everySlot);
+  expect(table.heldCount).toBe(cacheSlots);
+  table.adopt(two);
+  const [slot = -1] = two.from.keys();
+  expect(table.routeOf(slot)).toEqual({ kind: 'serve' });
+  expect(table.give(slot, 'c')).toBe('refused');
+  expect(table.give(slot, 'b')).toBe('given');
+  expect(table.give(slot, 'b')).toBe('again');
+  expect(table.routeOf(slot)).toEqual({ kind: 'forward', node: 'b' });
+  const stays = everySlot.find((other) => !two.from.has(other)) ?? -1;
+  expect(table.give(stays, 'b')).toBe('refused');
+});
+
+test('versions grow, are those of one node, and lie above every version that was heard of', () => {
+  fc.assert(
+    fc.property(fc.nat(mapNodesMax - 1), fc.array(fc.nat(2 ** 40), { maxLength: 50 }), (index, heard) => {
+      const versions = new VersionCount();
+      const node = { id: 'a', name: 'a', leaving: false, index, countFrom: 5 };
+      versions.adopt({ ...firstMap(0), nodes: [node], countBelow: 2 ** 40 }, node);
+      let last = 5 * mapNodesMax;
+      for (const version of heard) {
+        versions.raise(version);
+        const given = versions.next();
+        expect(given).toBeGreaterThan(Math.max(last, version));
+        expect(given % mapNodesMax).toBe(index);
+        last = given;
+      }
+    }),
+  );
+});
+
+test('versions are given up to what the map allows, which is asked for in good time', () => {
+  const map = { ...firstMap(0), countBelow: countStep };
+  const node = { id: 'a', name: 'a', leaving: false, index: 0, countFrom: 0 };
+  const versions = new VersionCount();
+  expect(versions.hasRoom).toBe(false);
+  versions.adopt(map, node);
+  expect([versions.hasRoom, versions.wanted]).toEqual([true, undefined]);
+  versions.raise((countStep / 2) * mapNodesMax);
+  expect([versions.hasRoom, versions.wanted]).toEqual([true, countStep / 2]);
+  versions.raise(countStep * mapNodesMax);
+  expect(versions.hasRoom).toBe(false);
+  const raised = countRaised(map, versions.wanted ?? 0);
+  versions.adopt(raised ?? map, node);
+  expect(versions.hasRoom).toBe(true);
+});
+
+test.each<[string, Encoding]>([
+  ['JSON', json],
+  ['MessagePack', msgpack],
+])('a batch in %s is taken apart and put together again, whatever its values', (_, encoding) => {
+  const value = fc.jsonValue({ depthSize: 'small' });
+  const items = fc.array(fc.record({ key: aText, value }), { maxLength: 20 });
+  fc.assert(
+    fc.property(items, fc.nat(19), (list, at) => {
+      fc.pre(list.every(({ key }) => key.isWellFormed()));
+      const body = encode({ other: [[1]], items: list }, encoding);
+      const parts = itemsOf(body, 'items', encoding);
+      expect(parts.map((part) => decode(part, encoding))).toEqual(
+        list.map((item) => decode(encode(item, encoding), encoding)),
+      );
+      const [some, rest] = [parts.slice(0, at), parts.slice(at)];
+      const again = itemsOf(withItems([...some, ...rest], 'items', encoding), 'items', encoding);
+      expect(again.map((part) => Buffer.from(part))).toEqual(parts.map((part) => Buffer.from(part)));
+    }),
+  );
+});
+
+test('a cursor is read as it was written', () => {
+  const at = fc.record({ node: fc.stringMatching(/^[0-9a-f]{16}$/), slots, serial: fc.maxSafeNat() });
+  const cursor = fc.stringMatching(/^[A-Za-z0-9_-]{1,30}$/);
+  fc.assert(
+    fc.property(slots, fc.option(at), cursor, (done, where, nodes) => {
+      const made: KeysCursor = {
+        done: SlotSet.of(done),
+        ...(where === null ? {} : { at: { ...where, slots: SlotSet.of(where.slots), cursor: nodes } }),
+      };
+      const read = readCursor(writeCursor(made));
+      expect([...(read?.done ?? [])]).toEqual([...done].sort((a, b) => a - b));
+      expect(read?.at?.node).toBe(where?.node);
+      expect(read?.at?.serial).toBe(where?.serial);
+      expect(read?.at?.cursor).toBe(where === null ? undefined : nodes);
+      expect([...(read?.at?.slots ?? [])]).toEqual([...(where?.slots ?? [])].sort((a, b) => a - b));
+    }),
+  );
+});
+
+test('what is no cursor is refused, and nothing is thrown', () => {
+  const good = writeCursor({ done: new SlotSet() });
+  for (const text of ['', 'x', `${good}.a`, `${good}.a.${good}`, `${good}.a.${good}.z`, `${good}.a.b.c.d`])
+    expect(readCursor(text)).toBeUndefined();
+  fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => void readCursor(text)));
+});
