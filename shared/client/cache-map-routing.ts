@@ -5,11 +5,9 @@ import { decode, json } from '#shared/protocol/encoding.ts';
 import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { type Nats, onReconnect } from '#shared/runtime/nats.ts';
-import { type CacheRouting, anyNode } from './cache-routing.ts';
+import { type CacheRouting, againMs, anyNode, isNotDone } from './cache-routing.ts';
 import { requestReply } from './request.ts';
 
-/** Between two looks at the map while a node that it names does not answer, in milliseconds. */
-const againMs = 100;
 /** How long the map may take to come, in milliseconds. */
 const mapMsMax = 2_000;
 
@@ -61,7 +59,7 @@ export class CacheMapRouting {
       epochOf: () => undefined,
       instead: (subject, refusal) => {
         const node = nodeAt.get(subject);
-        if (node === undefined) return isNotDone(refusal) ? delay(againMs, subject) : undefined;
+        if (node === undefined) return any.instead(subject, refusal);
         if (!wasNotTaken(refusal)) return undefined;
         const operation =
           subject
@@ -132,7 +130,3 @@ const wasNotTaken = (refusal: Refusal): boolean =>
   refusal.code === 'forbidden' ||
   isNotDone(refusal) ||
   (refusal.code === 'unavailable' && refusal.details?.['noResponders'] === true);
-
-/** Whether a node said that it, and those that it could send on to, did nothing of the request. */
-const isNotDone = ({ code, details }: Refusal): boolean =>
-  code === 'unavailable' && details?.['notDone'] === true;

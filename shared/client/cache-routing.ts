@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Refusal } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 
@@ -20,6 +21,13 @@ export interface CacheRouting {
   onMove(listener: () => void): () => void;
 }
 
+/** Before a request that nobody could take is sent again, in milliseconds. */
+export const againMs = 100;
+
+/** Whether a node said that it, and those that it could send on to, did nothing of the request. */
+export const isNotDone = ({ code, details }: Refusal): boolean =>
+  code === 'unavailable' && details?.['notDone'] === true;
+
 /** Any node: it forwards what is not its own. */
 export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
   const made = new Map<string, string>();
@@ -32,7 +40,7 @@ export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
       return subject;
     },
     epochOf: () => undefined,
-    instead: () => undefined,
+    instead: (subject, refusal) => (isNotDone(refusal) ? delay(againMs, subject) : undefined),
     onMove: () => () => undefined,
   };
 }

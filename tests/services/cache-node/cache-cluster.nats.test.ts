@@ -9,7 +9,7 @@ let cache: RunningCache;
 const others: ServiceProcess[] = [];
 
 beforeEach(async () => {
-  cache = await startCache({}, 4_000);
+  cache = await startCache({ TRIVET_CACHE_LEASE_MS: '2000' }, 4_000);
 });
 
 afterEach(async () => {

@@ -33,7 +33,12 @@ export async function startCache(
   timeoutMs = 10_000,
 ): Promise<RunningCache> {
   const server = await startNatsServer();
-  const node = await startService('cache-node', { ...natsEnvironment(server), ...env });
+  const node = await startService('cache-node', {
+    ...natsEnvironment(server),
+    // One node alone, on a machine that may be busy: a lease that ends would empty it.
+    TRIVET_CACHE_LEASE_MS: '10000',
+    ...env,
+  });
   const client = await connect({ servers: server.url });
 
   const send: RunningCache['send'] = async (subject, body, values = {}) => {

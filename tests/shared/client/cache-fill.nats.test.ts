@@ -14,7 +14,7 @@ const fillers: ChildProcess[] = [];
 
 beforeAll(async () => {
   server = await startNatsServer();
-  node = await startService('cache-node', natsEnvironment(server));
+  node = await startService('cache-node', { ...natsEnvironment(server), TRIVET_CACHE_LEASE_MS: '10000' });
   trivet = await connect({ url: server.url });
 });
 

@@ -8,7 +8,7 @@ let node: ServiceProcess;
 
 beforeAll(async () => {
   server = await startNatsServer();
-  node = await startService('cache-node', natsEnvironment(server));
+  node = await startService('cache-node', { ...natsEnvironment(server), TRIVET_CACHE_LEASE_MS: '10000' });
 });
 
 afterAll(async () => {

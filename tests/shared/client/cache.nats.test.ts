@@ -13,7 +13,7 @@ let nats: Nats;
 
 beforeAll(async () => {
   server = await startNatsServer();
-  node = await startService('cache-node', natsEnvironment(server));
+  node = await startService('cache-node', { ...natsEnvironment(server), TRIVET_CACHE_LEASE_MS: '10000' });
   nats = await connectNats({ url: server.url, name: 'client' });
 });
 
