@@ -26,9 +26,23 @@ interface Parsed {
   readonly rest: Readonly<Record<string, unknown>>;
 }
 
-/** True for what only decorates: the banner of nats-server and its empty lines. */
+/** Lines of a start of nats-server that only decorate or repeat what is known: its banner, its version, its files. */
+const natsStart = [
+  /^[\s_|/\\()-]*$/,
+  // Its figures are indented, its parts have a line of dashes.
+  /^\s{2,}/,
+  /^-{5,}/,
+  /^(?:Starting nats-server|Starting JetStream|Starting http monitor|Using configuration file|Listening for)/,
+  /^(?:Recovered|Restored|Starting restore|Took|Trusted)/,
+];
+// The password is in the environment of this nats-server alone, made for it and never on a disk that others read.
+const natsKnown = /^Plaintext passwords detected/;
+
+/** True for what tells nobody anything: a nats-server has 20 such lines at every start. */
 export function isDecoration(text: string): boolean {
-  return /^\[\d+\] \S+ \S+ \[INF\][\s_|/\\()-]*$/.test(text);
+  const [, level, message = ''] = /^\[\d+\] \S+ \S+ \[(\w+)\] ?(.*)$/.exec(text) ?? [];
+  if (level === 'WRN') return natsKnown.test(message);
+  return level === 'INF' && natsStart.some((pattern) => pattern.test(message));
 }
 
 /** One line of output, without its line feed. */

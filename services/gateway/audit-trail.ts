@@ -24,6 +24,8 @@ const batchMax = 200;
 const waitingMax = 10_000;
 /** A head is signed at most this often, in milliseconds: a signature costs as much as some hundred requests. */
 const headMs = 1_000;
+/** The log is told of a head at most this often, in milliseconds, and of the last one: it is for people, too. */
+const headToldMs = 60_000;
 const retryMs = 250;
 const refusalLookMs = 5_000;
 
@@ -44,6 +46,7 @@ export class AuditTrail {
   #end: StreamEnd = { sequence: 0, chain: chainStart };
   #writing: Promise<void> | undefined;
   #signedAtMs = 0;
+  #toldAtMs = 0;
   #signed = 0;
   #failing = false;
   #closed = false;
@@ -158,7 +161,10 @@ export class AuditTrail {
     this.#signed = chain.n;
     const head = signHead(chain, formatTime(nowMs), key);
     // In the log as well: wherever logs are collected, the head is out of reach of who owns this NATS.
-    log.info({ auditHead: head }, 'audit head');
+    if (now || nowMs - this.#toldAtMs >= headToldMs) {
+      this.#toldAtMs = nowMs;
+      log.info({ auditHead: head }, 'audit head');
+    }
     await keepHead(head).catch((error: unknown) => {
       log.error({ err: error }, 'the head of the audit was not kept');
     });

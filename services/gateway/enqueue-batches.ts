@@ -17,6 +17,9 @@ const bytesPerMessage = 1_048_576;
 /** Before a queue's name: its items say whose they are. No name has a dot. */
 const ownedMark = 'owned.';
 
+/** With less in it, a message that was refused so may pass: a full queue, and a NATS that takes only small messages. */
+const isForLess: ReadonlySet<string> = new Set(['queue_full', 'payload_too_large']);
+
 type One = Pick<Enqueued, 'id' | 'state' | 'duplicate' | 'replaced'>;
 
 /** Enqueues items that come from different callers, packed into one message a queue and turn. */
@@ -66,7 +69,7 @@ export class EnqueueBatches {
       ? this.#subjects.queueOwned(place.slice(ownedMark.length), 'enqueue-many')
       : this.#subjects.queue(place, 'enqueue-many');
     const reply = await requestReply(this.#nats, subject, Buffer.from(`{"items":[${items.join(',')}]}`));
-    if (!reply.ok && reply.error.code === 'queue_full' && items.length > 1) return this.#halves(place, items);
+    if (!reply.ok && isForLess.has(reply.error.code) && items.length > 1) return this.#halves(place, items);
     if (!reply.ok) return items.map(() => reply);
     const answers = (reply.value as { readonly items?: readonly (One & { readonly error?: Refusal })[] })
       .items;
@@ -75,7 +78,7 @@ export class EnqueueBatches {
   }
 
   /**
-   * A batch that would pass the queue's size is refused whole, but these callers never asked to be one batch: as many of
+   * A batch that would pass the queue's size, or what NATS takes, is refused whole, but these callers never asked to be one batch: as many of
    * them as there is room for are let in. Once one alone finds no room, nobody behind it does.
    */
   async #halves(place: string, items: readonly string[]): Promise<readonly Result<One>[]> {

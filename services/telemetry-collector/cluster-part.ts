@@ -84,11 +84,20 @@ export class ClusterPart {
     });
   }
 
-  async join(): Promise<void> {
+  /** @param ports where this collector receives OTLP, for the others to ask */
+  async join(ports: () => readonly number[]): Promise<void> {
     const { nats, subjects, name } = this.#options;
     this.#handed = subscribe(nats, subjects.telemetryHand(name), {}, (message) => this.#receive(message));
-    await this.#peers.join((operation, body) => this.answers.part(operation, body));
+    await this.#peers.join((operation, body) =>
+      operation === 'ports' ? ports() : this.answers.part(operation, body),
+    );
     this.#alerts.start();
+  }
+
+  /** Whether another collector receives OTLP on this port. */
+  async receivesElsewhere(port: number): Promise<boolean> {
+    const { answers } = await this.#peers.gather('ports', {});
+    return answers.some(({ value }) => Array.isArray(value) && value.includes(port));
   }
 
   async leave(): Promise<void> {

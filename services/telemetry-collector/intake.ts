@@ -7,12 +7,15 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import type { DeadLetters } from './collector-service.ts';
 import type { Destinations } from './destinations.ts';
 import { OtlpIntake } from './otlp-intake.ts';
-import { Receivers } from './receivers.ts';
+import { type ReceivedElsewhere, Receivers } from './receivers.ts';
 import { StatsdReceiver } from './statsd-receiver.ts';
 
 /** The ways in beside NATS. */
 export interface Intake {
-  start(): Promise<void>;
+  /** @param elsewhere asked about a port that is taken */
+  start(elsewhere: ReceivedElsewhere): Promise<void>;
+  /** Where OTLP is received now. */
+  ports(): readonly number[];
   /** Takes nothing more; what was taken is stored. */
   stop(): Promise<void>;
 }
@@ -61,8 +64,9 @@ export function intakeOf(config: IntakeConfig, parts: IntakeParts): Intake {
       ? undefined
       : new StatsdReceiver({ host, port: statsdPort, source, nats, subjects, deadLetters, clock, log });
   return {
-    start: async () => {
-      await receivers.start();
+    ports: () => receivers.ports,
+    start: async (elsewhere) => {
+      await receivers.start(elsewhere);
       if (statsd !== undefined) log.info({ host, port: await statsd.start() }, 'StatsD is received');
     },
     stop: async () => {

@@ -15,7 +15,12 @@ export const grpcPaths = {
 } as const satisfies Record<Signal, string>;
 
 /** Loaded when the first one needs it: it is large, and most collectors speak HTTP alone. */
-export const loadGrpc = () => import('@grpc/grpc-js');
+export async function loadGrpc() {
+  const grpc = await import('@grpc/grpc-js');
+  // It writes to standard error by itself what we are told as a result as well: a port that is taken, each time.
+  grpc.setLogVerbosity(grpc.logVerbosity.NONE);
+  return grpc;
+}
 
 type Grpc = Awaited<ReturnType<typeof loadGrpc>>;
 

@@ -4,6 +4,7 @@ import type { DestinationPlan } from './core/pipelines.ts';
 import { receiveGrpc } from './otlp-grpc-receiver.ts';
 import { type Receiver, type ReceiverOptions, receiveHttp } from './otlp-http-receiver.ts';
 import type { OtlpIntake } from './otlp-intake.ts';
+import { faultText } from './sender.ts';
 
 export interface ReceiversOptions {
   readonly host: string;
@@ -21,6 +22,19 @@ export interface ReceiversOptions {
 // A port that is taken is tried again this often: collectors on one machine stand in for each other.
 const againMs = 2_000;
 
+/** One way in: what it is called, the setting of its port, and how it is opened. */
+interface Way {
+  readonly what: string;
+  readonly setting: string;
+  readonly receive: (options: ReceiverOptions) => Promise<Receiver>;
+}
+
+const overHttp: Way = { what: 'OTLP over HTTP', setting: 'TRIVET_OTLP_HTTP_PORT', receive: receiveHttp };
+const overGrpc: Way = { what: 'OTLP over gRPC', setting: 'TRIVET_OTLP_GRPC_PORT', receive: receiveGrpc };
+
+/** Says whether another collector of this cluster receives on a port. */
+export type ReceivedElsewhere = (port: number) => Promise<boolean>;
+
 /** The ports on which OTLP is received. */
 export class Receivers {
   readonly #options: ReceiversOptions;
@@ -31,12 +45,17 @@ export class Receivers {
     this.#options = options;
   }
 
+  /** Where this collector receives now. */
+  get ports(): readonly number[] {
+    return this.#open.map(({ port }) => port);
+  }
+
   /** Resolves when each port was tried once. */
-  async start(): Promise<void> {
+  async start(elsewhere: ReceivedElsewhere): Promise<void> {
     const { httpPort, grpcPort } = this.#options;
     await Promise.all([
-      this.#listen('OTLP over HTTP', httpPort, receiveHttp),
-      this.#listen('OTLP over gRPC', grpcPort, receiveGrpc),
+      this.#listen(overHttp, httpPort, elsewhere),
+      this.#listen(overGrpc, grpcPort, elsewhere),
     ]);
   }
 
@@ -45,49 +64,61 @@ export class Receivers {
     await Promise.all(this.#open.splice(0).map((one) => one.stop()));
   }
 
-  async #listen(
-    what: string,
-    port: number | 'off',
-    receive: (options: ReceiverOptions) => Promise<Receiver>,
-  ): Promise<void> {
+  async #listen(way: Way, port: number | 'off', elsewhere: ReceivedElsewhere): Promise<void> {
     if (port === 'off') return;
-    if (!(await this.#tried(what, port, receive))) void this.#keepTrying(what, port, receive);
+    const fault = await this.#tried(way, port);
+    if (fault !== undefined) void this.#keepTrying(way, port, elsewhere);
   }
 
-  async #keepTrying(
-    what: string,
-    port: number,
-    receive: (options: ReceiverOptions) => Promise<Receiver>,
-  ): Promise<void> {
+  /** Tries until the port is free. Says once what is in the way, and not before the second time: it may be a passing thing. */
+  async #keepTrying(way: Way, port: number, elsewhere: ReceivedElsewhere): Promise<void> {
     const { clock } = this.#options;
-    do await sleep(clock, againMs);
-    while (!this.#isStopped && !(await this.#tried(what, port, receive, true)));
+    for (let isFirst = true; ; isFirst = false) {
+      await sleep(clock, againMs);
+      if (this.#isStopped) return;
+      const fault = await this.#tried(way, port);
+      if (fault === undefined) return;
+      if (isFirst) await this.#report(way, port, { fault, elsewhere });
+    }
   }
 
-  async #tried(
-    what: string,
+  async #report(
+    { what, setting }: Way,
     port: number,
-    receive: (options: ReceiverOptions) => Promise<Receiver>,
-    isQuiet = false,
-  ): Promise<boolean> {
+    { fault, elsewhere }: { readonly fault: string; readonly elsewhere: ReceivedElsewhere },
+  ): Promise<void> {
+    const { log } = this.#options;
+    if (fault === ownDestination)
+      log.info({ port }, `${what} is not received here: the port is that of a destination`);
+    else if (await elsewhere(port))
+      log.info({ port }, `${what} is received by another collector, for which this one stands in`);
+    else
+      log.warn(
+        { port },
+        `${what} is not received here as long as this is so: ${fault}. ` +
+          `${setting} names another port, or is off where none is wanted`,
+      );
+  }
+
+  /** @returns what was in the way, if anything was */
+  async #tried({ what, receive }: Way, port: number): Promise<string | undefined> {
     const { host, token, intake, destinations, log } = this.#options;
-    if (isDestination(port, destinations())) {
-      if (!isQuiet) log.info({ port }, `${what} is not received here: the port is that of a destination`);
-      return false;
-    }
+    if (isDestination(port, destinations())) return ownDestination;
     try {
       const receiver = await receive({ host, port, token, intake });
       if (this.#isStopped) await receiver.stop();
       else this.#open.push(receiver);
       log.info({ host, port: receiver.port }, `${what} is received`);
-      return true;
+      return undefined;
     } catch (error) {
-      if (!isQuiet)
-        log.warn({ port, err: error }, `${what} is not received here as long as the port is taken`);
-      return false;
+      const text = faultText(error);
+      // gRPC wraps what the system said.
+      return text.includes('EADDRINUSE') ? `port ${port} is taken by another program` : text;
     }
   }
 }
+
+const ownDestination = 'destination';
 
 const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]', '0.0.0.0']);
 

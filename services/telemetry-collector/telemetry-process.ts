@@ -131,8 +131,9 @@ export class TelemetryProcess implements Service {
       collector.use(rules);
       this.#cluster.useAlerts(alerts);
     });
-    await this.#cluster.join();
-    await this.#options.intake.start();
+    const { intake } = this.#options;
+    await this.#cluster.join(() => intake.ports());
+    await intake.start((port) => this.#cluster.receivesElsewhere(port));
     this.#pulling = stream.pull(
       () => held.room(),
       (delivery) => this.#cluster.take(delivery),

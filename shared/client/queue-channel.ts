@@ -64,6 +64,11 @@ export class QueueChannel {
     const subject = this.subjects.queue(this.queue, 'enqueue-many');
     const body = Buffer.from(`{"items":[${items.join(',')}]}`);
     const reply = await requestReply(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
+    if (!reply.ok && reply.error.code === 'payload_too_large' && items.length > 1) {
+      // More than this NATS takes at once; those who add never asked to be one message.
+      const middle = Math.ceil(items.length / 2);
+      return [...(await this.#send(items.slice(0, middle))), ...(await this.#send(items.slice(middle)))];
+    }
     if (!reply.ok) return items.map(() => reply);
     const answers = (reply.value as { items?: readonly (Accepted | { error: Refusal })[] }).items;
     if (answers === undefined) return items.map(() => refuse('internal', 'the reply has no items'));

@@ -45,7 +45,7 @@ export async function requestMessage(
       ...(headers === undefined ? {} : { headers }),
     });
   } catch (error) {
-    return unanswered(subject, error);
+    return tooLargeFor(nats, { subject, bytes: sent.length }, error) ?? unanswered(subject, error);
   }
   return isRefusal(reply) ? (readReply(reply) as Result<Msg>) : accept(reply);
 }
@@ -65,6 +65,21 @@ export function readReply(reply: Msg): Result<unknown> {
   const body = decoded.ok ? (decoded.value as { error?: Refusal } | undefined) : undefined;
   if (body?.error !== undefined && isErrorCode(body.error.code)) return { ok: false, error: body.error };
   return refuse('internal', reply.headers?.get('Nats-Service-Error') ?? 'an error without a text');
+}
+
+/** What this NATS does not take at all: trying again would not help. The library refuses it before it is sent. */
+function tooLargeFor(
+  nats: Nats,
+  { subject, bytes }: { readonly subject: string; readonly bytes: number },
+  error: unknown,
+): Result<never> | undefined {
+  if (!(error instanceof Error) || !error.message.includes('max_payload')) return undefined;
+  const limit = nats.connection.info?.max_payload ?? 0;
+  return refuse(
+    'payload_too_large',
+    `the message has ${bytes} bytes, this NATS takes at most ${limit} (its max_payload)`,
+    { field: subject.split('.').at(-3) === 'cache' ? 'value' : 'payload', bytes, limit },
+  );
 }
 
 function unanswered(subject: string, error: unknown): Result<never> {

@@ -17,6 +17,8 @@ export interface NatsServerOptions {
   readonly port?: number;
   /** `nats.conf` (default) is the repository's file, with its permissions; `plain` lets everybody do everything. */
   readonly config?: 'nats.conf' | 'plain';
+  /** `max_payload` of `plain`; default 8 MB, as in nats.conf. */
+  readonly payloadBytesMax?: number;
   /** nats.conf with the auth callout: nobody connects without a token. */
   readonly calloutKeys?: CalloutKeys;
   /** Further variables for the server's environment. */
@@ -126,7 +128,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 async function configPath(
-  { config = 'nats.conf', calloutKeys }: NatsServerOptions,
+  { config = 'nats.conf', calloutKeys, payloadBytesMax = 8_388_608 }: NatsServerOptions,
   dir: string,
 ): Promise<string> {
   if (calloutKeys !== undefined) {
@@ -141,7 +143,8 @@ async function configPath(
   await mkdir(dir, { recursive: true });
   await writeFile(
     path,
-    'host: "127.0.0.1"\nport: $TRIVET_NATS_PORT\nhttp: $TRIVET_NATS_MONITOR\nmax_payload: 8MB\n' +
+    'host: "127.0.0.1"\nport: $TRIVET_NATS_PORT\nhttp: $TRIVET_NATS_MONITOR\nmax_payload: ' +
+      `${payloadBytesMax}\n` +
       'jetstream { store_dir: $TRIVET_NATS_STORE }\n',
   );
   return path;

@@ -73,6 +73,20 @@ test('the banner of nats-server is decoration, what it says is not', () => {
     '',
   ])
     expect(isDecoration(prefix + line)).toBe(true);
+  for (const line of [
+    'Starting nats-server',
+    '  Version:  2.12.2',
+    '---------------- JETSTREAM ----------------',
+    'Using configuration file: /nats.conf (sha256:1)',
+    'Listening for client connections on 127.0.0.1:4222',
+  ])
+    expect(isDecoration(`${prefix} ${line}`)).toBe(true);
+  const warning = prefix.replace('INF', 'WRN');
+  expect(
+    isDecoration(`${warning} Plaintext passwords detected, use nkeys or bcrypt`),
+    'a password made for this start alone',
+  ).toBe(true);
+  expect(isDecoration(`${warning} Filestore is slow`)).toBe(false);
   expect(isDecoration(`${prefix} Server is ready`)).toBe(false);
   expect(isDecoration('[10727] 2026/11/23 02:08:50.054046 [WRN] ')).toBe(false);
 });

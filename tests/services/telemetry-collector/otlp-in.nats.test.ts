@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
@@ -182,6 +184,38 @@ test('a record that nobody could read is a dead letter, its sender hears of it, 
     expect.objectContaining({ reason: 'invalid_record', message: 'stringValue is not UTF-8' }),
   );
   expect(await callGrpc(rawLogs('good three', invalidText))).not.toHaveLength(0);
+});
+
+test('a port that is taken is named once with its setting, and is no fault where another collector has it', async () => {
+  const stranger = createServer().listen(0, '127.0.0.1');
+  await once(stranger, 'listening');
+  const taken = String((stranger.address() as AddressInfo).port);
+  const second = await cluster.startCollector('telemetry-collector-2', {
+    OTEL_EXPORTER_OTLP_ENDPOINT: sink.endpoint,
+    OTEL_SDK_DISABLED: 'true',
+    TRIVET_TELEMETRY_BYTES_MAX: '1048576',
+    TRIVET_OTLP_HTTP_PORT: new URL(http).port,
+    TRIVET_OTLP_GRPC_PORT: taken,
+  });
+  const linesWith = (text: string) =>
+    second
+      .output()
+      .split('\n')
+      .filter((line) => line.includes(text));
+  await until(
+    () => [linesWith('stands in'), linesWith('TRIVET_OTLP_GRPC_PORT')],
+    (lines) => lines.every(({ length }) => length === 1),
+  );
+  expect(linesWith('stands in')[0]).toContain('"level":"info"');
+  expect(linesWith('TRIVET_OTLP_GRPC_PORT')[0]).toContain(`port ${taken} is taken by another program`);
+  expect(second.output()).not.toMatch(/No address added|stack/);
+  stranger.close();
+  await until(
+    () => linesWith('OTLP over gRPC is received'),
+    (lines) => lines.length === 1,
+  );
+  expect(linesWith('taken'), 'it was tried more than once').toHaveLength(1);
+  await second.stop();
 });
 
 test('a sender is not told that it is stored before it is: a full stream is busy, not done', async () => {
