@@ -21,6 +21,8 @@ import { PeerLink, type PeerQuestions } from './peer-link.ts';
 import { RedisConnection } from './redis-connection.ts';
 import { Sharding } from './sharding.ts';
 import { NodeContents } from './slot-contents.ts';
+import { slotNews } from './slot-news.ts';
+import { refuseTwin } from './twin.ts';
 
 export interface CacheNodeOptions {
   readonly nats: Nats;
@@ -58,8 +60,13 @@ export function cacheNode(options: CacheNodeOptions): Service {
     { name: service, version, description: 'Cache over NATS', endpoints },
     name,
   );
-  const failed = (error: unknown) =>
-    log.warn({ err: error }, 'a step among the cache nodes failed, and is tried again');
+  let isLeaving = false;
+  const failed = (error: unknown) => {
+    // Where all end together, the others are gone before they have fetched everything: that is no fault.
+    if (isLeaving) log.debug({ err: error }, 'a step among the cache nodes failed while this one leaves');
+    else log.warn({ err: error }, 'a step among the cache nodes failed, and is tried again');
+  };
+  const tellSlots = slotNews(clock, log);
   const redis = new RedisConnection({ url: options.redisUrl, clock, log });
   const records = kvRecords(nats, { bucket: streamsFor(prefix).cacheNodes, replicas });
   const peers = new PeerLink(nats, subjects);
@@ -91,7 +98,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       joined: (id) => own.listen(id),
       entered: (id, goesOn) => cache.enter(id, goesOn),
       left: (by) => {
-        log.warn({ by: by?.node }, 'this node is no longer one of the cluster');
+        if (!isLeaving) log.warn({ by: by?.node }, 'this node is no longer one of the cluster');
         own.end();
         sharding.release();
         if (by?.node === name) options.fail(new Error(`another process runs under the name ${name}`));
@@ -103,7 +110,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
           nats.connection.publish(subjects.cacheMapEvents, encode(publicMap(map), json));
       },
       began: (slots, start) => {
-        log.info({ slots: slots.length, start }, 'this node answers for more slots');
+        tellSlots(slots, start);
         cache.namespaces.setShare(node.share);
         cache.tiers.regain();
         sharding.release();
@@ -185,6 +192,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
   return {
     recover: () => cache.recover(),
     serve: async () => {
+      await refuseTwin(nats, subjects, name);
       peers.listen(questions);
       await node.start();
       await cache.tiers.opened();
@@ -194,6 +202,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       return {};
     },
     drain: async () => {
+      isLeaving = true;
       announced.stop();
       await cache.drain();
       if (!(await node.leave(options.handOverMsMax, () => cache.settle())))

@@ -4,7 +4,7 @@ import { exitCodes, StartRefused } from '#shared/runtime/exit-codes.ts';
 import type { ServiceName } from './cluster-plan.ts';
 import { Cluster } from './cluster.ts';
 import { readStartOptions, type StartOptions, usage } from './start-options.ts';
-import { openTerminal } from './terminal.ts';
+import { type Terminal, openTerminal } from './terminal.ts';
 
 // npm passes a Ctrl-C on to its child, which has got it from the terminal already: the same key, twice.
 const sameSignalMs = 500;
@@ -48,7 +48,7 @@ async function superviseUntilSignal(
     if (endingSinceMs === undefined) {
       endingSinceMs = nowMs;
       terminal.notice('info', `${signal}: draining; once more ends everything at once`);
-      void drainAndExit(cluster, exitCodes.done);
+      void drainAndExit(cluster, terminal, exitCodes.done);
     } else if (nowMs - endingSinceMs > sameSignalMs) {
       cluster.kill();
       process.exit(exitCodes.failed);
@@ -60,7 +60,7 @@ async function superviseUntilSignal(
     terminal.notice('error', error instanceof StartRefused ? error.message : stackOf(error));
     const exitCode = error instanceof StartRefused ? error.exitCode : exitCodes.failed;
     endingSinceMs ??= systemClock.monotonicMs();
-    void drainAndExit(cluster, exitCode);
+    void drainAndExit(cluster, terminal, exitCode);
   };
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => end(signal));
@@ -83,8 +83,9 @@ function watchParent(lost: () => void): void {
   systemClock.after(parentLookMs, look);
 }
 
-async function drainAndExit(cluster: Cluster, exitCode: number): Promise<void> {
+async function drainAndExit(cluster: Cluster, terminal: Terminal, exitCode: number): Promise<void> {
   await cluster.drain();
+  terminal.notice('info', 'everything has ended');
   process.exit(exitCode);
 }
 

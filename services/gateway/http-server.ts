@@ -176,11 +176,20 @@ function addIdentity(app: FastifyInstance, { sessions, audit, guardRails }: Http
     }
     if (isPublic) return undefined;
     await limits.refused?.(request, reply);
+    if (authentication.kind === 'nobody' && isReaderOfPages(request))
+      return reply.redirect('/sign-in?next=/docs', 303);
     if (authentication.kind === 'unavailable')
       throw refuse('unavailable', authentication.why, authentication.why);
     throw refuse('unauthorized', 'a valid bearer token is needed', authentication.why);
   });
 }
+
+/** Somebody who looks with a browser has no token to send yet, but a page to get in by. */
+const isReaderOfPages = (request: FastifyRequest): boolean =>
+  request.method === 'GET' &&
+  request.headers.authorization === undefined &&
+  ['/', '/docs', '/docs/'].includes(pathOf(request)) &&
+  request.headers.accept?.includes('text/html') === true;
 
 /** One parser for every content type, so that what is not JSON is refused in our words. */
 function addBodyParser(app: FastifyInstance): void {

@@ -8,7 +8,7 @@ import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 import { defaultSettings } from './core/queue-settings.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
 import { FlowOutbox } from './flow-outbox.ts';
-import { IngestReader, ensureIngestStream } from './ingest-reader.ts';
+import { IngestReader, checkIngestStream, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { type LogKeeping, keepLogs } from './log-keeping.ts';
 import { ObjectSnapshots } from './object-snapshots.ts';
@@ -81,6 +81,7 @@ export class Broker {
 
   /** Takes the partitions if they are free; a stand-in returns without them, and takes them when they become so. */
   async start(): Promise<void> {
+    await checkIngestStream(this.#options);
     await this.#lease.start();
     await this.#change;
   }

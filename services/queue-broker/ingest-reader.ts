@@ -2,6 +2,7 @@ import { refuseField } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import {
   type ConsumerMessages,
@@ -47,10 +48,7 @@ export async function ensureIngestStream(options: IngestOptions): Promise<string
   const { streams, subjects, partitions, replicas, bytesMax } = options;
   const manager = await options.nats.manager();
   const transform = { src: subjects.jobsAll, dest: subjects.ingestTransform(partitions) };
-  const known = await manager.streams.info(streams.ingest).catch((error: unknown) => {
-    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
-    throw error;
-  });
+  const known = await infoOf(manager, streams.ingest);
   const info =
     known ??
     (await manager.streams.add({
@@ -65,13 +63,42 @@ export async function ensureIngestStream(options: IngestOptions): Promise<string
       // The server's window spans all queues, ours is by queue and exact: the shortest that it allows.
       duplicate_window: 100_000_000,
     }));
-  if (info.config.subject_transform?.dest !== transform.dest) {
-    throw new Error(
-      `stream ${streams.ingest} sorts publishes by ${info.config.subject_transform?.dest ?? 'nothing'}, not by ` +
-        `${transform.dest}: the number of partitions is fixed when the cluster is made`,
-    );
-  }
+  refuseOtherSorting(streams.ingest, info.config.subject_transform?.dest, transform.dest);
   return info.created;
+}
+
+/**
+ * Makes sure that a broker could take over the cluster that it stands by: what it cannot take it would find out only
+ * when it is needed.
+ * @throws StartRefused when the cluster was made with another number of partitions
+ */
+export async function checkIngestStream({
+  nats,
+  subjects,
+  streams,
+  partitions,
+}: Pick<IngestOptions, 'nats' | 'subjects' | 'streams' | 'partitions'>): Promise<void> {
+  const known = await infoOf(await nats.manager(), streams.ingest);
+  if (known === undefined) return;
+  const { subject_transform: transform } = known.config;
+  refuseOtherSorting(streams.ingest, transform?.dest, subjects.ingestTransform(partitions));
+}
+
+const infoOf = (manager: JetStreamManager, stream: string) =>
+  manager.streams.info(stream).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.status === 404) return undefined;
+    throw error;
+  });
+
+function refuseOtherSorting(stream: string, found: string | undefined, wanted: string): void {
+  if (found === wanted) return;
+  const [, count] = /partition\((\d+),/.exec(found ?? '') ?? [];
+  const way = count === undefined ? '' : `: set TRIVET_PARTITIONS=${count}`;
+  throw new StartRefused(
+    exitCodes.usage,
+    `stream ${stream} sorts publishes by ${found ?? 'nothing'}, not by ${wanted}, and the number of partitions is ` +
+      `fixed when the cluster is made${way}`,
+  );
 }
 
 interface TakenIn {

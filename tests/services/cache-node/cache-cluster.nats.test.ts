@@ -320,12 +320,15 @@ test('what is held outlives a restart of nats-server', async () => {
   await expect.poll(getAll, { timeout: 20_000 }).toEqual(allValues);
 });
 
-test('a second process under the same name ends the first', async () => {
-  await startNode('cache-node-1');
-  await expect.poll(() => isRunning(cache.node.pid), { timeout: 10_000 }).toBe(false);
-  expect(cache.node.output()).toContain('another process runs under the name cache-node-1');
-  await served(() => cache.ask('n', 'set', { key: 'a', value: 1 }));
+test('a second process under the same name is refused, and the first keeps what it holds', async () => {
+  await cache.ask('n', 'set', { key: 'a', value: 1 });
+  const refusal = await startNode('cache-node-1').catch(String);
+  expect(refusal).toContain('a cache node named cache-node-1 runs on this NATS already');
+  expect(refusal).toContain('TRIVET_NAME');
+  expect(refusal).not.toContain('stack');
+  expect(isRunning(cache.node.pid)).toBe(true);
   expect((await cache.ask('n', 'get', { key: 'a' })).body).toMatchObject({ value: 1 });
+  expect(cache.node.output()).not.toContain('no longer one of the cluster');
 });
 
 function isRunning(pid: number): boolean {

@@ -398,3 +398,15 @@ describe('live events', () => {
     expect((await ask('GET', '/health/live')).status).toBe(200);
   });
 });
+
+test('who comes with a browser and no token is shown the way in, a program is refused', async () => {
+  const visit = (path: string, headers: Record<string, string>) =>
+    fetch(`${gateway.http}${path}`, { redirect: 'manual', headers });
+  for (const path of ['/', '/docs']) {
+    const page = await visit(path, { accept: 'text/html,*/*;q=0.8' });
+    expect([page.status, page.headers.get('location')]).toEqual([303, '/sign-in?next=/docs']);
+    expect((await visit(path, { accept: '*/*' })).status).toBe(401);
+    expect((await visit(path, { accept: 'text/html', authorization: 'Bearer guessed' })).status).toBe(401);
+  }
+  expect((await visit('/v1/tokens', { accept: 'text/html' })).status).toBe(401);
+});

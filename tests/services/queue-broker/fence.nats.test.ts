@@ -91,3 +91,11 @@ test('nothing is lost while owners fall asleep and wake under load', { timeout: 
   };
   expectNothingLost(await endure({ queue, items, blows: [{ at: 0.3, fall: nap }] }), items);
 });
+
+test('a stand-in with another number of partitions is refused at its start, not when it is needed', async () => {
+  const refusal = await queue
+    .startBroker('broker-c', { TRIVET_PARTITIONS: String(partitions + 1) })
+    .catch(String);
+  expect(refusal).toContain(`set TRIVET_PARTITIONS=${partitions}`);
+  expect(refusal).not.toContain('stack');
+});
