@@ -1,6 +1,6 @@
 import { requestReply } from '#shared/client/request.ts';
 import { localAdminId } from '#shared/protocol/credentials.ts';
-import { encodingOf, json } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, refuse } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { type Subjects } from '#shared/protocol/subjects.ts';
@@ -8,7 +8,7 @@ import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runti
 import { isReplySubject, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
 import { type Audit, nameOf, traceIdOf } from './audited.ts';
 import { keyPrincipal } from './authentication.ts';
-import { authorize } from './core/authorization.ts';
+import { asksForChildren, authorize } from './core/authorization.ts';
 import { type Operation, type Resource, isAdministrative, isOperation } from './core/operations.ts';
 import { type Principal, localAdmin } from './core/principal.ts';
 import type { CredentialStore } from './credential-store.ts';
@@ -47,12 +47,12 @@ export function openAsDoor(options: AsDoorOptions): Subscription {
 async function answer(options: AsDoorOptions, message: Msg): Promise<void> {
   if (message.reply === undefined || !isReplySubject(message.reply)) return;
   const encoding = encodingOf(message.headers?.get('Content-Type')) ?? json;
-  const result = await handle(options, message);
+  const result = await handle(options, message, encoding);
   if (result.ok) replyValue(message, result.value, encoding);
   else replyRefusal(message, result.error, encoding);
 }
 
-async function handle(options: AsDoorOptions, message: Msg): Promise<Result<unknown>> {
+async function handle(options: AsDoorOptions, message: Msg, encoding: Encoding): Promise<Result<unknown>> {
   const { audit, nats } = options;
   const request = readSubject(options.subjects, message.subject);
   if (request === undefined) return refuse('not_found', `${message.subject} is no administrative operation`);
@@ -71,7 +71,8 @@ async function handle(options: AsDoorOptions, message: Msg): Promise<Result<unkn
       ...(why === undefined ? {} : { why }),
       ...(traceId === undefined ? {} : { traceId }),
     }) as const;
-  const refusal = decide(request, known);
+  const withChildren = request.operation === 'queue.cancel' && reachesChildren(message, encoding);
+  const refusal = decide(request, known, withChildren);
   if (refusal !== undefined) {
     audit.refused(note(refusal.code, refusal.message));
     return { ok: false, error: refusal };
@@ -94,14 +95,22 @@ const passedOn = ['Content-Type', 'traceparent', 'tracestate'];
 function decide(
   { principalId, operation, resource }: AsRequest,
   known: Principal | undefined,
+  withChildren: boolean,
 ): Refusal | undefined {
   if (known === undefined) {
+    // nats-server has judged the queue of the subject, not those of the children.
+    if (withChildren)
+      return { code: 'forbidden', message: `${principalId} may cancel with children over HTTP alone` };
     // No key of this id: revoked and forgotten, or made up by a service.
     return principalId.startsWith('k-')
       ? { code: 'forbidden', message: `${principalId} is nobody` }
       : undefined;
   }
-  const decision = authorize(known, operation, resource);
+  const decision = authorize(
+    known,
+    operation,
+    resource.kind === 'queue' ? { ...resource, withChildren } : resource,
+  );
   return decision.allowed ? undefined : { code: 'forbidden', message: decision.why };
 }
 
@@ -126,6 +135,12 @@ function readSubject(subjects: Subjects, subject: string): AsRequest | undefined
     resource: { kind: 'namespace', name },
     subject: subjects.cache(name, word),
   };
+}
+
+/** Read as the broker will read it. What it cannot read it refuses; until then that counts as asking for everything. */
+function reachesChildren(message: Msg, encoding: Encoding): boolean {
+  const body = decode(message.data, encoding);
+  return !body.ok || asksForChildren(body.value);
 }
 
 /** The item of a request in JSON, for the audit. */

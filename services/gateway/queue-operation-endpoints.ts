@@ -12,6 +12,7 @@ import {
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
 import { ask, valueOf } from './ask.ts';
+import { asksForChildren } from './core/authorization.ts';
 import type { DequeueOptions } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { hasDefaultsOnly } from './schema-parts.ts';
@@ -57,7 +58,12 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
       tag: 'queue',
       access: {
         operation: `queue.${operation}`,
-        resource: ({ path, body }) => ({ kind: 'queue', name: path.queue_name, itemId: idIn(body) }),
+        resource: ({ path, body }) => ({
+          kind: 'queue',
+          name: path.queue_name,
+          itemId: idIn(body),
+          withChildren: operation === 'cancel' && asksForChildren(body),
+        }),
       },
       path: QueuePath,
       body: bodyOf(operation, schema),

@@ -35,6 +35,12 @@ export function authorize(principal: Principal, operation: Operation, resource: 
   return refused(principal, operation, resource, needsOwner);
 }
 
+/** Whether a request's body asks for the children of an item as well. */
+export const asksForChildren = (body: unknown): boolean => {
+  const { children } = (body ?? {}) as { readonly children?: unknown };
+  return children !== undefined && children !== false;
+};
+
 /** True when the name is the pattern, or begins as a pattern that ends in `*`. */
 export const matches = (pattern: string, name: string): boolean =>
   pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
@@ -46,10 +52,15 @@ function covers(grant: Grant, operation: Operation, resource: Resource): boolean
   if (resource.kind === 'cluster') return isForEverybody(operation) || !narrowed || grant.cluster === true;
   if (!narrowed) return true;
   const patterns = resource.kind === 'queue' ? grant.queues : grant.namespaces;
-  // A flow has items in other queues, too: who may use some queues only would reach the others through it.
-  if (operation === 'queue.enqueue-flow') return patterns?.includes('*') === true;
+  if (reachesOtherQueues(operation, resource)) return patterns?.includes('*') === true;
   return patterns?.some((pattern) => matches(pattern, resource.name)) === true;
 }
+
+/** A flow has items in other queues, too: who may use some queues only would reach the others through it. */
+const reachesOtherQueues = (operation: Operation, resource: Resource): boolean =>
+  operation === 'queue.enqueue-flow' ||
+  operation === 'queue.children' ||
+  (resource.kind === 'queue' && resource.withChildren === true);
 
 /** Whether an own-only grant holds; undefined where the item's owner decides and is not known yet. */
 function isOwn(principal: Principal, operation: Operation, resource: Resource): boolean | undefined {

@@ -11,6 +11,8 @@ export type Resource =
       readonly name: string;
       readonly itemId?: string | undefined;
       readonly owner?: string | undefined;
+      /** What is asked reaches the children of the items, too, which may be in any queue. */
+      readonly withChildren?: boolean | undefined;
     }
   | { readonly kind: 'namespace'; readonly name: string }
   /** The cluster as a whole: every queue's figures, telemetry, tokens, the gateway itself. */

@@ -1,4 +1,5 @@
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { ownerHeader, splitOwner } from '#shared/protocol/owner.ts';
 import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { StateAnswer } from './admin-decisions.ts';
 import type { EnqueueRequest } from './enqueue-decisions.ts';
@@ -42,6 +43,12 @@ export function decideUpdate(turn: Turn, queue: string, request: UpdateRequest):
 /** Gives a waiting item what a second `enqueue` with its key brought. */
 export function decideReplace(turn: Turn, item: Item, request: EnqueueRequest): Refusal | undefined {
   const { options } = request;
+  const owner = item.headers?.[ownerHeader];
+  const asking = options.headers?.[ownerHeader];
+  // To replace is to change: what is somebody's is changed by no other who says who he is.
+  if (owner !== undefined && asking !== undefined && owner !== asking)
+    return refuse('conflict', 'an item of another owner has this key already').error;
+  const headers = headersOf(owner, options.headers);
   const fault = faultOfContent(turn, item, request);
   if (fault !== undefined) return fault;
   const settings = turn.table.settingsOf(item.queue);
@@ -57,10 +64,16 @@ export function decideReplace(turn: Turn, item: Item, request: EnqueueRequest): 
     backoff: options.backoff ?? settings.backoff,
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(options.expiresMs === undefined ? {} : { expiresAt: turn.nowMs + options.expiresMs }),
-    ...(options.headers === undefined ? {} : { headers: options.headers }),
+    ...(headers === undefined ? {} : { headers }),
     ...(options.onDuplicate === 'debounce' ? { runAt: laterBy(turn, options.delayMs ?? 0) } : {}),
   });
   return undefined;
+}
+
+/** The headers that come, and the owner who stays: an item that was nobody's goes on to be nobody's. */
+function headersOf(owner: string | undefined, given: ItemOptions['headers']): ItemOptions['headers'] {
+  const { headers } = splitOwner(given);
+  return owner === undefined ? headers : { ...headers, [ownerHeader]: owner };
 }
 
 function updatedFact(turn: Turn, item: Item, { content, options }: UpdateRequest): Updated {

@@ -111,8 +111,10 @@ interface Scope {
   readonly holds: (operation: Operation, resource: Resource) => boolean;
 }
 const free = new Set(['events.watch', 'gateway.openapi', 'session.describe']);
-/** It has items in other queues, too. */
-const flow = 'queue.enqueue-flow';
+/** They have to do with items in other queues, too. */
+const reachesOthers = (operation: Operation, resource: Resource) =>
+  ['queue.enqueue-flow', 'queue.children'].includes(operation) ||
+  (resource.kind === 'queue' && resource.withChildren === true);
 const enqueues = new Set(['queue.enqueue']);
 const isOwn = (operation: Operation, resource: Resource) =>
   resource.kind === 'namespace'
@@ -125,13 +127,14 @@ const scopes: readonly Scope[] = [
     scope: 'on the queue mails',
     grant: { queues: ['mails'] },
     holds: (operation, r) =>
-      free.has(operation) || (r.kind === 'queue' && r.name === 'mails' && operation !== flow),
+      free.has(operation) || (r.kind === 'queue' && r.name === 'mails' && !reachesOthers(operation, r)),
   },
   {
     scope: 'on queues by a pattern',
     grant: { queues: ['sms', 'mail*'] },
     holds: (operation, r) =>
-      free.has(operation) || (r.kind === 'queue' && r.name.startsWith('mail') && operation !== flow),
+      free.has(operation) ||
+      (r.kind === 'queue' && r.name.startsWith('mail') && !reachesOthers(operation, r)),
   },
   {
     scope: 'on the namespace default',
@@ -142,7 +145,7 @@ const scopes: readonly Scope[] = [
     scope: 'on one queue and the cluster',
     grant: { queues: ['mails'], cluster: true },
     holds: (operation, r) =>
-      r.kind === 'cluster' || (r.kind === 'queue' && r.name === 'mails' && operation !== flow),
+      r.kind === 'cluster' || (r.kind === 'queue' && r.name === 'mails' && !reachesOthers(operation, r)),
   },
   {
     scope: 'on nothing',
@@ -159,12 +162,13 @@ const scopes: readonly Scope[] = [
     grant: { own: true, queues: ['mails'] },
     holds: (operation, r) =>
       free.has(operation) ||
-      (r.kind === 'queue' && r.name === 'mails' && isOwn(operation, r) && operation !== flow),
+      (r.kind === 'queue' && r.name === 'mails' && isOwn(operation, r) && !reachesOthers(operation, r)),
   },
 ];
 const resources: readonly Resource[] = [
   { kind: 'queue', name: 'mails' },
   { kind: 'queue', name: 'mails', itemId: '0-1' },
+  { kind: 'queue', name: 'mails', itemId: '0-1', withChildren: true },
   { kind: 'queue', name: 'mails', itemId: '0-1', owner: 'ada' },
   { kind: 'queue', name: 'mails', itemId: '0-1', owner: 'bob' },
   { kind: 'queue', name: 'mail-archive', owner: 'ada' },

@@ -1,9 +1,10 @@
 import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
-import { type NatsConnection, PermissionViolationError, connect } from '@nats-io/transport-node';
+import { type NatsConnection, PermissionViolationError, connect, headers } from '@nats-io/transport-node';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect as connectTrivet } from '#shared/client/client.ts';
+import { encode } from '#shared/protocol/encoding.ts';
 import type { Grant } from '#shared/protocol/identity-schemas.ts';
 import { eavesdropping, everySubject, internals, roles } from './callout-tables.ts';
 import { type ClosedCluster, adminToken, startClosedCluster } from './closed-cluster.ts';
@@ -275,6 +276,54 @@ describe('administration over NATS', () => {
     ).toHaveProperty('queue');
     expect(await publishes(client, `trivet.as.k-${id}.queue.yours.pause`)).toBe(false);
   });
+});
+
+test('a grant for one queue reaches no children in another, over HTTP and over NATS', async () => {
+  const flow = async () =>
+    (
+      await cluster.call('POST', '/v1/queues/parents/enqueue-flow', adminToken, {
+        payload: 1,
+        children: [{ queue: 'elsewhere', payload: 2 }],
+      })
+    ).body as { id: string };
+  const { id: parent } = await flow();
+  const { id, token } = await cluster.createToken('of parents', [{ role: 'operator', queues: ['parents'] }]);
+  const cancel = { id: parent, children: true };
+  const refused = await cluster.call('POST', '/v1/queues/parents/cancel', token, cancel);
+  expect([refused.status, refused.body['code']]).toEqual([403, 'forbidden']);
+  for (const [method, path] of [
+    ['GET', `items/${parent}/children`],
+    ['POST', 'children'],
+  ] as const) {
+    const body = method === 'GET' ? undefined : { id: parent };
+    expect((await cluster.call(method, `/v1/queues/parents/${path}`, token, body)).status, path).toBe(403);
+  }
+  const client = await cluster.connect(token);
+  expect(await publishes(client, 'trivet.queue.parents.children')).toBe(false);
+  const asked = (body: string | Uint8Array, contentType = 'application/json') => {
+    const all = headers();
+    all.set('Content-Type', contentType);
+    return client.request(`trivet.as.k-${id}.queue.parents.cancel`, body, { timeout: 5_000, headers: all });
+  };
+  const packed = encode(cancel, 'application/msgpack');
+  for (const reply of [
+    await asked(JSON.stringify(cancel)),
+    await asked(packed, 'application/msgpack'),
+    await asked('{"children":'),
+  ])
+    expect(reply.string()).toContain('forbidden');
+  const children = await cluster.call('GET', `/v1/queues/parents/items/${parent}/children`, adminToken);
+  expect(children.body['items']).toMatchObject([{ queue: 'elsewhere', state: 'pending' }]);
+  // One's own queue is still one's own.
+  const alone = await cluster.call('POST', '/v1/queues/parents/cancel', token, { id: parent });
+  expect(alone.status).toBe(200);
+  const everywhere = await cluster.createToken('of all', [{ role: 'operator' }]);
+  const second = await flow();
+  const both = await cluster.call('POST', '/v1/queues/parents/cancel', everywhere.token, {
+    id: second.id,
+    children: true,
+  });
+  expect(both.status).toBe(200);
 });
 
 test('who was not let in is in the audit, without what was shown', async () => {

@@ -7,6 +7,7 @@ import { decideComplete, decideFail } from '#services/queue-broker/core/lease-de
 import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
 import type { Result } from '#shared/protocol/errors.ts';
+import { ownerHeader } from '#shared/protocol/owner.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 import { MadeTable, enqueueRequest, value } from './made-table.ts';
@@ -56,6 +57,33 @@ test('replace gives the waiting item everything anew but its place, its time, it
   });
   expect(made.table.item(1)).toMatchObject({ timeoutMs: undefined, expiresAt: undefined });
   expect(text(made, 1)).toBe('"new"');
+});
+
+const ownedBy = (owner: string) => ({ [ownerHeader]: owner });
+
+test('a replaced item stays with its first owner, and nobody else who says who he is replaces it', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { key, headers: { ...ownedBy('ada'), old: '1' } });
+  const before = made.table.item(1);
+  const byBob = { key, onDuplicate: 'replace', headers: ownedBy('bob') } as const;
+  expect(() => send(made, 1, '"taken"', byBob)).toThrow(/^conflict: /);
+  expect(() => send(made, 1, '"taken"', { ...byBob, onDuplicate: 'debounce', delay: '1m' })).toThrow(
+    /^conflict: /,
+  );
+  expect(made.table.item(1)).toEqual(before);
+  send(made, 2, '"hers"', { key, onDuplicate: 'replace', headers: { ...ownedBy('ada'), new: '2' } });
+  expect(made.table.item(1)?.headers).toEqual({ ...ownedBy('ada'), new: '2' });
+  send(made, 3, '"of a service"', { key, onDuplicate: 'replace' });
+  expect(made.table.item(1)?.headers).toEqual(ownedBy('ada'));
+});
+
+test('an item of nobody becomes nobody’s own by being replaced', () => {
+  const made = new MadeTable();
+  made.enqueue(0, { key });
+  expect(send(made, 1, '1', { key, onDuplicate: 'replace', headers: ownedBy('bob') })).toMatchObject({
+    replaced: true,
+  });
+  expect(made.table.item(1)?.headers).toBeUndefined();
 });
 
 test('a replaced item keeps its place among those that are ready', () => {
