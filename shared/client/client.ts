@@ -1,5 +1,6 @@
 import { isName } from '#shared/protocol/names.ts';
 import { subjectsAs } from '#shared/protocol/administrative.ts';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
@@ -8,6 +9,8 @@ import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
 import { CacheMapRouting } from './cache-map-routing.ts';
 import { anyNode } from './cache-routing.ts';
+import { refuseUnknown } from './client-options.ts';
+import { connectFailure } from './connect-failure.ts';
 import { NearCaches } from './near-caches.ts';
 import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
 import { Queue, type QueueOptions } from './queue.ts';
@@ -93,13 +96,17 @@ export class Trivet {
   }
 
   /**
-   * A queue. No queue has to be announced first, and all who add to one through this client share its messages.
+   * A queue. Throws `invalid_request` for a bad name. No queue has to be announced first, and all who add to one through this client share its messages.
    * @param options `schema`: any Standard Schema, which every payload must fit; `middleware`: layers around `add`
    */
   queue<Payload = unknown, Result = unknown>(
     name: string,
     options: QueueOptions<Payload> = {},
   ): Queue<Payload, Result> {
+    if (!isName(name))
+      throw new TrivetError(
+        refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error,
+      );
     const channel = this.#channels.get(name) ?? new QueueChannel(this.#parts, name);
     this.#channels.set(name, channel);
     return new Queue(channel, options);
@@ -139,8 +146,15 @@ export class Trivet {
   }
 }
 
-/** Connects to the NATS that Trivet lives on. Rejects when there is none at `url`; reconnects for ever after that. */
+const connectOptionNames = ['url', 'user', 'password', 'token', 'prefix', 'name'];
+
+/**
+ * Connects to the NATS that Trivet lives on; reconnects for ever after that.
+ * Rejects with `unavailable` when there is none at `url`, `unauthorized` when it refuses this client, and
+ * `invalid_request` for an option that there is not.
+ */
 export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
+  refuseUnknown(options, connectOptionNames);
   const { url, user, password, token, prefix, name } = options;
   const natsOptions = {
     url: url ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
@@ -150,7 +164,9 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
     name: name ?? 'trivet-client',
     ...(token === undefined ? {} : { inboxPrefix: privateInbox(tokenPrincipal(token)) }),
   };
-  const nats = await connectNats(natsOptions);
+  const nats = await connectNats(natsOptions).catch((error: unknown) => {
+    throw connectFailure(natsOptions.url, error);
+  });
   const principalId = token === undefined ? undefined : tokenPrincipal(token);
   const pinned = principalId !== undefined && (await isPinned(nats, principalId));
   return new Trivet({

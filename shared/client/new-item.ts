@@ -36,6 +36,11 @@ export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<s
 }
 
 function payloadText(payload: unknown): string {
+  if (payload === undefined || typeof payload === 'function' || typeof payload === 'symbol')
+    throw new TrivetError(
+      refuseField('payload', `must be a JSON value or bytes, not ${typeof payload}: null stands for nothing`)
+        .error,
+    );
   try {
     return isFlat(payload) ? JSON.stringify(payload) : jsonText(payload);
   } catch (error) {

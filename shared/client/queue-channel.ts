@@ -3,6 +3,7 @@ import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
+import { withoutPlace } from './item-refusal.ts';
 import { MicroBatch } from './micro-batch.ts';
 import { requestReply } from './request.ts';
 
@@ -73,7 +74,7 @@ export class QueueChannel {
     const answers = (reply.value as { items?: readonly (Accepted | { error: Refusal })[] }).items;
     if (answers === undefined) return items.map(() => refuse('internal', 'the reply has no items'));
     return answers.map((one) =>
-      'error' in one ? { ok: false, error: one.error } : accept(new AddedItem(this, one)),
+      'error' in one ? { ok: false, error: withoutPlace(one.error) } : accept(new AddedItem(this, one)),
     );
   }
 }

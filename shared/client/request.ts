@@ -1,5 +1,13 @@
 import { decode, encode, encodingOf, json, type Encoding } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, isErrorCode, refuse } from '#shared/protocol/errors.ts';
+import {
+  type Refusal,
+  type Result,
+  accept,
+  isErrorCode,
+  refuse,
+  refuseField,
+} from '#shared/protocol/errors.ts';
+import { isName } from '#shared/protocol/names.ts';
 import { type Msg, type Nats, headersOf } from '#shared/runtime/nats.ts';
 
 export interface RequestOptions {
@@ -85,7 +93,10 @@ function tooLargeFor(
 function unanswered(subject: string, error: unknown): Result<never> {
   const name = error instanceof Error ? error.name : '';
   const text = error instanceof Error ? error.message : String(error);
-  // A name with a blank or a dot too many: the library refuses it before anybody is asked.
+  const isUnasked = text.includes('illegal subject') || text.includes('no responders');
+  const badName = isUnasked ? refuseBadName(subject) : undefined;
+  if (badName !== undefined) return badName;
+  // Something else with a blank or a dot too many: the library refuses it before anybody is asked.
   if (text.includes('illegal subject'))
     return refuse('invalid_request', `${subject} is not a subject: look at the name in it`);
   if (name === 'TimeoutError' || text.includes('timeout'))
@@ -98,3 +109,13 @@ function unanswered(subject: string, error: unknown): Result<never> {
   if (name === 'PermissionViolationError') return refuse('forbidden', text);
   return refuse('unavailable', text);
 }
+
+/** Of what nobody listens to: whether it is so since the queue or the namespace in it is no name. */
+function refuseBadName(subject: string): Result<never> | undefined {
+  const [, kind, name = ''] = /\.(queue|cache)\.(.*)\.[a-z-]+$/s.exec(subject) ?? [];
+  if (kind === undefined || isName(name)) return undefined;
+  const shown = name.length > nameShownMax ? `${name.slice(0, nameShownMax)}…` : name;
+  const problem = `must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -, not ${JSON.stringify(shown)}`;
+  return refuseField(kind === 'queue' ? 'queue' : 'namespace', problem);
+}
+const nameShownMax = 80;

@@ -3,6 +3,7 @@ import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.
 import { keyLengthMax, leaseMsMax, leaseMsMin } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
+import { refuseUnknown } from './client-options.ts';
 import type { IncomingJob, Job } from './job.ts';
 import type { Middleware } from './middleware.ts';
 import type { PayloadSchema } from './payload-schema.ts';
@@ -42,6 +43,8 @@ export interface WorkerSettings {
   readonly onError: (error: Error) => void;
 }
 
+const optionNames = ['concurrency', 'prefetch', 'lease', 'name', 'schema', 'middleware', 'onError'];
+
 /** More handlers at once than this is a slip: each holds memory, and a lease. */
 const concurrencyMax = 100_000;
 
@@ -50,6 +53,7 @@ export function settingsOf<Payload, Result>(
   queue: string,
   options: WorkerOptions<Payload, Result>,
 ): WorkerSettings {
+  refuseUnknown(options, optionNames);
   const { concurrency = 10, name } = options;
   if (!isName(queue)) reject('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');
   requireWhole('concurrency', concurrency, 1);

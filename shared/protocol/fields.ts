@@ -22,7 +22,9 @@ export const Name = Type.String({
 
 export const Duration = Type.Union(
   [Type.String({ pattern: durationPattern }), Type.Integer({ minimum: 0, maximum: 999_999_999_999 })],
-  { 'x-expected': 'a duration such as "250ms", "30s", "5m", "2h" or "7d", or whole milliseconds' },
+  {
+    'x-expected': 'a duration such as "250ms", "30s", "5m", "2h" or "7d", or whole milliseconds as a number',
+  },
 );
 
 export const Time = Type.Union(

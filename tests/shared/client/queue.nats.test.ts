@@ -44,7 +44,47 @@ test('one bad item is refused alone and names the field', async () => {
     .addMany([{ payload: 1 }, { payload: 2, options: { delay: 'soon' } }, { payload: 3 }]);
   expect(settled.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   expect(settled[1]).toMatchObject({
-    reason: { code: 'invalid_request', message: expect.stringContaining('delay') as string },
+    reason: {
+      code: 'invalid_request',
+      message: expect.stringContaining(': delay must be') as string,
+      details: { field: 'delay' },
+    },
+  });
+});
+
+test('a bad name of a queue or a namespace is refused at once, with blanks as with dots', () => {
+  const refusal = (field: string): unknown =>
+    expect.objectContaining({ code: 'invalid_request', details: { field } });
+  for (const name of ['bad name', 'bad.name', '']) {
+    expect(() => trivet.queue(name)).toThrow(refusal('queue') as Error);
+    expect(() => trivet.cache(name)).toThrow(refusal('namespace') as Error);
+  }
+});
+
+test('what is no JSON is refused as a payload', async () => {
+  for (const payload of [undefined, () => 1, Symbol('s')])
+    await expect(trivet.queue('odd').add(payload)).rejects.toMatchObject({
+      code: 'invalid_request',
+      details: { field: 'payload' },
+    });
+});
+
+test('an option that there is not is refused, of a client as of a worker', async () => {
+  const refusal = (field: string) => ({ code: 'invalid_request', details: { field } });
+  await expect(connect({ servers: server.url } as never)).rejects.toMatchObject(refusal('servers'));
+  expect(() => trivet.worker('odd', () => 1, { concurency: 5 } as never)).toThrow(
+    expect.objectContaining(refusal('concurency')),
+  );
+});
+
+test('who finds no NATS, or is refused by one, is told where and how to go on', async () => {
+  await expect(connect({ url: 'nats://ada:secret@127.0.0.1:1' })).rejects.toMatchObject({
+    code: 'unavailable',
+    message: expect.stringMatching(/^unavailable: no NATS at nats:\/\/127\.0\.0\.1:1 /) as string,
+  });
+  await expect(connect({ url: server.url, token: 'unknown' })).rejects.toMatchObject({
+    code: 'unauthorized',
+    message: expect.stringContaining(server.url) as string,
   });
 });
 
