@@ -5,6 +5,7 @@ import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { auditCommands } from './commands/audit-commands.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
 import { cacheFileCommands } from './commands/cache-file-commands.ts';
+import { readDurations } from './commands/durations.ts';
 import { flowCommands } from './commands/flow-commands.ts';
 import { itemCommands } from './commands/item-commands.ts';
 import { queueCommands } from './commands/queue-commands.ts';
@@ -17,12 +18,15 @@ import { tokenCommands } from './commands/token-commands.ts';
 const program = new Command('trivet')
   .description('The cache, the job queue and the telemetry collector on your NATS.')
   .option('--nats <url>', 'where NATS is (default: NATS_URL, then nats://127.0.0.1:4222)')
-  .option('--token <token>', 'an API key or a JWT, where tokens are required and for token and audit')
+  .option(
+    '--token <token>',
+    'an API key or a JWT, where tokens are required and for token and audit (default: TRIVET_TOKEN, then .trivet/token)',
+  )
   .option(
     '--http <url>',
     'where the gateway is, for token and audit (default: TRIVET_HTTP_URL, then http://127.0.0.1:8420)',
   )
-  .option('--prefix <word>', 'first token of every subject (default: TRIVET_PREFIX, then trivet)')
+  .option('--subject-prefix <word>', 'first token of every subject (default: TRIVET_PREFIX, then trivet)')
   .showHelpAfterError('(trivet --help says more)')
   .exitOverride();
 
@@ -36,6 +40,7 @@ cacheFileCommands(cache);
 telemetryCommands(program);
 tokenCommands(program);
 auditCommands(program);
+readDurations(program);
 
 try {
   await program.parseAsync();

@@ -59,7 +59,7 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
 
 function oneLiners(cluster: ReadyCluster, { prefix, natsCommand, needsToken }: ScreenOptions): string[] {
   const body = JSON.stringify({ queue_name: 'hello', payload: { to: 'world' } });
-  const otherPrefix = prefix === 'trivet' ? '' : ` --prefix ${prefix}`;
+  const otherPrefix = prefix === 'trivet' ? '' : ` --subject-prefix ${prefix}`;
   const shown = needsToken === true ? ` --token ${cluster.token}` : '';
   return [
     `npx trivet --nats ${cluster.nats}${otherPrefix}${shown} enqueue hello '{"to":"world"}'`,

@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { durationOf } from './durations.ts';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
 /** `trivet cache get | set | delete | exists | touch | increment | clear | invalidate | keys | stats | configure`. */
@@ -141,17 +142,19 @@ function keysCommand(cache: Command): void {
     .command('keys')
     .description('list keys')
     .argument('<namespace>')
-    .option('--starting-with <text>', 'only keys that begin with it')
+    .option('--prefix <text>', 'only keys that begin with it')
+    .addOption(oldPrefixOption())
     .option('--limit <n>', 'at most so many on the page')
     .option('--cursor <text>', 'where the page before ended')
     .action(async (namespace: string, options: KeysFlags, command: Command) => {
-      const { startingWith: prefix, limit, cursor } = options;
+      const { startingWith, prefix = startingWith, limit, cursor } = options;
       const page = limit === undefined ? undefined : parseInteger(limit, '--limit');
       await askNamespace(command, namespace, 'keys', given({ prefix, limit: page, cursor }));
     });
 }
 
 interface KeysFlags {
+  readonly prefix?: string;
   readonly startingWith?: string;
   readonly limit?: string;
   readonly cursor?: string;
@@ -162,5 +165,5 @@ const askNamespace = (command: Command, namespace: string, operation: string, bo
     print(await ask(trivet, trivet.subjects.cache(namespace, operation), body)),
   );
 
-/** A bare number on the command line is one of milliseconds, as it is on the wire. */
-const durationOf = (text: string): string | number => (/^[0-9]+$/.test(text) ? Number(text) : text);
+/** What `--prefix` was called at first. */
+export const oldPrefixOption = (): Option => new Option('--starting-with <text>').hideHelp();

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { systemClock } from '#shared/runtime/clock.ts';
+import { oldPrefixOption } from './cache-commands.ts';
 import { exportLines, importLines } from './cache-files.ts';
 import { inSession, print } from './session.ts';
 
@@ -13,7 +14,7 @@ export function cacheFileCommands(cache: Command): void {
     .command('import')
     .description('set the entries of a file: a line of JSON each, as export writes them')
     .argument('<file>', 'such as file.ndjson; - is the standard input')
-    .option('--namespace <name>', 'of the lines that name none')
+    .option('--namespace <name>', 'of the lines that name none; those that name one go there')
     .option('--if-absent', 'leave alone what is there')
     .action(async (file: string, options: { namespace?: string; ifAbsent?: true }, command: Command) => {
       const input = await inputOf(file);
@@ -32,10 +33,12 @@ export function cacheFileCommands(cache: Command): void {
     .command('export')
     .description('write all entries of a namespace, a line of JSON each')
     .argument('<namespace>')
-    .argument('[file]', 'default: the standard output')
-    .option('--starting-with <text>', 'only keys that begin with it')
-    .action(async (namespace: string, file: string | undefined, _: unknown, command: Command) => {
-      const { startingWith: prefix } = command.opts<{ startingWith?: string }>();
+    .argument('[file]', 'default, and -: the standard output')
+    .option('--prefix <text>', 'only keys that begin with it')
+    .addOption(oldPrefixOption())
+    .action(async (namespace: string, path: string | undefined, options: ExportFlags, command: Command) => {
+      const { startingWith, prefix = startingWith } = options;
+      const file = path === '-' ? undefined : path;
       await inSession(command, async (trivet) => {
         const output = file === undefined ? process.stdout : createWriteStream(file);
         if (file !== undefined) await once(output, 'open');
@@ -52,6 +55,11 @@ export function cacheFileCommands(cache: Command): void {
         print({ exported });
       });
     });
+}
+
+interface ExportFlags {
+  readonly prefix?: string;
+  readonly startingWith?: string;
 }
 
 /** A file that cannot be read is told before anything is asked of the cache. */

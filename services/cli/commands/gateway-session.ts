@@ -45,7 +45,8 @@ export async function gatewayOf(command: Command): Promise<AskGateway> {
   };
 }
 
-async function localToken(): Promise<string | undefined> {
+/** The local admin's token, where `npm start` has left it for who may read it. */
+export async function localToken(): Promise<string | undefined> {
   const file = join(process.env['TRIVET_DATA'] ?? '.trivet', 'token');
   const text = await readFile(file, 'utf8').catch(() => '');
   return text.trim() === '' ? undefined : text.trim();

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
 /** `trivet result | logs | purge | workers`. */
@@ -70,6 +71,8 @@ function purgeCommand(program: Command): void {
         { state, all, limit }: { state?: string; all?: true; limit?: string },
         command: Command,
       ) => {
+        if (id === undefined && state === undefined && all === undefined)
+          throw new TrivetError(refuseField('id', 'or --state <word> or --all must be given').error);
         const body = given({
           id,
           state,

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import type { Trivet } from '#shared/client/client.ts';
+import { withoutPlace } from '#shared/client/item-refusal.ts';
+import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
 /** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
@@ -35,8 +37,8 @@ function addCommands(program: Command): void {
       });
       await inSession(command, async (trivet) => {
         const reply = await ask(trivet, trivet.subjects.queue(queue, 'enqueue-many'), { items: [item] });
-        const [added] = (reply as { items: { error?: { code: string; message: string } }[] }).items;
-        if (added?.error !== undefined) throw new Error(`${added.error.code}: ${added.error.message}`);
+        const [added] = (reply as { items: { error?: Refusal }[] }).items;
+        if (added?.error !== undefined) throw new TrivetError(withoutPlace(added.error));
         print(added);
       });
     });

@@ -2,25 +2,24 @@ import type { Command } from 'commander';
 import { type Trivet, connect } from '#shared/client/client.ts';
 import { requestReply } from '#shared/client/request.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { localToken } from './gateway-session.ts';
 
 interface GlobalOptions {
   readonly nats?: string;
   readonly token?: string;
-  readonly prefix?: string;
+  readonly subjectPrefix?: string;
 }
 
 /** Connects as the global options say, does one thing, and closes. */
 export async function inSession(command: Command, act: (trivet: Trivet) => Promise<void>): Promise<void> {
-  const { nats, token, prefix } = command.optsWithGlobals<GlobalOptions>();
+  const { nats, token: given, subjectPrefix: prefix } = command.optsWithGlobals<GlobalOptions>();
   const url = nats ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222';
-  const trivet = await connect({
-    url,
-    name: 'trivet-cli',
-    ...(token === undefined ? {} : { token }),
-    ...(prefix === undefined ? {} : { prefix }),
-  }).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`no NATS at ${url} (${reason}): start one with npm start, or name it with --nats`);
+  const tokens = given === undefined ? await tokensFor(url) : [given];
+  const trivet = await connectWithOne(url, tokens, prefix).catch((error: unknown) => {
+    throw withWayOut(
+      error,
+      tokens.some((token) => token !== undefined),
+    );
   });
   try {
     await act(trivet);
@@ -28,6 +27,52 @@ export async function inSession(command: Command, act: (trivet: Trivet) => Promi
     await trivet.close();
   }
 }
+
+/** With the first of these tokens that this NATS does not refuse; undefined is none at all. */
+async function connectWithOne(
+  url: string,
+  [token, ...others]: readonly (string | undefined)[],
+  prefix: string | undefined,
+): Promise<Trivet> {
+  try {
+    return await connect({
+      url,
+      name: 'trivet-cli',
+      ...(token === undefined ? {} : { token }),
+      ...(prefix === undefined ? {} : { prefix }),
+    });
+  } catch (error) {
+    const isRefused = error instanceof TrivetError && error.code === 'unauthorized';
+    if (!isRefused || others.length === 0) throw error;
+    return connectWithOne(url, others, prefix);
+  }
+}
+
+/**
+ * What to try where no token was given: TRIVET_TOKEN, none (a NATS that lets everybody in refuses who shows a token that
+ * it does not know), and the local admin's, which goes to this machine alone.
+ */
+async function tokensFor(url: string): Promise<readonly (string | undefined)[]> {
+  const said = process.env['TRIVET_TOKEN'] ?? '';
+  if (said !== '') return [said, undefined];
+  const isLocal = /^([a-z]+:\/\/)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?\/?$/.test(url);
+  const local = isLocal ? await localToken() : undefined;
+  return local === undefined ? [undefined] : [undefined, local];
+}
+
+function withWayOut(error: unknown, withToken: boolean): Error {
+  if (!(error instanceof TrivetError)) return error instanceof Error ? error : new Error(String(error));
+  if (error.code === 'unavailable')
+    return new Error(`${bare(error)}; start one with npm start, or name it with --nats`);
+  if (error.code !== 'unauthorized') return error;
+  const wayOut = withToken
+    ? 'the token of --token, TRIVET_TOKEN or .trivet/token is not one of its'
+    : 'name one with --token or TRIVET_TOKEN';
+  return new Error(`${bare(error)}; ${wayOut}`);
+}
+
+/** Its message without the code. */
+const bare = ({ code, message }: TrivetError): string => message.slice(`${code}: `.length);
 
 /** One request; its reply, or the refusal thrown. */
 export async function ask(

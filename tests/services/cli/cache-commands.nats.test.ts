@@ -45,7 +45,7 @@ test('every command does to the cache what it says', { timeout: 120_000 }, async
   expect(await cache('increment', 'cli', 'n', '41')).toMatchObject({ value: 41 });
   expect(await cache('increment', 'cli', 'n', '--', '-1')).toMatchObject({ value: 40 });
   expect(await cache('exists', 'cli', 'n')).toEqual({ exists: true });
-  expect(await cache('keys', 'cli', '--starting-with', 'n')).toEqual({ keys: ['n'] });
+  expect(await cache('keys', 'cli', '--prefix', 'n')).toEqual({ keys: ['n'] });
   expect(await cache('invalidate', 'cli', 'red')).toEqual({ tags: 1 });
   expect(await cache('delete', 'cli', 'a', 'n')).toEqual({ items: [{ deleted: false }, { deleted: true }] });
   expect(await cache('stats', 'cli')).toMatchObject({ entriesMax: 100, defaultTtlMs: 3_600_000 });
@@ -93,7 +93,7 @@ test(
     const back = (await values.get('special')) as typeof special;
     expect({ ...back, bytes: Buffer.from(back.bytes) }).toEqual(special);
     expect((await values.getEntry('short'))?.ttlMs).toBeLessThan(30_000);
-    const { stdout } = await raw('export', 'moved', '--starting-with', 'p:11');
+    const { stdout } = await raw('export', 'moved', '-', '--prefix', 'p:11');
     expect(stdout.trim().split('\n')).toHaveLength(111);
   },
 );

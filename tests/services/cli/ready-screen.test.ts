@@ -47,6 +47,6 @@ test('the screen leaves out the monitoring of a NATS that is not ours', () => {
 
 test('the one-liners name another prefix where there is one', () => {
   const screen = readyScreen(cluster, { prefix: 'acme', monitor: undefined, natsCommand: true });
-  expect(screen).toContain('--prefix acme enqueue hello');
+  expect(screen).toContain('--subject-prefix acme enqueue hello');
   expect(screen).toContain('request acme.queue.hello.dequeue');
 });

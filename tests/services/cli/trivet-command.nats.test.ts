@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 
@@ -145,7 +146,7 @@ test('a flow is made, shown with its children, and cancelled with them', async (
 test('the cache and the collector answer', async () => {
   await trivet('cache', 'set', 'sessions', 'ada', '{"visits":1}', '--ttl', '1h');
   expect(await trivet('cache', 'get', 'sessions', 'ada')).toMatchObject({ hit: true, value: { visits: 1 } });
-  expect(await trivet('cache', 'keys', 'sessions', '--starting-with', 'a')).toMatchObject({ keys: ['ada'] });
+  expect(await trivet('cache', 'keys', 'sessions', '--prefix', 'a')).toMatchObject({ keys: ['ada'] });
   expect(await trivet('cache', 'delete', 'sessions', 'ada')).toEqual({ deleted: true });
   expect(await trivet('telemetry', 'stats')).toHaveProperty('kinds');
 });
@@ -163,7 +164,7 @@ test('the collector is asked about errors, history and alerts', { timeout: 60_00
   expect(bad.stderr).toContain('--limit');
 });
 
-test('bad usage ends with 2 and names the argument', async () => {
+test('bad usage ends with 2 and names the argument', { timeout: 90_000 }, async () => {
   expect(await fails('enqueue', 'mail')).toMatchObject({
     code: 2,
     stderr: expect.stringContaining("'payload'") as string,
@@ -177,7 +178,16 @@ test('bad usage ends with 2 and names the argument', async () => {
     stderr: expect.stringContaining('--max') as string,
   });
   expect(await fails('--nats', server.url, 'enqueue', 'mail', '1', '--priority', 'urgent')).toMatchObject({
-    stderr: expect.stringContaining('priority must be one of') as string,
+    code: 2,
+    stderr: expect.stringContaining(' priority must be one of') as string,
+  });
+  expect(await fails('--nats', server.url, 'enqueue', 'my queue', '1')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('queue must be 1 to 64 characters of A-Z') as string,
+  });
+  expect(await fails('--nats', server.url, 'purge', 'mail')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('id or --state <word> or --all must be given') as string,
   });
 });
 
@@ -186,3 +196,34 @@ test('without a NATS it says where it looked and how to get one', async () => {
   expect(failed.code).toBe(1);
   expect(failed.stderr).toContain('no NATS at nats://127.0.0.1:1');
 });
+
+test('digits are milliseconds wherever a duration is asked for', async () => {
+  await trivet('cache', 'set', 'short', 'a', '1', '--ttl', '60000');
+  const { ttlMs } = await trivet('cache', 'get', 'short', 'a');
+  expect(ttlMs).toBeLessThanOrEqual(60_000);
+  expect(await trivet('enqueue', 'later', '1', '--delay', '60000')).toMatchObject({ state: 'scheduled' });
+});
+
+test(
+  'TRIVET_TOKEN is shown to a NATS that lets nobody in without a token, and to no other',
+  { timeout: 90_000 },
+  async () => {
+    const closed = await startNatsServer({ calloutKeys: newCalloutKeys() });
+    try {
+      const asked = (token: string) =>
+        run(process.execPath, ['services/cli/main.ts', '--nats', closed.url, 'stats'], {
+          env: { ...process.env, TRIVET_TOKEN: token, TRIVET_DATA: closed.dir },
+        }).catch((error: unknown) => error as { stderr: string });
+      const [without, unknown] = await Promise.all([asked(''), asked('unknown')]);
+      expect(without.stderr).toContain('name one with --token or TRIVET_TOKEN');
+      expect(without.stderr).not.toContain('npm start');
+      expect(unknown.stderr).toContain('the token of --token, TRIVET_TOKEN');
+    } finally {
+      await closed.stop();
+    }
+    const { stdout } = await run(process.execPath, ['services/cli/main.ts', '--nats', server.url, 'stats'], {
+      env: { ...process.env, TRIVET_TOKEN: 'unknown' },
+    });
+    expect(JSON.parse(stdout)).toHaveProperty('queues');
+  },
+);
