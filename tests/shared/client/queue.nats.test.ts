@@ -56,8 +56,8 @@ test('a bad name of a queue or a namespace is refused at once, with blanks as wi
   const refusal = (field: string): unknown =>
     expect.objectContaining({ code: 'invalid_request', details: { field } });
   for (const name of ['bad name', 'bad.name', '']) {
-    expect(() => trivet.queue(name)).toThrow(refusal('queue') as Error);
-    expect(() => trivet.cache(name)).toThrow(refusal('namespace') as Error);
+    expect(() => trivet.queue(name)).toThrow(refusal('queue'));
+    expect(() => trivet.cache(name)).toThrow(refusal('namespace'));
   }
 });
 
