@@ -1,10 +1,11 @@
 import { durationMs } from '#shared/protocol/durations.ts';
+import { decodeExactly, json } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { Dequeued, QueuePath } from '#shared/protocol/http-schemas.ts';
 import { waitMsMax } from '#shared/protocol/limits.ts';
 import { Dequeue } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { requestReply } from '#shared/client/request.ts';
+import { requestMessage, requestReply } from '#shared/client/request.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { type Answer, type Call, type Endpoint, endpoint } from './endpoint.ts';
@@ -86,7 +87,7 @@ async function dequeue(
   for (;;) {
     const askedMs = clock.monotonicMs();
     const pieceMs = Math.max(0, Math.min(Math.ceil(deadlineMs - askedMs), waitPieceMsMax));
-    const reply = await requestReply(
+    const reply = await requestMessage(
       nats,
       subjects.queue(call.path.queue_name, 'dequeue'),
       { ...request, wait: pieceMs },
@@ -96,7 +97,9 @@ async function dequeue(
       },
     );
     if (!reply.ok) return reply;
-    const items = itemsOf(reply.value);
+    // Payloads are only passed on: every digit of them stays.
+    const read = decodeExactly(reply.value.data, json);
+    const items = read.ok ? itemsOf(read.value) : undefined;
     if (items === undefined) return refuse('internal', 'the reply to dequeue holds no items');
     if (items.length > 0) return accept(leased(options, call, items));
     // An answer long before its time says that waiting is of no use, as for a queue that is paused or unknown.

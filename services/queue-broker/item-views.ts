@@ -1,4 +1,4 @@
-import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, decodeExactly, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { splitOwner } from '#shared/protocol/owner.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
@@ -60,7 +60,7 @@ function ownJson(item: Item, payload: Uint8Array | undefined): string {
 }
 
 function payloadJson(item: Item, payload: Uint8Array | undefined): string {
-  const bytes = asBuffer(payload ?? nothing);
+  const bytes = asBuffer(withoutMark(payload ?? nothing));
   return item.payloadIsJson
     ? `"payload":${bytes.toString('utf8')}`
     : `"payloadBase64":"${bytes.toString('base64')}"`;
@@ -92,11 +92,21 @@ export function payloadView(
   encoding: Encoding,
 ) {
   const bytes = payload ?? new Uint8Array();
-  if (item.payloadIsJson) return { payload: valueOf(bytes, json) };
+  if (item.payloadIsJson) return { payload: jsonValueOf(withoutMark(bytes), encoding) };
   if (encoding === msgpack)
     return { payload: item.contentType === msgpack ? valueOf(bytes, msgpack) : bytes };
   return { payloadBase64: Buffer.from(bytes).toString('base64') };
 }
+
+/** In a JSON reply every digit stays as it was written. */
+function jsonValueOf(bytes: Uint8Array, encoding: Encoding): unknown {
+  const decoded = encoding === json ? decodeExactly(bytes, json) : decode(bytes, json);
+  return decoded.ok ? decoded.value : bytes;
+}
+
+/** Brokers once took JSON that begins with a byte order mark, which may not stand in the middle of a reply. */
+const withoutMark = (bytes: Uint8Array): Uint8Array =>
+  bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 
 function valueOf(bytes: Uint8Array, encoding: Encoding): unknown {
   const decoded = decode(bytes, encoding);

@@ -11,7 +11,8 @@ export interface Payload {
   readonly contentType?: string;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark is no JSON (RFC 8259), and may not stand in the middle of a reply.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The payload of a raw body: untouched. Without a content type it is JSON if it reads as JSON, else bytes.
@@ -28,6 +29,8 @@ export function rawPayload(
   const encoding = encodingOf(contentType);
   if (encoding === msgpack) {
     const decoded = decode(body, msgpack);
+    if (strict && body.length === 0)
+      return refuse('invalid_request', 'the body is not MessagePack: it is empty', { field: 'body' });
     if (!decoded.ok && strict) return decoded;
     if (decoded.ok && isTooDeep(decoded.value)) return tooDeep('body');
     return accept({ payload: body, payloadIsJson: false, ...given });

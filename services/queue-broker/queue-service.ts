@@ -1,4 +1,4 @@
-import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
+import { decode, decodeExactly, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
@@ -61,8 +61,14 @@ export class QueueService {
     if (isOwnedSubject(message.subject) && operation !== 'enqueue-many')
       return caller.refuse(unknownOperation(operation));
     if (message.data.length > requestBytesMax) return caller.refuse(tooLarge(message.data.length));
-    const fault = this.#take(operation, { message, queue, encodings: encodings.value, caller, partition });
-    if (fault !== undefined) caller.refuse(fault);
+    try {
+      const fault = this.#take(operation, { message, queue, encodings: encodings.value, caller, partition });
+      if (fault !== undefined) caller.refuse(fault);
+    } catch (error) {
+      // A defect of ours. Whoever asked hears of it at once, and the log has the rest.
+      caller.refuse({ code: 'internal', message: 'the request could not be read' });
+      throw error;
+    }
   }
 
   /** Takes a message of `trivet.queue.stats` or `trivet.queue.list`: every queue of every partition. */
@@ -111,7 +117,8 @@ export class QueueService {
         return undefined;
       }
     }
-    const body = decode(message.data, encodings.request);
+    const read = keepsValues.has(operation) ? decodeExactly : decode;
+    const body = read(message.data, encodings.request);
     if (!body.ok) return body.error;
     if (operation === 'enqueue-many') {
       const read = readEnqueueMany(queue, body.value, encodings.request, isOwnedSubject(message.subject));
@@ -133,6 +140,9 @@ export class QueueService {
     return this.#options.partitions[partitionOf(queue, this.#options.partitions.length)];
   }
 }
+
+/** Operations whose requests hold payloads, of which every digit is kept. */
+const keepsValues: ReadonlySet<string> = new Set(['enqueue-many', 'enqueue-flow', 'update', 'configure']);
 
 /** An empty body stands for an empty request; a `null` that was sent does not. */
 const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body);

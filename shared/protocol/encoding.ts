@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr';
 import { type Result, accept, refuse } from './errors.ts';
-// Registers the extension types that are read here.
-import './rich-values.ts';
+import { parseExactly } from './exact-json.ts';
+import { richValue } from './rich-values.ts';
 
 /** The two encodings of the wire. */
 export type Encoding = 'application/json' | 'application/msgpack';
@@ -31,10 +31,19 @@ export function encodingOf(contentType: string | undefined): Encoding | undefine
  * @returns the value, `undefined` for an empty body, or `invalid_request`; never throws; O(size)
  */
 export function decode(body: Uint8Array, encoding: Encoding): Result<unknown> {
+  return decodeWith(JSON.parse, body, encoding);
+}
+
+/** As `decode`; numbers of JSON that JavaScript cannot hold are passed on as they are written (`parseExactly`). */
+export function decodeExactly(body: Uint8Array, encoding: Encoding): Result<unknown> {
+  return decodeWith(parseExactly, body, encoding);
+}
+
+function decodeWith(parse: (text: string) => unknown, body: Uint8Array, encoding: Encoding): Result<unknown> {
   if (body.length === 0) return accept(undefined);
   try {
     if (encoding === msgpack) return accept(packr.unpack(body) as unknown);
-    return accept(JSON.parse(textDecoder.decode(body)) as unknown);
+    return accept(parse(textDecoder.decode(body)));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     const name = encoding === msgpack ? 'MessagePack' : 'JSON';
@@ -44,7 +53,7 @@ export function decode(body: Uint8Array, encoding: Encoding): Result<unknown> {
 
 /** Encodes a value. A value that JSON cannot carry becomes what it can: bytes base64, big integers digits, maps and sets lists. */
 export function encode(value: unknown, encoding: Encoding): Uint8Array {
-  if (encoding === msgpack) return packr.pack(value);
+  if (encoding === msgpack) return packr.pack(richValue(value));
   return textEncoder.encode(jsonText(value));
 }
 

@@ -2,13 +2,16 @@ import { addExtension, pack, unpack } from 'msgpackr';
 
 /*
  * Maps, sets and integers beyond 64 bits in MessagePack, as extension types of our own: 16 is a map (its body a list of
- * key, value, key, value …), 17 a set (a list), 18 an integer (its decimal digits). They are written only where a value
- * goes through `richValue`; they are read everywhere.
+ * key, value, key, value …), 17 a set (a list), 18 an integer (its decimal digits, 4,096 at most). They are written only
+ * where a value goes through `richValue`; they are read everywhere.
  */
 
 const mapType = 0x10;
 const setType = 0x11;
 const integerType = 0x12;
+
+/** Reading digits takes time that grows with their square: a megabyte of them would hold a process up for seconds. */
+const integerDigits = /^-?[0-9]{1,4096}$/;
 
 class PackedMap {
   readonly flat: readonly unknown[];
@@ -50,7 +53,11 @@ addExtension({
   Class: PackedInteger,
   type: integerType,
   pack: ({ digits }: PackedInteger) => Buffer.from(digits),
-  unpack: (body: Uint8Array) => BigInt(Buffer.from(body).toString()),
+  unpack: (body: Uint8Array) => {
+    const digits = Buffer.from(body).toString('latin1');
+    if (!integerDigits.test(digits)) throw new Error('the extension does not hold an integer');
+    return BigInt(digits);
+  },
 });
 
 function listIn(body: Uint8Array): readonly unknown[] {
