@@ -20,8 +20,15 @@ export interface Attempt {
   readonly principal: Principal;
   readonly operation: Operation;
   readonly resource: Resource;
+  /** A cookie is not enough for it, and it is all that was shown. */
+  readonly needsBearer: boolean;
   readonly act: () => Promise<Result<Answer>>;
 }
+
+const noCookie: Refusal = {
+  code: 'forbidden',
+  message: 'a bearer token is needed here: a cookie is not enough',
+};
 
 /**
  * What stands between a request and its handler: decide, do, write down. An administrative operation is answered when
@@ -36,7 +43,7 @@ export class Access {
 
   async run(
     request: FastifyRequest,
-    { principal, operation, resource, act }: Attempt,
+    { principal, operation, resource, needsBearer, act }: Attempt,
   ): Promise<Result<Answer>> {
     const { audit, auditEverything } = this.#options;
     const note = (result: string, why?: string, item?: string) => {
@@ -55,7 +62,7 @@ export class Access {
         ...(traceId === undefined ? {} : { traceId }),
       } as const;
     };
-    const refused = await this.#decide(principal, operation, resource);
+    const refused = needsBearer ? noCookie : await this.#decide(principal, operation, resource);
     if (refused !== undefined) {
       if (refused.code === 'forbidden') audit.refused(note('forbidden', refused.message));
       return { ok: false, error: refused };

@@ -13,6 +13,7 @@ import { openAsDoor } from './as-door.ts';
 import { nobody } from './audited.ts';
 import { natsPermissions } from './core/nats-permissions.ts';
 import { readViolation } from './core/nats-violation.ts';
+import { shownInAudit } from './core/redaction.ts';
 import type { Identity } from './identity.ts';
 import { tailLines } from './log-tail.ts';
 import { NatsConnections } from './nats-connections.ts';
@@ -102,7 +103,7 @@ function noteViolation({ audit, credentials }: Identity, line: string): void {
     via: 'nats',
     from: found.from,
     operation: `nats.${found.kind}`,
-    on: found.subject,
+    on: shownInAudit(found.subject),
     result: 'forbidden',
     why: 'refused by nats-server',
   });

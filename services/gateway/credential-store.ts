@@ -1,3 +1,4 @@
+import { JetStreamApiError } from '@nats-io/jetstream';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { KV, Nats } from '#shared/runtime/nats.ts';
 import type { CredentialRecord, LastUse, SubjectRecord, TokenRecord } from './core/credential-records.ts';
@@ -10,6 +11,15 @@ export interface CredentialStoreOptions {
   readonly usesBucket: string;
   readonly replicas: number;
 }
+
+/** A key, and the revision of the bucket that has it so. */
+export interface KeptToken {
+  readonly record: TokenRecord;
+  readonly revision: number;
+}
+
+/** JetStream's code for a write over something that is not the last any more. */
+const wrongLastSequence = 10_071;
 
 /** A use is written down at most this often for each key, in milliseconds: it says "lately", not "how often". */
 const useMs = 60_000;
@@ -96,12 +106,41 @@ export class CredentialStore {
     await this.#put(tokenKey(record.id), record);
   }
 
+  /** A key as it is kept now, for `replace`; the mirror may lag behind. */
+  async current(id: string): Promise<KeptToken | undefined> {
+    const entry = await this.#open().get(tokenKey(id));
+    if (entry?.operation !== 'PUT') return undefined;
+    return { record: entry.json<TokenRecord>(), revision: entry.revision };
+  }
+
+  /** Writes it over the one of this revision. @returns false when somebody else has changed that one since */
+  async replace(record: TokenRecord, revision: number): Promise<boolean> {
+    try {
+      await this.#open().update(tokenKey(record.id), JSON.stringify(record), revision);
+    } catch (error) {
+      if (error instanceof JetStreamApiError && error.code === wrongLastSequence) return false;
+      throw error;
+    }
+    this.#know(tokenKey(record.id), record);
+    return true;
+  }
+
+  /** Removes a key that nobody was told of. */
+  async forget(id: string): Promise<void> {
+    await this.#open().purge(tokenKey(id));
+    this.#records.delete(tokenKey(id));
+  }
+
   async writeSubject(principalId: string, record: SubjectRecord): Promise<void> {
     await this.#put(subjectKey(principalId), record);
   }
 
   async #put(key: string, record: CredentialRecord): Promise<void> {
     await this.#open().put(key, JSON.stringify(record));
+    this.#know(key, record);
+  }
+
+  #know(key: string, record: CredentialRecord): void {
     this.#records.set(key, record);
     for (const listener of this.#listeners) listener();
   }

@@ -91,6 +91,8 @@ export interface EndpointDefinition<
   readonly bodyBytesMax?: number;
   /** A cookie is not enough: what is handed out once must not go to a page that a browser was lured to. */
   readonly bearerOnly?: boolean;
+  /** The same, where it is this body that asks for such a thing. */
+  readonly bearerOnlyFor?: (body: ValueOf<B>) => boolean;
   /** A body that is not there counts as `{}`. */
   readonly bodyOptional?: boolean;
   readonly answers: Readonly<Record<number, AnswerDescription>>;

@@ -110,6 +110,7 @@ function attempt(
     principal,
     operation: typeof operation === 'function' ? operation(call) : operation,
     resource: resource(call),
+    needsBearer: request.via === 'cookie' && endpoint.bearerOnlyFor?.(call.body) === true,
     act,
   });
 }

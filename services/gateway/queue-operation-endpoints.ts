@@ -65,6 +65,7 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
           withChildren: operation === 'cancel' && asksForChildren(body),
         }),
       },
+      bearerOnlyFor: fetches,
       path: QueuePath,
       body: bodyOf(operation, schema),
       bodyOptional: hasDefaultsOnly(schema),
@@ -91,10 +92,14 @@ const bodyOf = (operation: Passed, schema: TSchema): TSchema =>
 
 /** The one item that a request is about; with `fetch` it is about others, too, whoever has enqueued them. */
 function idIn(body: unknown): string | undefined {
-  const { id, fetch } = (body ?? {}) as { readonly id?: unknown; readonly fetch?: unknown };
-  if (fetch !== undefined) return undefined;
+  if (fetches(body)) return undefined;
+  const { id } = (body ?? {}) as { readonly id?: unknown };
   return typeof id === 'string' ? id : undefined;
 }
+
+/** Whether it leases items, as a dequeue does. */
+const fetches = (body: unknown): boolean =>
+  ((body ?? {}) as { readonly fetch?: unknown }).fetch !== undefined;
 
 export const camelCase = (words: string): string =>
   words

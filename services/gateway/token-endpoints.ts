@@ -17,6 +17,7 @@ import { formatTime } from '#shared/protocol/times.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { newApiKey } from './authentication.ts';
 import { type TokenRecord, tokenState, tokenView } from './core/credential-records.ts';
+import { localAdmin } from './core/principal.ts';
 import type { CredentialStore } from './credential-store.ts';
 import { sha256Hex } from './digest.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
@@ -54,6 +55,8 @@ const createEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
     handle: async ({ body, principal }) => {
       if (credentials.tokens().length >= tokensMax)
         return refuse('conflict', `there are ${tokensMax} tokens already`);
+      if (body.name === localAdmin.name)
+        return refuseField('name', 'is that of whoever holds the local token');
       const nowMs = clock.nowMs();
       const expiry = expiresAt(body.expires, 'expires', nowMs);
       if (!expiry.ok) return expiry;
@@ -115,8 +118,9 @@ const rotateEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
     refusals: ['not_found', 'wrong_state'],
     handle: async ({ path, body, principal }) => {
       const nowMs = clock.nowMs();
-      const old = credentials.token(path.token_id);
-      if (old === undefined) return noToken(path.token_id);
+      const kept = await credentials.current(path.token_id);
+      if (kept === undefined) return noToken(path.token_id);
+      const { record: old, revision } = kept;
       if (tokenState(old, nowMs) !== 'active' || old.replacedBy !== undefined)
         return refuse(
           'wrong_state',
@@ -140,7 +144,11 @@ const rotateEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
       // The new one first: whatever fails between the two, one of them works.
       await credentials.write(record);
       const endsMs = Math.min(old.expiresAtMs ?? Infinity, overlap.value.expiresAtMs ?? nowMs);
-      await credentials.write({ ...old, expiresAtMs: endsMs, replacedBy: id });
+      if (!(await credentials.replace({ ...old, expiresAtMs: endsMs, replacedBy: id }, revision))) {
+        // Rotated or revoked by somebody else in the same moment: theirs holds, and nobody was told of this key.
+        await credentials.forget(id);
+        return refuse('wrong_state', `token ${old.id} was replaced or revoked meanwhile`);
+      }
       return accept({
         status: 201,
         body: { ...tokenView(record, nowMs), token },
@@ -212,6 +220,7 @@ function expiresAt(
 ): Result<{ readonly expiresAtMs?: number }> {
   if (given === undefined) return accept({});
   const ms = durationMs(given);
+  if (ms === 0 && field === 'expires') return refuseField(field, 'must be more than nothing');
   if (ms === undefined || ms > delayMsMax) return refuseField(field, 'must be at most ten years');
   return accept({ expiresAtMs: nowMs + ms });
 }

@@ -109,11 +109,31 @@ test.each<[string, object, string]>([
     'grants[0].queues[0]',
   ],
   ['an unknown field', { name: 'x', grants: [{ role: 'viewer' }], admin: true }, 'admin'],
+  ['no time to live', { name: 'x', grants: [{ role: 'viewer' }], expires: 0 }, 'expires'],
+  ['the name of the local admin', { name: 'local admin', grants: [{ role: 'viewer' }] }, 'name'],
   ['a name with a line break', { name: 'x\ny', grants: [{ role: 'viewer' }] }, 'name'],
 ])('a key with %s is refused by the field', async (_, body, field) => {
   const answer = await gateway.call('POST', '/v1/tokens', { body });
   expect(answer.status).toBe(400);
   expect(answer.body).toMatchObject({ code: 'invalid_request', field });
+});
+
+test('of rotations at the same moment one wins, and no other leaves a key behind', async () => {
+  const body = { name: 'rotated at once', grants: [{ role: 'viewer' }] };
+  const made = (await gateway.call('POST', '/v1/tokens', { body })).body as { id: string };
+  const answers = await Promise.all(
+    Array.from({ length: 4 }, () => gateway.call('POST', `/v1/tokens/${made.id}/rotate`)),
+  );
+  expect(answers.map(({ status }) => status).toSorted((one, other) => one - other)).toEqual([
+    201, 409, 409, 409,
+  ]);
+  const { tokens } = (await gateway.call('GET', '/v1/tokens')).body as {
+    tokens: { id: string; name: string; state: string; replacedBy?: string }[];
+  };
+  const winner = answers.find(({ status }) => status === 201)?.body['id'];
+  const active = tokens.filter(({ name, state }) => name === body.name && state === 'active');
+  expect(active.map(({ id }) => id)).toEqual([winner]);
+  expect(tokens.find(({ id }) => id === made.id)).toMatchObject({ replacedBy: winner });
 });
 
 test('sign-in sets a cookie that a page can use and a stranger’s page cannot', async () => {
@@ -157,6 +177,13 @@ test('sign-in sets a cookie that a page can use and a stranger’s page cannot',
   expect(await enqueue({ 'x-csrf-token': described.csrfToken })).toBe(201);
   // Items are handed out to a bearer alone.
   expect((await fetch(`${gateway.http}/queue/mails/dequeue`, { headers: { cookie } })).status).toBe(403);
+  // With the next ones of a batch, too.
+  const finish = await fetch(`${gateway.http}/v1/queues/mails/complete`, {
+    method: 'POST',
+    headers: { cookie, 'content-type': 'application/json', 'x-csrf-token': described.csrfToken },
+    body: JSON.stringify({ items: [{ id: '0-1', token: 1 }], fetch: { max: 1, lease: '5s' } }),
+  });
+  expect([finish.status, await finish.json()]).toMatchObject([403, { code: 'forbidden' }]);
   const forged = `${cookie.slice(0, -4)}AAAA`;
   expect((await fetch(`${gateway.http}/v1/session`, { headers: { cookie: forged } })).status).toBe(401);
 });

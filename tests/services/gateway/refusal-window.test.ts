@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { readViolation } from '#services/gateway/core/nats-violation.ts';
+import { shownInAudit } from '#services/gateway/core/redaction.ts';
 import { RefusalWindow } from '#services/gateway/core/refusal-window.ts';
 
 const note = (why: string, from = '203.0.113.7:1') =>
@@ -33,13 +34,27 @@ test('a flood of different refusals becomes one entry, too', () => {
   expect(due).toMatchObject([{ who: 'several', count: 98_999 }]);
 });
 
+test.each([
+  [`SECRETSUBJ.trv_${'0a'.repeat(8)}_${'A-_b'.repeat(10)}AbC`, 'SECRETSUBJ.trv_…'],
+  [`x.eyJhbGciOiJIUzI1NiJ9.${'eyJzdWIi'.repeat(9)}.sig_-n4ture`, 'x.eyJ…'],
+  ['trivet.queue.trv_mails.enqueue', 'trivet.queue.trv_mails.enqueue'],
+  ['s'.repeat(5_000), `${'s'.repeat(256)}…`],
+])('no credential and nothing endless is shown of what a stranger chose: %s', (text, shown) => {
+  expect(shownInAudit(text)).toBe(shown);
+});
+
+// Lines of nats-server 2.15.1.
 const line = (name: string, rest: string) =>
   `[26093] 2026/11/26 14:59:30.597916 [ERR] 127.0.0.1:42694 - cid:18 - "v3.4.0:nats.js:${name}" - "CLIENTS/user:k-one" - ${rest}`;
 
 test.each([
   ['Publish Violation - Subject "trivet.log.0"', { kind: 'publish', subject: 'trivet.log.0' }],
   ['Subscription Violation - Subject "_INBOX.>", SID 4', { kind: 'subscribe', subject: '_INBOX.>' }],
-  ['Subscription Violation - Subject "a.b", Queue "q", SID 4', { kind: 'subscribe', subject: 'a.b' }],
+  ['Subscription Violation - Subject "a.b", Queue: "plainq", SID 4', { kind: 'subscribe', subject: 'a.b' }],
+  ['Subscription Violation - Subject "x\\"y", Queue: "q\\"r", SID 6', { kind: 'subscribe', subject: 'x"y' }],
+  ['Publish Violation - Subject "a\\"b"', { kind: 'publish', subject: 'a"b' }],
+  ['Publish Violation - Subject "a\\\\b"', { kind: 'publish', subject: 'a\\b' }],
+  ['Publish Violation - Subject "ét\\u00a0"', { kind: 'publish', subject: 'ét\\u00a0' }],
 ])('a violation in the log of nats-server is read: %s', (rest, found) => {
   expect(readViolation(line('worker', rest))).toEqual({
     account: 'CLIENTS',
