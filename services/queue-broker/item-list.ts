@@ -22,14 +22,8 @@ const defaultLimit = 50;
  * an item that keeps its state is neither skipped nor repeated.
  */
 export function listItems(table: PartitionTable, queue: string, request: List): Result<ItemPage> {
-  const after = request.cursor === undefined ? 0 : Number.parseInt(request.cursor, 36);
-  if (
-    !Number.isSafeInteger(after) ||
-    after < 0 ||
-    (request.cursor !== undefined && after.toString(36) !== request.cursor)
-  ) {
-    return refuseField('cursor', 'is not one that a list returned');
-  }
+  const after = placeOf(table, queue, request.cursor);
+  if (after === undefined) return refuseField('cursor', 'is not one that a list of this queue returned');
   const made = itemFilter(table, queue, request);
   if (!made.ok) return made;
   const filter = made.value;
@@ -45,6 +39,17 @@ export function listItems(table: PartitionTable, queue: string, request: List): 
       return accept({ items, cursor: listCursor(last) });
   }
   return accept({ items });
+}
+
+/** The order that a cursor stands for; undefined for one that no list of this queue has returned, as far as is known. */
+function placeOf(table: PartitionTable, queue: string, cursor: string | undefined): number | undefined {
+  if (cursor === undefined) return 0;
+  const order = Number.parseInt(cursor, 36);
+  if (!Number.isSafeInteger(order) || listCursor(order) !== cursor) return undefined;
+  if (order < 1 || order >= table.nextOrder) return undefined;
+  // The item may be gone by now; while it is there, it tells whose cursor this is.
+  const item = table.item(order);
+  return item === undefined || item.queue === queue ? order : undefined;
 }
 
 /** Where the page after the item of this order begins. */

@@ -204,3 +204,13 @@ test.each(['', '-1', '1.5', 'UPPER', '01', ' 1', 'zzzzzzzzzzzzzzzzzzzz', '1_'])(
     expect(refused).toMatchObject({ error: { code: 'invalid_request', details: { field: 'cursor' } } });
   },
 );
+
+test('a cursor of another queue, or of what nobody has enqueued yet, is refused', () => {
+  const made = new MadeTable();
+  made.enqueue(0);
+  made.enqueue(0, {}, 'other');
+  const listed = (cursor: string) => listItems(made.table, 'mail', { cursor });
+  expect(listed('1')).toMatchObject({ ok: true });
+  for (const cursor of ['0', '2', '3', 'zz'])
+    expect(listed(cursor)).toMatchObject({ error: { details: { field: 'cursor' } } });
+});
