@@ -1,6 +1,5 @@
-import { JetStreamApiError } from '@nats-io/jetstream';
 import type { Clock } from '#shared/runtime/clock.ts';
-import type { KV, Nats } from '#shared/runtime/nats.ts';
+import { JetStreamApiError, type KV, type Nats } from '#shared/runtime/nats.ts';
 import type { CredentialRecord, LastUse, SubjectRecord, TokenRecord } from './core/credential-records.ts';
 
 export interface CredentialStoreOptions {
