@@ -17,6 +17,7 @@ import type {
 } from '#shared/protocol/telemetry-replies.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
 import { isDistribution, percentileOf } from './core/distribution.ts';
+import { endedOf } from './core/destination-accounts.ts';
 import type { DropExample, DropExamples } from './core/drop-examples.ts';
 import type { ErrorGroup } from './core/error-groups.ts';
 import { type CountedKind, type Figures, countedKinds, inFlight } from './core/figures.ts';
@@ -81,6 +82,7 @@ export class Answers {
       kinds: kindsOf(totals.figures),
       reasons: { ...totals.figures.reasons },
       account: accountOf(totals.figures, totals.pending),
+      accounts: accountsOf(totals.accounts),
       examples: Object.fromEntries([...examples.all].map(([reason, one]) => [reason, exampleView(one)])),
       overflow: overflowOf(totals.uses, totals.series).map((one) => ({
         ...one,
@@ -134,8 +136,8 @@ export class Answers {
   }
 
   errorsKept(): number {
-    const { received, filtered } = this.#options.totals.figures.kinds.error;
-    return received - filtered;
+    const { received, filtered, sampled } = this.#options.totals.figures.kinds.error;
+    return received - filtered - sampled;
   }
 
   history(query: HistoryQuery): Result<HistoryReply> {
@@ -280,18 +282,26 @@ export function seriesView(series: Series, collector: string): SeriesReply['seri
 
 /** Where the records are: what was received, and the ends that it can come to, each counted on its own. */
 export function accountOf(figures: Figures, pending: PendingRecords): CollectorStats['account'] {
-  const sums = { received: 0, exported: 0, filtered: 0, deadLettered: 0, pending: 0 };
+  const sums = { received: 0, exported: 0, filtered: 0, sampled: 0, deadLettered: 0, pending: 0 };
   for (const kind of countedKinds) {
     const own = figures.kinds[kind];
     sums.received += own.received;
     sums.exported += own.exported;
     sums.filtered += own.filtered;
+    sums.sampled += own.sampled;
     sums.deadLettered += own.deadLettered;
     sums.pending += pending[kind] ?? 0;
   }
-  const ended = sums.exported + sums.filtered + sums.deadLettered + sums.pending;
+  const ended = sums.exported + sums.filtered + sums.sampled + sums.deadLettered + sums.pending;
   return { ...sums, balanced: sums.received === ended };
 }
+
+const accountsOf = ({ ended, pending }: Totals['accounts']): CollectorStats['accounts'] =>
+  Object.entries(ended).map(([destination, account]) => {
+    const waits = pending[destination] ?? 0;
+    const balanced = account.received === endedOf(account) + waits;
+    return { destination, ...account, pending: waits, balanced };
+  });
 
 const exampleView = ({ atMs, subject, sequence, index, message, record }: DropExample) => ({
   at: formatTime(atMs),

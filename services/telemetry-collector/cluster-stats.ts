@@ -14,6 +14,7 @@ export function addedStats(parts: readonly CollectorStats[], silent: readonly st
     const { balanced: before, ...own } = sum.account;
     add(own, account);
     sum.account = { ...own, balanced: before && balanced };
+    addAccounts(sum.accounts, one.accounts);
     add(sum.held, one.held);
     sum.series += one.series;
     sum.overflow.push(...one.overflow);
@@ -28,6 +29,19 @@ export function addedStats(parts: readonly CollectorStats[], silent: readonly st
     };
   }
   return silent.length === 0 ? sum : { ...sum, silent: [...silent] };
+}
+
+/** A destination of one name is the same in all collectors. */
+function addAccounts(into: CollectorStats['accounts'], from: CollectorStats['accounts']): void {
+  for (const one of from) {
+    const own = into.find(({ destination }) => destination === one.destination);
+    if (own === undefined) into.push(one);
+    else {
+      const { destination: _name, balanced, ...counts } = one;
+      own.balanced &&= balanced;
+      add(own as unknown as Record<string, number>, counts);
+    }
+  }
 }
 
 function add(into: Record<string, number>, from: Readonly<Record<string, number>>): void {

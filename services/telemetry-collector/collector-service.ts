@@ -1,12 +1,13 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
 import type { DropExamples } from './core/drop-examples.ts';
+import type { DestinationAccount, OnTheirWay, Reached } from './core/destination-accounts.ts';
 import type { ErrorGroup } from './core/error-groups.ts';
 import type { CountedKind, Figures } from './core/figures.ts';
 import type { HistoryRow } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { type Signal, chosen, signals } from './core/otlp-chunks.ts';
-import { type DeadLetter, type ReadMessage, readMessage } from './core/read-message.ts';
+import { type DeadLetter, type KeptRecord, type ReadMessage, readMessage } from './core/read-message.ts';
 import { readOtlp } from './core/read-otlp.ts';
 import type { Rules } from './core/rules.ts';
 import type { Series } from './core/series.ts';
@@ -24,6 +25,8 @@ export interface Marker {
   readonly kind: CountedKind;
   /** Lanes that have their part, where others have not: when it comes again, they do not get it again. */
   readonly sentTo?: readonly string[];
+  /** Records of it that are on their way, by destination. */
+  readonly to?: OnTheirWay;
 }
 
 export interface Recovered {
@@ -31,6 +34,7 @@ export interface Recovered {
   readonly series: readonly Series[];
   readonly markers: ReadonlyMap<number, Marker>;
   readonly groups: readonly ErrorGroup[];
+  readonly accounts: Readonly<Record<string, DestinationAccount>>;
 }
 
 export interface Change {
@@ -47,6 +51,11 @@ export interface Change {
   readonly history: readonly HistoryRow[];
   /** Of what is not delivered yet. */
   readonly pending: PendingRecords;
+  /** By destination, and what is on its way there. */
+  readonly accounts: {
+    readonly ended: Readonly<Record<string, DestinationAccount>>;
+    readonly pending: OnTheirWay;
+  };
   readonly atMs: number;
 }
 
@@ -78,6 +87,12 @@ export interface DeadLetters {
 export interface Outlet {
   /** Its parts for all of them, encoded; undefined where nobody wants anything of it. */
   load(read: ReadMessage): Cargo | undefined;
+  /** How many of its records each of them gets. */
+  wanted(
+    read: ReadMessage,
+    cargo: Cargo | undefined,
+    kept: readonly KeptRecord[],
+  ): ReadonlyMap<string, number>;
   send(shipment: Shipment): void;
 }
 
@@ -108,6 +123,7 @@ type Step =
   | Arrived
   | ({ readonly kind: 'settled' } & { readonly settled: Settled })
   | { readonly kind: 'progress'; readonly sequence: number; readonly lane: string }
+  | { readonly kind: 'reached'; readonly reached: Reached }
   | { readonly kind: 'floor'; readonly floor: number };
 
 // A group of this many records is committed at once.
@@ -195,6 +211,7 @@ export class Collector {
     await this.#bury(arrived.flatMap(({ step, applied }) => burialsOf(step, applied.letters)));
     for (const step of steps) {
       if (step.kind === 'settled') totals.settle(step.settled);
+      else if (step.kind === 'reached') totals.reach(step.reached);
       else if (step.kind === 'progress') totals.progress(step.sequence, step.lane);
       else if (step.kind === 'floor') totals.forgetThrough(step.floor);
     }
@@ -211,11 +228,13 @@ export class Collector {
 
   #count(step: Arrived) {
     const { read, cargo, delivery } = step;
-    if (read.filtered > 0) this.#noteFiltered(step);
+    if (read.filtered + read.sampled > 0) this.#noteFiltered(step);
     const mustBeSent = cargo !== undefined;
     // What a record came to under other rules says nothing about the next one.
     const mayLearn = step.rules === this.#rules;
-    const applied = this.#options.totals.apply({ sequence: delivery.sequence, read, mustBeSent, mayLearn });
+    const wanted = (kept: readonly KeptRecord[]) => this.#options.outlet.wanted(read, cargo, kept);
+    const { sequence } = delivery;
+    const applied = this.#options.totals.apply({ sequence, read, mustBeSent, mayLearn, wanted });
     return { step, applied };
   }
 
@@ -236,6 +255,7 @@ export class Collector {
         const letters = lettersOf(places, 'refused_by_destination', reason);
         await this.#bury(letters.map((letter) => ({ letter, destination, ...delivery })));
       },
+      reached: (ended) => this.#steps.add({ kind: 'reached', reached: { sequence, ...ended } }),
       progress: (lane) => this.#steps.add({ kind: 'progress', sequence, lane }),
       done: () => this.#steps.add({ kind: 'settled', settled: { sequence, kind, refused: refused.size } }),
     });
@@ -275,7 +295,7 @@ export class Collector {
 /** What has just come goes with others; what ends a message's time here goes at once. */
 function weightOf(step: Step): number {
   if (step.kind === 'arrived') return 1 + step.read.kept.length + step.read.known.length;
-  return step.kind === 'progress' ? 1 : recordsMax;
+  return step.kind === 'progress' || step.kind === 'reached' ? 1 : recordsMax;
 }
 
 const lastToken = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);

@@ -85,7 +85,7 @@ export class DeltaLane {
   /** The destination is no more: nobody waits for it. What was cut goes to the next one of its name. */
   abandon(): void {
     this.stop();
-    for (const item of [...this.#sending, ...this.#parcels.splice(0)]) item.done();
+    for (const item of [...this.#sending, ...this.#parcels.splice(0)]) item.done(true);
     this.#sending = [];
   }
 
@@ -124,7 +124,7 @@ export class DeltaLane {
     for (let at = 0; at < points.length; at += pointsMax) {
       const value = points.slice(at, at + pointsMax);
       // A lane that is stopped calls nobody: then this process has nothing more to do here.
-      await new Promise<void>((resolve) => this.#lane.add({ value, bytes: 1, done: resolve }));
+      await new Promise<void>((resolve) => this.#lane.add({ value, bytes: 1, done: () => resolve() }));
       if (this.#stopped) return false;
     }
     if (points.length > 0) await this.#options.store.arrived(this.#options.destination);

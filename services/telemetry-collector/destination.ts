@@ -26,6 +26,8 @@ export type Refuse = (places: readonly number[], reason: string) => Promise<void
 export interface ItemsParcel {
   readonly chunks: readonly Chunk[];
   readonly refuse: Refuse;
+  /** Told of how many of them were not taken in a success. */
+  readonly partly: (count: number) => void;
 }
 
 /** Totals as one message left them. */
@@ -161,12 +163,13 @@ export class Destination {
 const itemsWays = {
   encode: (parcels: readonly ItemsParcel[]) => requestOf(parcels.flatMap((one) => one.chunks)),
   sizeOf: ({ chunks }: ItemsParcel) => itemsIn(chunks),
-  halve: ({ chunks, refuse }: ItemsParcel): readonly [ItemsParcel, ItemsParcel] | undefined => {
+  partly: ({ partly }: ItemsParcel, count: number) => partly(count),
+  halve: ({ chunks, ...told }: ItemsParcel): readonly [ItemsParcel, ItemsParcel] | undefined => {
     const halves = halvesOf(chunks);
     return (
       halves && [
-        { chunks: halves[0], refuse },
-        { chunks: halves[1], refuse },
+        { chunks: halves[0], ...told },
+        { chunks: halves[1], ...told },
       ]
     );
   },

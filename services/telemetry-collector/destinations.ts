@@ -2,14 +2,15 @@ import type { RuleKind } from '#shared/protocol/telemetry-pipelines.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
-import { type Chunk, type Signal, bytesIn } from './core/otlp-chunks.ts';
+import type { Reached } from './core/destination-accounts.ts';
+import { type Chunk, type Signal, bytesIn, placesIn } from './core/otlp-chunks.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
-import type { ReadMessage } from './core/read-message.ts';
+import type { KeptRecord, ReadMessage } from './core/read-message.ts';
 import { operationCount, operationDuration } from './core/interpret.ts';
 import type { Series } from './core/series.ts';
 import { Destination, type Refuse } from './destination.ts';
 import { FileSender } from './file-sender.ts';
-import type { LaneState } from './lane.ts';
+import type { LaneItem, LaneState } from './lane.ts';
 import { NatsSender } from './nats-sender.ts';
 import type { DeltaStore } from './delta-table.ts';
 import type { OtlpEncoding } from './otlp-encoding.ts';
@@ -44,6 +45,8 @@ export interface Shipment {
   readonly sentTo: ReadonlySet<string>;
   /** Stores what a destination refuses for good, by the records' places; resolves once it is stored. */
   readonly refused: (destination: string, places: readonly number[], reason: string) => Promise<void>;
+  /** Called once for each destination that gets something of it, when all of that is over. */
+  readonly reached: (ended: Omit<Reached, 'sequence'>) => void;
   /** Called when a lane has its part and others have not. */
   readonly progress: (lane: string) => void;
   /** Called once every destination that must have its part has it. */
@@ -59,6 +62,15 @@ export interface DestinationsOptions {
   readonly clock: Clock;
   readonly random01: () => number;
   readonly log: Log;
+}
+
+/** What one message has on its way to one destination. */
+interface Way {
+  /** Lanes, and one for the call that puts it on its way. */
+  waiting: number;
+  readonly places: Set<number>;
+  partly: number;
+  isDropped: boolean;
 }
 
 // Messages of one group share their series: a request grows by what one of them adds, and that is mostly nothing.
@@ -99,6 +111,28 @@ export class Destinations {
     return parcels.length === 0 && !counts ? undefined : { parcels, counts };
   }
 
+  /** How many records of a message each destination gets: those that it has items of, and those it counts. */
+  wanted(
+    read: ReadMessage,
+    cargo: Cargo | undefined,
+    kept: readonly KeptRecord[],
+  ): ReadonlyMap<string, number> {
+    const parcels = Map.groupBy(cargo?.parcels ?? [], ({ destination }) => destination);
+    const found = new Set(read.otlp === undefined ? kept.map(({ index }) => index) : []);
+    return new Map(
+      this.#destinations.map((destination) => {
+        const places = new Set<number>();
+        for (const { chunks } of parcels.get(destination) ?? [])
+          for (const place of placesIn(chunks))
+            if (read.otlp !== undefined || found.has(place)) places.add(place);
+        const counted = countedFor(destination.plan, read, kept);
+        if (places.size === 0) return [destination.name, counted.length];
+        for (const place of counted) places.add(place);
+        return [destination.name, places.size];
+      }),
+    );
+  }
+
   /** Puts everything on its way; `done` is called when all has arrived that must. */
   send(shipment: Shipment): void {
     const { cargo, series } = shipment;
@@ -109,20 +143,42 @@ export class Destinations {
       if (waiting === 0) shipment.done();
       else if (lane !== undefined) shipment.progress(lane);
     };
-    const put = (destination: Destination, lane: string, add: (arrived: () => void) => void): void => {
+    const ways = new Map<Destination, Way>();
+    const wayTo = (destination: Destination): Way => {
+      const known = ways.get(destination);
+      if (known !== undefined) return known;
+      const made = { waiting: 1, places: new Set<number>(), partly: 0, isDropped: false };
+      ways.set(destination, made);
+      return made;
+    };
+    const put = (destination: Destination, lane: string, add: (arrived: LaneItem<never>['done']) => void) => {
+      const way = wayTo(destination);
       if (shipment.sentTo.has(lane)) return;
-      if (!destination.plan.required) return add(() => undefined);
-      waiting += 1;
-      add(() => done(lane));
+      const { required } = destination.plan;
+      way.waiting += 1;
+      if (required) waiting += 1;
+      add((isDropped = false) => {
+        way.isDropped ||= isDropped;
+        ended(destination, way);
+        if (required) done(lane);
+      });
+    };
+    const ended = ({ name }: Destination, way: Way): void => {
+      way.waiting -= 1;
+      if (way.waiting > 0) return;
+      const { places, partly, isDropped } = way;
+      shipment.reached({ destination: name, rejected: places.size + partly, isDropped });
     };
     const refuseFor =
       (destination: Destination): Refuse =>
       async (places, reason) => {
-        // Nobody waits for what need not arrive: the lane has counted it.
+        for (const place of places) wayTo(destination).places.add(place);
+        // Nobody waits for what need not arrive: it is counted, and no dead letter.
         if (destination.plan.required) await shipment.refused(destination.name, places, reason);
       };
     for (const { destination, signal, chunks } of cargo.parcels) {
-      const value = { chunks, refuse: refuseFor(destination) };
+      const partly = (count: number) => (wayTo(destination).partly += count);
+      const value = { chunks, refuse: refuseFor(destination), partly };
       put(destination, destination.laneName(signal), (arrived) =>
         destination.addItems(signal, { value, bytes: bytesIn(chunks), done: arrived }),
       );
@@ -135,6 +191,7 @@ export class Destinations {
         destination.addSeries({ value, bytes: wanted.length * seriesBytes, done: arrived }),
       );
     }
+    for (const [destination, way] of ways) ended(destination, way);
     done(undefined);
   }
 
@@ -185,3 +242,18 @@ export class Destinations {
 }
 
 const isOfOperation = (name: string): boolean => name === operationCount || name === operationDuration;
+
+/** Places of the records whose series a destination gets. */
+function countedFor(
+  { signals, wants }: DestinationPlan,
+  { kind, known }: ReadMessage,
+  kept: readonly KeptRecord[],
+): readonly number[] {
+  if (!signals.includes('metrics') || kind === 'other') return [];
+  const isWanted = (source: string | undefined) =>
+    source !== undefined && (wants === undefined || wants({ source, kind, level: undefined }));
+  return [
+    ...kept.filter(({ updates: [first] }) => isWanted(first?.source)),
+    ...known.filter(({ series: [first] }) => isWanted(first?.source)),
+  ].map(({ index }) => index);
+}

@@ -6,8 +6,8 @@ import { type Outcome, retryDelayMs } from './core/delivery.ts';
 export interface LaneItem<T> {
   readonly value: T;
   readonly bytes: number;
-  /** Called once the destination has it, or has refused it for good. */
-  readonly done: () => void;
+  /** Called once the destination has it or has refused it for good, or it was dropped. */
+  readonly done: (isDropped?: boolean) => void;
 }
 
 export interface LaneOptions<T> {
@@ -26,6 +26,8 @@ export interface LaneOptions<T> {
   readonly halve: (value: T) => readonly [T, T] | undefined;
   /** Told of one that the destination refuses for good; once it resolves, the item is done. */
   readonly refused: (value: T, reason: string) => Promise<void>;
+  /** Told of how many of one the destination did not take in a success. */
+  readonly partly?: (value: T, count: number) => void;
   readonly clock: Clock;
   readonly random01: () => number;
   readonly log: Log;
@@ -100,7 +102,7 @@ export class Lane<T> {
     if (item === undefined) return;
     this.#bytes -= item.bytes;
     this.#counts.dropped += this.#options.sizeOf(item.value);
-    item.done();
+    item.done(true);
   }
 
   get state(): LaneState {
@@ -149,7 +151,7 @@ export class Lane<T> {
     if (!this.#abandoned) return;
     for (const item of items) {
       this.#counts.dropped += this.#options.sizeOf(item.value);
-      item.done();
+      item.done(true);
     }
   }
 
@@ -162,6 +164,7 @@ export class Lane<T> {
       const size = values.reduce((sum, value) => sum + sizeOf(value), 0);
       this.#counts.accepted += Math.max(0, size - outcome.rejected);
       this.#counts.refused += outcome.rejected;
+      this.#tellPartly(values, outcome.rejected);
       return true;
     }
     const halves = this.#halves(values);
@@ -171,6 +174,17 @@ export class Lane<T> {
       await this.#options.refused(value, outcome.reason);
     }
     return true;
+  }
+
+  /** OTLP says how many were not taken, not which: so they are counted from the first one on. */
+  #tellPartly(values: readonly T[], rejected: number): void {
+    let left = rejected;
+    for (const value of values) {
+      if (left <= 0) return;
+      const count = Math.min(left, this.#options.sizeOf(value));
+      this.#options.partly?.(value, count);
+      left -= count;
+    }
   }
 
   #halves(values: readonly T[]): readonly [readonly T[], readonly T[]] | undefined {

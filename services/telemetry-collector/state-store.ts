@@ -60,18 +60,21 @@ export class LmdbStateStore implements StateStore {
     const kept = this.#get('figures') as Figures | undefined;
     if (kept !== undefined) addFigures(figures, kept);
     const groups = [...this.#groups.getRange()].map(({ value }) => unpackRecord(value) as ErrorGroup);
-    return { markers, figures, groups, series: this.#series.read() };
+    const accounts = (this.#get('accounts') ?? {}) as Recovered['accounts'];
+    return { markers, figures, groups, accounts, series: this.#series.read() };
   }
 
   async commit(change: Change): Promise<void> {
     // Encoded before anything is awaited: the objects go on changing.
     const figures = encoded(change.figures);
+    const accounts = encoded(change.accounts.ended);
     const writeSeries = this.#series.change(change.created, change.series);
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
     const recent = rowsOf(change.recent, change.atMs);
     const groups = change.groups.put.map((one) => [one.id, Buffer.from(packRecord(one))] as const);
     await this.#environment.transaction(() => {
       void this.#meta.put('figures', figures);
+      void this.#meta.put('accounts', accounts);
       writeSeries();
       for (const [sequence, value] of markers) void this.#markers.put(sequence, value);
       for (const sequence of change.forgotten) void this.#markers.remove(sequence);

@@ -21,8 +21,10 @@ import {
   isOverflow,
   snapshotOf,
 } from './core/series.ts';
+import { isRejection, rejectedLetters } from './core/rejected-letters.ts';
 import { SeriesSet } from './core/series-set.ts';
 import { type ErrorGroupLimits, ErrorGroups } from './core/error-groups.ts';
+import { DestinationAccounts, type Reached } from './core/destination-accounts.ts';
 import { HistoryRecorder, defaultTiers } from './core/history.ts';
 import type { Change, Marker, Recovered } from './collector-service.ts';
 
@@ -39,6 +41,8 @@ export interface Arrival {
   readonly mustBeSent: boolean;
   /** Whether its records may be known again by their bytes. */
   readonly mayLearn: boolean;
+  /** How many of the records that found a series each destination is to get. */
+  readonly wanted: (kept: readonly KeptRecord[]) => ReadonlyMap<string, number>;
 }
 
 /** What an arrival comes to. */
@@ -74,6 +78,8 @@ export class Totals {
   #known = nothingKnown();
   #committedFigures: Figures = emptyFigures();
   #committedPending: PendingRecords = {};
+  readonly #accounts = new DestinationAccounts();
+  #committedAccounts: Change['accounts'] = { ended: {}, pending: {} };
   readonly #undelivered = new Map<number, { readonly kind: CountedKind; readonly records: number }>();
   /** The newest value of each series that came from a span, by the series' id. Not kept over a restart. */
   readonly exemplars = new Map<number, Exemplar>();
@@ -99,6 +105,11 @@ export class Totals {
   /** Records of messages that are not delivered yet, as of the same commit: added up message by message. */
   get pending(): PendingRecords {
     return this.#committedPending;
+  }
+
+  /** The account of each destination, as of the same commit. */
+  get accounts(): Change['accounts'] {
+    return this.#committedAccounts;
   }
 
   /** What each source has, and what found no room. */
@@ -140,6 +151,11 @@ export class Totals {
       this.#follow(sequence, marker);
     }
     this.#committedPending = this.#pendingRecords();
+    const onTheirWay = [...recovered.markers].flatMap(([sequence, { to }]) =>
+      to === undefined ? [] : [[sequence, to] as const],
+    );
+    this.#accounts.recover(recovered.accounts, onTheirWay);
+    this.#committedAccounts = this.#accountsNow();
     this.groups.restore(recovered.groups);
   }
 
@@ -149,7 +165,7 @@ export class Totals {
   }
 
   /** Counts one message, once: when it comes again, it is only told apart into what is to be sent. */
-  apply({ sequence, read, mustBeSent, mayLearn }: Arrival): Applied {
+  apply({ sequence, read, mustBeSent, mayLearn, wanted }: Arrival): Applied {
     if (this.#markers.has(sequence)) {
       if (!mustBeSent) this.settle({ sequence, kind: read.kind, refused: 0 });
       return this.#again(read);
@@ -186,7 +202,11 @@ export class Totals {
     const letters = [...read.dead, ...rejectedLetters(read, rejected)];
     const records = recordsOf(read, kept.length + read.known.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
-    this.#mark(sequence, { delivered: !mustBeSent, records, kind: read.kind });
+    const { filtered, sampled } = read;
+    const counts = { records, dead: letters.length, filtered, sampled, wanted: wanted(kept) };
+    const to = this.#accounts.arrive(sequence, counts);
+    const ways = to === undefined || !mustBeSent ? {} : { to };
+    this.#mark(sequence, { delivered: !mustBeSent, records, kind: read.kind, ...ways });
     for (const { entry } of kept) {
       if (entry === undefined || !('kind' in entry)) continue;
       this.#recent.push(entry);
@@ -205,6 +225,13 @@ export class Totals {
     const marker = this.#markers.get(sequence);
     if (marker === undefined || marker.delivered) return;
     this.#mark(sequence, { ...marker, sentTo: [...(marker.sentTo ?? []), lane] });
+  }
+
+  /** A message's way to one destination is over. */
+  reach(reached: Reached): void {
+    const to = this.#accounts.reach(reached);
+    const marker = this.#markers.get(reached.sequence);
+    if (to !== undefined && marker?.to !== undefined) this.#mark(reached.sequence, { ...marker, to });
   }
 
   settle({ sequence, kind, refused }: Settled): void {
@@ -248,6 +275,7 @@ export class Totals {
       groups: this.groups.takeChange(nowMs),
       history: this.history.note(series, nowMs),
       pending: this.#pendingRecords(),
+      accounts: this.#accountsNow(),
       atMs: nowMs,
     };
     this.#changedMarkers = new Map();
@@ -259,6 +287,7 @@ export class Totals {
   committed(change: Change): void {
     this.#committedFigures = change.figures;
     this.#committedPending = change.pending;
+    this.#committedAccounts = change.accounts;
     for (const series of change.series) this.#committed.set(series.id, series);
   }
 
@@ -317,8 +346,9 @@ export class Totals {
     counted: { readonly records: number; readonly dead: readonly DeadReason[]; readonly exported: boolean },
   ): void {
     const figures = this.#figures.kinds[read.kind];
-    figures.received += counted.records + counted.dead.length + read.filtered;
+    figures.received += counted.records + counted.dead.length + read.filtered + read.sampled;
     figures.filtered += read.filtered;
+    figures.sampled += read.sampled;
     if (counted.exported) figures.exported += counted.records;
     for (const reason of counted.dead) this.#countDead(read.kind, reason, 1);
   }
@@ -339,6 +369,10 @@ export class Totals {
     else this.#undelivered.set(sequence, { kind, records });
   }
 
+  #accountsNow(): Change['accounts'] {
+    return { ended: this.#accounts.snapshot(), pending: this.#accounts.pending() };
+  }
+
   #pendingRecords(): PendingRecords {
     const pending: PendingRecords = {};
     for (const { kind, records } of this.#undelivered.values())
@@ -350,21 +384,3 @@ export class Totals {
 /** Each item of an OTLP request counts as a record. */
 const recordsOf = (read: ReadMessage, kept: number): number =>
   read.otlp === undefined ? kept : itemsIn(read.otlp.chunks);
-
-const rejectedLetters = (
-  read: ReadMessage,
-  rejected: Readonly<Record<Rejection, readonly number[]>>,
-): readonly DeadLetter[] =>
-  rejections.flatMap((reason) =>
-    rejected[reason].length === 0 ? [] : read.lettersOf(rejected[reason], reason, rejectionText[reason]),
-  );
-
-const rejections = ['series_limit', 'type_conflict'] as const satisfies readonly Rejection[];
-
-const isRejection = (changed: readonly Series[] | Rejection): changed is Rejection =>
-  typeof changed === 'string';
-
-const rejectionText: Readonly<Record<Rejection, string>> = {
-  series_limit: 'name, tags or source are too many different ones',
-  type_conflict: 'the name is known with another type',
-};

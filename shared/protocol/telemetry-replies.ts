@@ -8,11 +8,13 @@ const Count = Type.Integer({ minimum: 0 });
 /** Collectors that are registered and did not answer: what they have counted is missing in the reply. */
 const silent = Type.Optional(Type.Array(Type.String()));
 
-/** received = exported + filtered + deadLettered + inFlight. */
+/** received = exported + filtered + sampled + deadLettered + inFlight. */
 const KindFigures = Type.Object({
   received: Count,
   exported: Count,
+  /** Left out by a level, and by sampling. */
   filtered: Count,
+  sampled: Count,
   deadLettered: Count,
   inFlight: Count,
 });
@@ -46,10 +48,28 @@ export const CollectorStats = Type.Object({
     received: Count,
     exported: Count,
     filtered: Count,
+    sampled: Count,
     deadLettered: Count,
     pending: Count,
     balanced: Type.Boolean(),
   }),
+  /** The same for each destination since it was first there; `filtered` is also what is not meant for it. */
+  accounts: Type.Array(
+    Type.Object({
+      destination: Type.String(),
+      received: Count,
+      exported: Count,
+      /** Refused by it for good. */
+      rejected: Count,
+      filtered: Count,
+      sampled: Count,
+      deadLettered: Count,
+      /** What a best-effort destination, or one that was taken out, never got. */
+      dropped: Count,
+      pending: Count,
+      balanced: Type.Boolean(),
+    }),
+  ),
   /** The last of what was dropped, by reason: an example to look for. */
   examples: Type.Record(
     Type.String(),

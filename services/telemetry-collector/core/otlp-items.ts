@@ -39,8 +39,9 @@ function levelOfNumber(severity: JsonValue | undefined): TelemetryLevel | undefi
 
 export interface RuledItems {
   readonly chunks: readonly Chunk[];
-  /** Items that are left out, by their level or by sampling. */
+  /** Items that their level leaves out, and others that sampling does. */
   readonly filtered: number;
+  readonly sampled: number;
 }
 
 /** What the rules leave of a request. @param sequence of its message in the stream */
@@ -50,35 +51,34 @@ export function ruledItems(
   rules: Rules,
   sequence: number,
 ): RuledItems {
-  let filtered = 0;
+  const left = { level: 0, sample: 0 };
   const kept = chosen(chunks, (place, chunk, index) => {
-    const isKept = isWanted(
-      signal,
-      { chunk, index, place },
-      rules.verdict(sourceOf(chunk), 'otlp'),
-      sequence,
-    );
-    if (!isKept) filtered += 1;
-    return isKept;
+    const by = leftOutBy(signal, { chunk, index, place }, rules.verdict(sourceOf(chunk), 'otlp'), sequence);
+    if (by !== undefined) left[by] += 1;
+    return by === undefined;
   });
-  return { chunks: kept.map((chunk) => changed(signal, chunk, rules)), filtered };
+  return {
+    chunks: kept.map((chunk) => changed(signal, chunk, rules)),
+    filtered: left.level,
+    sampled: left.sample,
+  };
 }
 
-function isWanted(
+function leftOutBy(
   signal: Signal,
   at: { readonly chunk: Chunk; readonly index: number; readonly place: number },
   verdict: Verdict,
   sequence: number,
-): boolean {
-  if (signal === 'metrics') return true;
+): 'level' | 'sample' | undefined {
+  if (signal === 'metrics') return undefined;
   const item = jsonOf(itemMessage[signal], itemOf(at.chunk, at.index));
   const level = signal === 'logs' ? levelOfNumber(item['severityNumber']) : undefined;
-  if (level !== undefined && !isAtLeast(level, verdict.level)) return false;
+  if (level !== undefined && !isAtLeast(level, verdict.level)) return 'level';
   const isError = level === undefined ? asMessage(item['status'])['code'] === 2 : isAtLeast(level, 'error');
-  if (isError) return true;
+  if (isError) return undefined;
   const traceId = item['traceId'];
   const trace = typeof traceId === 'string' && traceId.length === 32 ? traceId : undefined;
-  return isSampled(verdict.sample, trace, sequence, at.place);
+  return isSampled(verdict.sample, trace, sequence, at.place) ? undefined : 'sample';
 }
 
 // Of ScopeLogs, ScopeSpans and ScopeMetrics.

@@ -51,7 +51,9 @@ export interface ReadMessage {
   /** Records that were known by their bytes: kept, too, and counted without being decoded. */
   readonly known: readonly KnownRecord[];
   readonly dead: readonly DeadLetter[];
+  /** Records that a level left out, and others that sampling did. */
   readonly filtered: number;
+  readonly sampled: number;
   /** An OTLP request as it came, as far as the rules let it pass. */
   readonly otlp?: { readonly signal: Signal; readonly chunks: readonly Chunk[] };
   /** The first of the records that a rule left out, and by what. */
@@ -146,7 +148,7 @@ function unreadable(
     contentType: message.contentType ?? json,
     body: message.body,
   };
-  return { kind, kept: [], known: [], dead: [letter], filtered: 0, lettersOf: () => [letter] };
+  return { kind, kept: [], known: [], dead: [letter], filtered: 0, sampled: 0, lettersOf: () => [letter] };
 }
 
 interface DecodedMessage {
@@ -207,6 +209,7 @@ class Reading {
   readonly #kept: KeptRecord[] = [];
   readonly #dead: DeadLetter[] = [];
   #filtered = 0;
+  #sampled = 0;
   #filteredExample: ReadMessage['filteredExample'];
 
   constructor(kind: TelemetryType, encoding: Encoding, body: Uint8Array) {
@@ -223,7 +226,8 @@ class Reading {
       const { updates, entry } = meaning;
       this.#kept.push({ index, updates, entry, ...(lesson === undefined ? {} : { lesson }) });
     } else if (meaning.kind === 'filtered') {
-      this.#filtered += 1;
+      if (meaning.by === 'level') this.#filtered += 1;
+      else this.#sampled += 1;
       this.#filteredExample ??= { index, by: meaning.by };
     } else this.#dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
   }
@@ -236,6 +240,7 @@ class Reading {
       known,
       dead: this.#dead,
       filtered: this.#filtered,
+      sampled: this.#sampled,
       filteredExample: this.#filteredExample,
       lettersOf: (places, reason, message) => {
         const again = recordsIn(decode(body, encoding));

@@ -30,13 +30,16 @@ export function readOtlp(
     const all = chunksOf(bytes.body);
     const { chunks, broken } = checkItems(signal, all);
     const { rules, sequence } = context;
-    const ruled = rules.leavesOtlp ? { chunks, filtered: 0 } : ruledItems(signal, chunks, rules, sequence);
+    const ruled = rules.leavesOtlp
+      ? { chunks, filtered: 0, sampled: 0 }
+      : ruledItems(signal, chunks, rules, sequence);
     return {
       kind: 'otlp',
       kept: [],
       known: [],
       dead: broken.map(({ place, problem, body }) => letterOf(place, 'invalid_record', problem, body)),
       filtered: ruled.filtered,
+      sampled: ruled.sampled,
       otlp: { signal, chunks: ruled.chunks },
       lettersOf: (places, reason, problem) =>
         places.map((place) => letterOf(place, reason, problem, requestOf(only(all, place)))),
@@ -82,5 +85,13 @@ function unreadable({ contentType, body }: OtlpBody, message: string): ReadMessa
     contentType: contentType ?? protobuf,
     body,
   };
-  return { kind: 'otlp', kept: [], known: [], dead: [letter], filtered: 0, lettersOf: () => [letter] };
+  return {
+    kind: 'otlp',
+    kept: [],
+    known: [],
+    dead: [letter],
+    filtered: 0,
+    sampled: 0,
+    lettersOf: () => [letter],
+  };
 }

@@ -261,6 +261,7 @@ test('every record is accounted for while a destination is down, and each drop h
     received: 3,
     exported: 0,
     filtered: 1,
+    sampled: 0,
     deadLettered: 1,
     pending: 1,
     balanced: true,
