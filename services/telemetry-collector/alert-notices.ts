@@ -40,15 +40,19 @@ export function kvAlertStore(nats: Nats, bucket: string, replicas: number): Aler
   };
 }
 
+/** Tells of an alert on its subject. */
+export const alertAnnouncer =
+  (nats: Nats, subjects: Subjects) =>
+  (rule: AlertRule, notice: AlertNotice): void =>
+    nats.connection.publish(subjects.telemetryAlert(rule.name), encode(notice, json));
+
 /**
- * Tells of an alert: on its subject, and by POST to its webhook. The webhook's origin was allowed by the operator when
- * the rule was read; a redirect is not followed, so that nobody there can send us elsewhere. A webhook that fails is
- * called again with the next round.
+ * Tells of an alert by POST to its webhook. The webhook's origin was allowed by the operator when the rule was read; a
+ * redirect is not followed, so that nobody there can send us elsewhere.
  */
-export const alertNotifier =
-  (nats: Nats, subjects: Subjects, clock: Clock, log: Log) =>
-  async (rule: AlertRule, notice: AlertNotice, isRepeated: boolean): Promise<boolean> => {
-    if (!isRepeated) nats.connection.publish(subjects.telemetryAlert(rule.name), encode(notice, json));
+export const webhookCaller =
+  (clock: Clock, log: Log) =>
+  async (rule: AlertRule, notice: AlertNotice): Promise<boolean> => {
     if (rule.webhook === undefined) return true;
     const abort = new AbortController();
     const cancel = clock.after(webhookMsMax, () => abort.abort());

@@ -8,8 +8,8 @@ import type { Series } from './core/series.ts';
 
 /** An alert's state where all collectors see it, with what CAS needs. */
 export interface StoredAlert extends AlertState {
-  /** A notice that may not have gone out yet. */
-  readonly owed?: AlertNotice;
+  /** Notices that its webhook may not have yet, the oldest first. */
+  readonly owed?: readonly AlertNotice[];
 }
 
 export interface AlertStore {
@@ -24,12 +24,17 @@ export interface AlertWatchOptions {
   readonly isJudge: () => Promise<boolean>;
   /** What all collectors have counted. */
   readonly read: () => Promise<{ readonly series: readonly Series[]; readonly errors: number }>;
-  /** @returns false when its webhook did not take it: then it is called again, and nobody else is told twice */
-  readonly notify: (rule: AlertRule, notice: AlertNotice, isRepeated: boolean) => Promise<boolean>;
+  /** Tells everybody on NATS. */
+  readonly announce: (rule: AlertRule, notice: AlertNotice) => void;
+  /** @returns false when the rule's webhook did not take it: then it is called again with the next round */
+  readonly call: (rule: AlertRule, notice: AlertNotice) => Promise<boolean>;
   readonly everyMs: number;
   readonly clock: Clock;
   readonly log: Log;
 }
+
+// An alert that flaps while its webhook is away: the latest are what whoever reads them then can use.
+const owedMax = 20;
 
 interface Watched {
   readonly rule: AlertRule;
@@ -94,6 +99,8 @@ export class AlertWatch {
       if (this.#watched.length > 0 && (await isJudge())) {
         const { series, errors } = await read();
         for (const watched of this.#watched) await this.#judgeOne(watched, series, errors, clock.nowMs());
+        // After all are judged, and side by side: who does not answer holds up no alert.
+        await Promise.all(this.#watched.map(({ rule }) => this.#call(rule)));
       }
     } catch (error) {
       log.warn({ err: error }, 'alerts could not be judged; trying again');
@@ -103,50 +110,56 @@ export class AlertWatch {
 
   async #judgeOne(watched: Watched, series: readonly Series[], errors: number, nowMs: number): Promise<void> {
     const { rule, readings } = watched;
-    const { store } = this.#options;
+    const { store, log, announce } = this.#options;
     const now = readingOf(rule, series, errors, nowMs);
     watched.figure = figureOf(rule, now, readings[0]);
     readings.push(now);
     // The window's beginning is the youngest reading that is as old as it is long.
     while ((readings[1]?.atMs ?? Number.POSITIVE_INFINITY) <= nowMs - windowMsOf(rule)) readings.shift();
     const { alert, revision } = await store.read(rule.name);
-    if (alert?.owed !== undefined) {
-      await this.#tell(rule, { ...alert, owed: alert.owed }, { revision, isRepeated: true });
-      watched.state = alert;
-      return;
-    }
-    const before: AlertState = alert ?? { state: 'ok', sinceMs: 0 };
-    const { next, notice } = judge(rule, before, watched.figure, nowMs);
+    const { owed = [], ...stored } = alert ?? ({ state: 'ok', sinceMs: 0 } as const);
+    const { next, notice } = judge(rule, stored, watched.figure, nowMs);
     watched.state = next;
-    if (next === before) return;
-    const { stat, above, below } = rule;
-    const owed: AlertNotice | undefined =
-      notice === undefined
-        ? undefined
-        : {
-            alert: rule.name,
-            state: notice,
-            at: formatTime(nowMs),
-            stat,
-            ...(watched.figure === undefined ? {} : { value: watched.figure }),
-            ...(above === undefined ? {} : { above }),
-            ...(below === undefined ? {} : { below }),
-          };
+    if (next === stored) return;
     const state = { state: next.state, sinceMs: next.sinceMs };
-    const isWritten = await store.write(rule.name, owed === undefined ? state : { ...state, owed }, revision);
-    if (!isWritten || owed === undefined) return;
-    const written = await store.read(rule.name);
-    await this.#tell(rule, { ...state, owed }, { revision: written.revision, isRepeated: false });
+    const due = notice === undefined ? undefined : this.#notice(watched, notice, nowMs);
+    const left = due === undefined || rule.webhook === undefined ? owed : [...owed, due].slice(-owedMax);
+    const isWritten = await store.write(
+      rule.name,
+      left.length === 0 ? state : { ...state, owed: left },
+      revision,
+    );
+    if (!isWritten || due === undefined) return;
+    log.info({ alert: rule.name, value: due.value }, `${rule.name} is ${due.state}`);
+    announce(rule, due);
   }
 
-  async #tell(
-    rule: AlertRule,
-    alert: AlertState & { readonly owed: AlertNotice },
-    { revision, isRepeated }: { readonly revision: number; readonly isRepeated: boolean },
-  ): Promise<void> {
-    const { log, notify, store } = this.#options;
-    const { owed, ...state } = alert;
-    if (!isRepeated) log.info({ alert: rule.name, value: owed.value }, `${rule.name} is ${owed.state}`);
-    if (await notify(rule, owed, isRepeated)) await store.write(rule.name, state, revision);
+  #notice({ rule, figure }: Watched, state: AlertNotice['state'], nowMs: number): AlertNotice {
+    const { name, stat, above, below } = rule;
+    return {
+      alert: name,
+      state,
+      at: formatTime(nowMs),
+      stat,
+      ...(figure === undefined ? {} : { value: figure }),
+      ...(above === undefined ? {} : { above }),
+      ...(below === undefined ? {} : { below }),
+    };
+  }
+
+  /** Brings the webhook the notices it is owed, in their order, as far as it takes them. */
+  async #call(rule: AlertRule): Promise<void> {
+    if (rule.webhook === undefined) return;
+    const { store, call } = this.#options;
+    const { alert, revision } = await store.read(rule.name);
+    const { owed = [], ...state } = alert ?? ({ state: 'ok', sinceMs: 0 } as const);
+    let taken = 0;
+    for (const notice of owed) {
+      if (!(await call(rule, notice))) break;
+      taken += 1;
+    }
+    const left = owed.slice(taken);
+    if (taken > 0)
+      await store.write(rule.name, left.length === 0 ? state : { ...state, owed: left }, revision);
   }
 }

@@ -4,7 +4,7 @@ import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { type Msg, type Nats, type Subscription, headers, subscribe } from '#shared/runtime/nats.ts';
-import { alertNotifier, kvAlertStore } from './alert-notices.ts';
+import { alertAnnouncer, kvAlertStore, webhookCaller } from './alert-notices.ts';
 import { AlertWatch } from './alert-watch.ts';
 import { type Answers, tailView } from './answers.ts';
 import { ClusterAnswers } from './cluster-answers.ts';
@@ -75,9 +75,10 @@ export class ClusterPart {
     });
     this.#alerts = new AlertWatch({
       store: kvAlertStore(nats, streams.alerts, replicas),
-      isJudge: async () => (await this.#peers.names())[0] === name,
+      isJudge: () => this.#peers.isFirstAlive(),
       read: () => this.answers.alerting(),
-      notify: alertNotifier(nats, subjects, clock, log),
+      announce: alertAnnouncer(nats, subjects),
+      call: webhookCaller(clock, log),
       everyMs: options.alertMs,
       clock,
       log,
@@ -89,7 +90,11 @@ export class ClusterPart {
     const { nats, subjects, name } = this.#options;
     this.#handed = subscribe(nats, subjects.telemetryHand(name), {}, (message) => this.#receive(message));
     await this.#peers.join((operation, body) =>
-      operation === 'ports' ? ports() : this.answers.part(operation, body),
+      operation === 'ports'
+        ? ports()
+        : operation === 'alive'
+          ? true
+          : this.answers.part(operation, body),
     );
     this.#alerts.start();
   }

@@ -170,7 +170,12 @@ test('filters, levels, sampling, redaction and enrichment decide what goes where
   expect(text(second)).toContain('chatty error');
   expect(text(second)).not.toContain('noisy warning');
   expect(second.accepted.every(({ path }) => path === '/v1/logs')).toBe(true);
-  expect((await cluster.stats()).kinds.log).toMatchObject({ received: 5, filtered: 1, sampled: 1, exported: 3 });
+  expect((await cluster.stats()).kinds.log).toMatchObject({
+    received: 5,
+    filtered: 1,
+    sampled: 1,
+    exported: 3,
+  });
 });
 
 test('OTLP that came as such is filtered, redacted and enriched as records are', async () => {
