@@ -42,7 +42,7 @@ test('an alert goes on being judged while its webhook refuses, and by another co
   const judge = await cluster.startCollector('telemetry-collector-1', env);
   const notices: string[] = [];
   subscribe(cluster.nats, cluster.subjects.telemetryAlert('depth'), {}, (message) =>
-    notices.push((message.json() as { state: string }).state),
+    notices.push(message.json<{ state: string }>().state),
   );
   const gauge = (source: string, value: number) =>
     cluster.nats.js.publish(

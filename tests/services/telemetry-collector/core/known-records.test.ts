@@ -32,7 +32,13 @@ function counting(isQuick: boolean) {
       const message = { kind, contentType: undefined, body };
       const read = readMessage(message, context, isQuick ? totals.known : undefined);
       known += read.known.length;
-      const applied = totals.apply({ sequence, read, mustBeSent: true, mayLearn: true, wanted: () => new Map() });
+      const applied = totals.apply({
+        sequence,
+        read,
+        mustBeSent: true,
+        mayLearn: true,
+        wanted: () => new Map(),
+      });
       return {
         counted: applied.counted,
         letters: applied.letters.map((one) => ({ ...one, body: [...one.body] })),
