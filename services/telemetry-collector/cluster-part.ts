@@ -89,13 +89,10 @@ export class ClusterPart {
   async join(ports: () => readonly number[]): Promise<void> {
     const { nats, subjects, name } = this.#options;
     this.#handed = subscribe(nats, subjects.telemetryHand(name), {}, (message) => this.#receive(message));
-    await this.#peers.join((operation, body) =>
-      operation === 'ports'
-        ? ports()
-        : operation === 'alive'
-          ? true
-          : this.answers.part(operation, body),
-    );
+    await this.#peers.join((operation, body) => {
+      if (operation === 'ports') return ports();
+      return operation === 'alive' ? true : this.answers.part(operation, body);
+    });
     this.#alerts.start();
   }
 
