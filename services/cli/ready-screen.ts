@@ -36,6 +36,7 @@ export function readyLine(cluster: ReadyCluster): string {
 export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): string {
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['HTTP', cluster.http],
+    ['Sign in', `${cluster.http}/sign-in`],
     ['OpenAPI', `${cluster.http}/openapi.json`],
     ['NATS', cluster.nats],
     ['NATS monitoring', options.monitor],

@@ -30,6 +30,7 @@ test('the screen shows addresses, token and one-liners; the one for nats only wh
   for (const part of [
     'http://127.0.0.1:8420',
     'http://127.0.0.1:8222',
+    'http://127.0.0.1:8420/sign-in',
     'the-token',
     'npx trivet',
     'curl ',
