@@ -86,6 +86,20 @@ test('bytes that are called JSON and are none are refused; a publish of them is 
   for (const payload of broken) expect(sum(await handedOut('broken'))).toBe(sum(payload));
 });
 
+test('a byte order mark is no JSON: it is refused, or kept as bytes, and stops nobody', async () => {
+  const marked = Buffer.from('\ufeff{"to":"x"}');
+  expect(await enqueue('marked', marked, json)).toMatchObject({ status: 400 });
+  expect((await enqueue('marked', '{"n":1}', json)).status).toBe(0);
+  await queue.publish('marked', marked);
+  expect((await enqueue('marked', '{"n":2}', json)).status).toBe(0);
+  const counts = async () => (await queue.ask('marked', 'stats')).body;
+  await expect.poll(counts).toMatchObject({ counts: { pending: 3 } });
+  const items = leased(await queue.ask('marked', 'dequeue', { max: 10 }));
+  expect(items.map(({ payload, payloadBase64 }) => payload ?? payloadBase64)).toEqual(
+    expect.arrayContaining([{ n: 1 }, { n: 2 }, marked.toString('base64')]),
+  );
+});
+
 test('the limit is as configured: the largest one survives a restart, one byte more is refused', async () => {
   const limit = 4 * 1_048_576;
   const large = await startQueue({ env: { TRIVET_PAYLOAD_BYTES_MAX: String(limit) } });
