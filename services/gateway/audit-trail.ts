@@ -76,9 +76,7 @@ export class AuditTrail {
         return;
       }
       this.#waiting.push({ note, atMs: this.#options.clock.nowMs(), written });
-      this.#writing ??= this.#write().finally(() => {
-        this.#writing = undefined;
-      });
+      this.#writing ??= this.#write();
     });
   }
 
@@ -107,18 +105,25 @@ export class AuditTrail {
   async #write(): Promise<void> {
     // A turn of the loop: what is noted together is written together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.slice(0, batchMax);
-      // One id however often it is tried: an append whose answer was lost is recognized by it.
-      const id = randomUUID();
-      while (!(await this.#append(batch, id))) {
-        if (this.#closed) return this.#giveUp();
-        await sleep(this.#options.clock, retryMs);
-      }
-      this.#waiting = this.#waiting.slice(batch.length);
-      for (const { written } of batch) written();
-      await this.#sign(false);
+    try {
+      while (this.#waiting.length > 0) await this.#writeBatch();
+    } finally {
+      // In the same step as the look that found nothing waiting: whoever comes a moment later begins anew.
+      this.#writing = undefined;
     }
+  }
+
+  async #writeBatch(): Promise<void> {
+    const batch = this.#waiting.slice(0, batchMax);
+    // One id however often it is tried: an append whose answer was lost is recognized by it.
+    const id = randomUUID();
+    while (!(await this.#append(batch, id))) {
+      if (this.#closed) return this.#giveUp();
+      await sleep(this.#options.clock, retryMs);
+    }
+    this.#waiting = this.#waiting.slice(batch.length);
+    for (const { written } of batch) written();
+    await this.#sign(false);
   }
 
   async #append(batch: readonly Waiting[], id: string): Promise<boolean> {
