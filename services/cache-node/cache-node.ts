@@ -131,6 +131,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       question: (...request) => turn.question(...request),
       isMine: (...keys) => turn.isMine(...keys),
       noteKeys: (...keys) => contents.noteKeys(...keys),
+      release: () => turn.release(),
     },
     random01: Math.random,
     hashSecret: [randomInt(2 ** 32), randomInt(2 ** 32)],

@@ -69,6 +69,9 @@ export class CacheService {
   readonly #startMs: number;
   #tiers: Tiers;
   #namespaces: Namespaces;
+  /** All slots are given away: who still waits here is told to ask again. */
+  #isSettled = false;
+  #isStopped = false;
   #subscriptions: readonly Subscription[] = [];
   readonly #rounds: CacheRounds;
   readonly #out = new ReplyWriter();
@@ -162,12 +165,15 @@ export class CacheService {
 
   /** Brings what is on its way to the backends, and closes them, before this node stops to count. */
   async settle(): Promise<void> {
+    this.#isSettled = true;
     await this.#tiers.close();
   }
 
-  /** The end: who waits for a fill is told that it will not come from here. */
+  /** The end: who waits, for a fill or for a key that moves, is told that nothing will come from here. */
   stop(): void {
+    this.#isStopped = true;
     this.#rounds.stop();
+    this.#options.cluster.release();
     for (const namespace of this.#namespaces.all()) namespace.fills.close();
   }
 
@@ -209,7 +215,7 @@ export class CacheService {
     const startedMs = this.#options.clock.monotonicMs();
     const { message, operation, encodings } = arrived;
     const encoding = encodings.reply;
-    const decided = this.#decide({ ...arrived, encoding, startedMs });
+    const decided = this.#isStopped ? notNow : this.#decide({ ...arrived, encoding, startedMs });
     if (decided === 'elsewhere') return;
     if (decided === 'written') replyBytes(message, this.#out.finish(), encoding);
     else if (decided !== 'later') replyRefusal(message, decided, encoding);
@@ -321,7 +327,8 @@ export class CacheService {
     const { message, encoding } = asked;
     // The key has gone to another node, which takes up the waiting with the right.
     if (outcome.kind === 'closed') {
-      this.#options.clock.after(0, () => this.take(asked));
+      if (this.#isSettled) replyRefusal(message, notNow, encoding);
+      else this.#options.clock.after(0, () => this.take(asked));
       return;
     }
     const out = this.#laterOut.begin(encoding);

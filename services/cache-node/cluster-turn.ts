@@ -21,6 +21,8 @@ export interface ClusterTurn {
   isMine(namespace: string, keys: readonly string[]): boolean;
   /** Keys were asked for, and perhaps made. */
   noteKeys(namespace: string, keys: readonly string[]): void;
+  /** Looks again at what waits for keys that move. */
+  release(): void;
 }
 
 /** Operations that are about no key of their own. */
@@ -75,6 +77,7 @@ export function clusterTurn(parts: ClusterTurnParts): Omit<ClusterTurn, 'noteKey
   }
 
   return {
+    release: () => sharding.release(),
     isMine: (namespace, keys) => {
       const slotOf = slotsOf(namespace);
       return keys.every((key) => node.routeOf(slotOf(key)).kind === 'serve');

@@ -60,10 +60,10 @@ function ownJson(item: Item, payload: Uint8Array | undefined): string {
 }
 
 function payloadJson(item: Item, payload: Uint8Array | undefined): string {
-  const bytes = asBuffer(withoutMark(payload ?? nothing));
+  const bytes = payload ?? nothing;
   return item.payloadIsJson
-    ? `"payload":${bytes.toString('utf8')}`
-    : `"payloadBase64":"${bytes.toString('base64')}"`;
+    ? `"payload":${asBuffer(withoutMark(bytes)).toString('utf8')}`
+    : `"payloadBase64":"${asBuffer(bytes).toString('base64')}"`;
 }
 
 export const leasedView = (partition: number, { item, payload }: ItemWithPayload, encoding: Encoding) => ({
