@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startService, natsEnvironment } from '#tests/support/service-process.ts';
+import { endOf } from '#shared/runtime/audit-chain.ts';
 import { type RunningGateway, startGateway, token } from './running-gateway.ts';
 
 // Tokens, sign-in and the audit at the gateway, from outside: over HTTP, and with the `trivet` command.
@@ -228,10 +229,14 @@ test('an end that was cut off is found by a head that was kept elsewhere', async
   const messages = [];
   for (let seq = 1; seq < state.last_seq; seq += 1)
     messages.push(await manager.streams.getMessage('TRIVET_AUDIT', { seq }));
-  const kept = (await gateway.call('GET', '/v1/audit/heads')).body as {
-    heads: { n: number; key: string }[];
-    key: string;
-  };
+  const lastEntry = await manager.streams.getMessage('TRIVET_AUDIT', { seq: state.last_seq });
+  const last = endOf(lastEntry?.string() ?? '');
+  type Kept = { heads: { n: number; key: string }[]; key: string };
+  const heads = async () => (await gateway.call('GET', '/v1/audit/heads')).body as Kept;
+  // A head is signed a moment after its entry: what no head covers could be cut off unseen.
+  const signedUpTo = async () => Math.max(...(await heads()).heads.map(({ n }) => n));
+  await expect.poll(signedUpTo, { timeout: 15_000 }).toBeGreaterThanOrEqual(last.n);
+  const kept = await heads();
   const file = join(gateway.nats.dir, 'kept-heads.jsonl');
   await writeFile(file, kept.heads.map((head) => JSON.stringify(head)).join('\n'));
   const { config } = await manager.streams.info('TRIVET_AUDIT');
