@@ -6,6 +6,7 @@ import { Namespace } from './namespace.ts';
 import { PackedStore } from './packed-store.ts';
 import type { NamespaceSettings } from './namespace-settings.ts';
 import type { NoteChange } from './residence.ts';
+import { totalStats } from './summed-stats.ts';
 
 /** Where versions come from: never one twice, over nodes and restarts, and in the life of a key only upwards. */
 export interface VersionSource {
@@ -116,24 +117,7 @@ export class Namespaces {
   }
 
   stats(nowMs: number): CacheClusterStats {
-    const namespaces = [...this.#byName.values()].map((namespace) => namespace.stats(nowMs));
-    const sums = {
-      entries: 0,
-      bytes: 0,
-      overheadBytes: 0,
-      hits: 0,
-      staleHits: 0,
-      misses: 0,
-      sets: 0,
-      deletes: 0,
-      evictions: 0,
-      expirations: 0,
-      invalidations: 0,
-    };
-    for (const one of namespaces)
-      for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += one[name];
-    const asked = sums.hits + sums.misses;
-    return { ...sums, hitRate: asked === 0 ? 0 : sums.hits / asked, namespaces };
+    return totalStats([...this.#byName.values()].map((namespace) => namespace.stats(nowMs)));
   }
 
   #largest(): Namespace | undefined {

@@ -52,6 +52,11 @@ export function clusterStats(nodes: readonly (readonly CacheStats[])[]): CacheCl
   const namespaces: CacheStats[] = [];
   for (const [first, ...others] of byName.values())
     if (first !== undefined) namespaces.push(summedStats(first, others));
+  return totalStats(namespaces);
+}
+
+/** The sums over namespaces, with the figures of each. */
+export function totalStats(namespaces: readonly CacheStats[]): CacheClusterStats {
   const sums = {
     entries: 0,
     bytes: 0,
@@ -68,5 +73,5 @@ export function clusterStats(nodes: readonly (readonly CacheStats[])[]): CacheCl
   for (const one of namespaces)
     for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += one[name];
   const asked = sums.hits + sums.misses;
-  return { ...sums, hitRate: asked === 0 ? 0 : sums.hits / asked, namespaces };
+  return { ...sums, hitRate: asked === 0 ? 0 : sums.hits / asked, namespaces: [...namespaces] };
 }
