@@ -69,7 +69,8 @@ export class ChainCheck {
           ? `entries ${expected} to ${n - 1} are missing`
           : `entry ${n} stands after entry ${this.#end.n}`,
       );
-    else if (line.slice(0, 64) !== hashOf(this.#end.hash, text))
+    // The hash and the blank behind it: they stand in no hash of their own.
+    else if (line.slice(0, 65) !== `${hashOf(this.#end.hash, text)} `)
       this.#fault(`entry ${n} was changed, or the one before it`);
     // On from what stands there: one fault is not to hide the next.
     this.#end = { n: n ?? expected, hash: line.slice(0, 64) };

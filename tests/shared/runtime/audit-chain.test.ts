@@ -60,6 +60,12 @@ test('whatever byte of whatever line is changed, it is found', () => {
   );
 });
 
+test('what stands between hash and entry is looked at, too', () => {
+  const { lines } = chain(3);
+  const changed = (lines[1] ?? '').replace(' ', '!');
+  expect(faultsOf(lines.with(1, changed))).toEqual(['entry 2 was changed, or the one before it']);
+});
+
 test('a removed entry, two that changed places and one that was put in between are found', () => {
   const { lines } = chain(10);
   expect(faultsOf(lines.toSpliced(4, 1))).toContain('entries 5 to 5 are missing');
