@@ -1,3 +1,4 @@
+import type { Static } from 'typebox';
 import { durationMs } from '#shared/protocol/durations.ts';
 import { nameId } from '#shared/protocol/credentials.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
@@ -17,7 +18,7 @@ import { formatTime } from '#shared/protocol/times.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { newApiKey } from './authentication.ts';
 import { type TokenRecord, tokenState, tokenView } from './core/credential-records.ts';
-import { localAdmin } from './core/principal.ts';
+import { type Principal, localAdmin } from './core/principal.ts';
 import type { CredentialStore } from './credential-store.ts';
 import { sha256Hex } from './digest.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
@@ -41,6 +42,34 @@ export const tokenEndpoints = (options: TokenEndpointsOptions): readonly Endpoin
   revokeSubjectEndpoint(options),
 ];
 
+/** A key that is not written yet, and the one answer that ever shows it. */
+function newKey({
+  name,
+  grants,
+  expires,
+  by,
+  nowMs,
+}: Pick<TokenRecord, 'name' | 'grants'> & {
+  readonly expires: string | number | undefined;
+  readonly by: Principal | undefined;
+  readonly nowMs: number;
+}): Result<{ readonly record: TokenRecord; readonly answer: Static<typeof TokenCreated> }> {
+  const expiry = expiresAt(expires, 'expires', nowMs);
+  if (!expiry.ok) return expiry;
+  const { id, token, sha256 } = newApiKey();
+  const record: TokenRecord = {
+    kind: 'token',
+    id,
+    name,
+    sha256,
+    grants,
+    createdAtMs: nowMs,
+    createdBy: by?.name ?? '',
+    ...expiry.value,
+  };
+  return accept({ record, answer: { ...tokenView(record, nowMs), token } });
+}
+
 const createEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint =>
   endpoint({
     method: 'POST',
@@ -58,25 +87,11 @@ const createEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
       if (body.name === localAdmin.name)
         return refuseField('name', 'is that of whoever holds the local token');
       const nowMs = clock.nowMs();
-      const expiry = expiresAt(body.expires, 'expires', nowMs);
-      if (!expiry.ok) return expiry;
-      const { id, token, sha256 } = newApiKey();
-      const record: TokenRecord = {
-        kind: 'token',
-        id,
-        name: body.name,
-        sha256,
-        grants: body.grants,
-        createdAtMs: nowMs,
-        createdBy: principal?.name ?? '',
-        ...expiry.value,
-      };
+      const made = newKey({ ...body, expires: body.expires, by: principal, nowMs });
+      if (!made.ok) return made;
+      const { record, answer } = made.value;
       await credentials.write(record);
-      return accept({
-        status: 201,
-        body: { ...tokenView(record, nowMs), token },
-        auditItem: `${id} (${body.name})`,
-      });
+      return accept({ status: 201, body: answer, auditItem: `${record.id} (${body.name})` });
     },
   });
 
@@ -128,19 +143,10 @@ const rotateEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
         );
       const overlap = expiresAt(body.overlap ?? 0, 'overlap', nowMs);
       if (!overlap.ok) return overlap;
-      const expiry = expiresAt(body.expires, 'expires', nowMs);
-      if (!expiry.ok) return expiry;
-      const { id, token, sha256 } = newApiKey();
-      const record: TokenRecord = {
-        kind: 'token',
-        id,
-        name: old.name,
-        sha256,
-        grants: old.grants,
-        createdAtMs: nowMs,
-        createdBy: principal?.name ?? '',
-        ...expiry.value,
-      };
+      const made = newKey({ ...old, expires: body.expires, by: principal, nowMs });
+      if (!made.ok) return made;
+      const { record, answer } = made.value;
+      const { id } = record;
       // The new one first: whatever fails between the two, one of them works.
       await credentials.write(record);
       const endsMs = Math.min(old.expiresAtMs ?? Infinity, overlap.value.expiresAtMs ?? nowMs);
@@ -151,7 +157,7 @@ const rotateEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
       }
       return accept({
         status: 201,
-        body: { ...tokenView(record, nowMs), token },
+        body: answer,
         auditItem: `${old.id} by ${id} (${old.name})`,
       });
     },
