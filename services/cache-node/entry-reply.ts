@@ -99,10 +99,18 @@ export function writeOutcome(out: ReplyWriter, outcome: LoadOutcome): Refusal | 
   }
 }
 
-export function writeVersion(out: ReplyWriter, given: number): void {
-  out.beginObject(1);
+/**
+ * Writes the reply to `set`.
+ * @param restMs how long the entry lives, in milliseconds; undefined: not to be told
+ */
+export function writeSet(out: ReplyWriter, given: number, restMs: number | undefined): void {
+  out.beginObject(restMs === undefined ? 1 : 2);
   out.name(version, true);
   out.integer(given);
+  if (restMs !== undefined) {
+    out.name(ttlMs);
+    out.integer(restMs);
+  }
   out.endObject();
 }
 

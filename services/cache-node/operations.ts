@@ -13,7 +13,7 @@ import type { KeysCommand, SetCommand } from './core/commands.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
 import type { NamespaceSettings } from './core/namespace-settings.ts';
-import { writeEntry, writeItems, writeOutcome, writeVersion } from './entry-reply.ts';
+import { writeEntry, writeItems, writeOutcome, writeSet } from './entry-reply.ts';
 import type { ReplyWriter } from './reply-writer.ts';
 import { readKey, readSet, readTags, readTtl } from './set-command.ts';
 
@@ -174,7 +174,10 @@ const setOne: Decide<SetCommand> = (command, { namespace, nowMs, out }) => {
     above > 0 && value.bytes.length > above ? { ...command, value: compressed(value, above) } : command;
   const done = namespace.set(set, nowMs);
   if (!done.ok) return done.error;
-  writeVersion(out, done.value.version);
+  const { version, expiresAtMs } = done.value;
+  // A near cache keeps what it wrote, and no longer than the entry lives.
+  const tellsTtl = namespace.settings.nearCache && expiresAtMs !== Infinity;
+  writeSet(out, version, tellsTtl ? Math.ceil(expiresAtMs - nowMs) : undefined);
   return undefined;
 };
 

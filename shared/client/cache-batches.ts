@@ -45,17 +45,25 @@ export class CacheBatches {
   }
 
   get(key: string): Promise<GetReply> {
-    if (this.#sets.length > 0) this.#flushOne('set', key);
-    if (this.#deletes.length > 0) this.#flushOne('delete', key);
-    this.#schedule();
-    return this.#gets.add(key, undefined, key.length);
+    this.#beforeGet(key);
+    return new Promise((resolve, reject) => this.#gets.add(key, undefined, { resolve, reject }));
+  }
+
+  /** As `get`, of the reply the value alone; undefined on a miss. */
+  value(key: string): Promise<unknown> {
+    this.#beforeGet(key);
+    // One promise a call, where another step would make another one.
+    return new Promise((resolve, reject) => {
+      const settle = ({ hit, value }: GetReply) => resolve(hit ? value : undefined);
+      this.#gets.add(key, undefined, { resolve: settle, reject });
+    });
   }
 
   delete(key: string): Promise<DeleteReply> {
     if (this.#sets.length > 0) this.#flushOne('set', key);
     if (this.#gets.length > 0) this.#flushOne('get', key);
     this.#schedule();
-    return this.#deletes.add(key, undefined, key.length);
+    return new Promise((resolve, reject) => this.#deletes.add(key, undefined, { resolve, reject }));
   }
 
   /** @param encoded  as `CacheWire.encodeSet` made it */
@@ -63,7 +71,7 @@ export class CacheBatches {
     if (this.#deletes.length > 0) this.#flushOne('delete', key);
     if (this.#gets.length > 0) this.#flushOne('get', key);
     this.#schedule();
-    return this.#sets.add(key, encoded, encoded.length);
+    return new Promise((resolve, reject) => this.#sets.add(key, encoded, { resolve, reject }));
   }
 
   /** Many at once, without a promise for each: in messages of their own, sent at once, after what is open for them. */
@@ -87,6 +95,12 @@ export class CacheBatches {
       else this.#flushOne(kind, key);
     }
     return this.#wire.request(operation, body, key, timeoutMs);
+  }
+
+  #beforeGet(key: string): void {
+    if (this.#sets.length > 0) this.#flushOne('set', key);
+    if (this.#deletes.length > 0) this.#flushOne('delete', key);
+    this.#schedule();
   }
 
   #flushOne(kind: Kind, key: string): void {
@@ -119,13 +133,17 @@ type Send<Payload, Reply> = (
   payloads: readonly Payload[],
 ) => Promise<readonly Item<Reply>[]>;
 
+interface Waiting<Reply> {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** Requests of one kind that wait for the end of the turn. */
-class OpenBatch<Payload, Reply extends object> {
+class OpenBatch<Payload extends Encoded | undefined, Reply extends object> {
   readonly #send: Send<Payload, Reply>;
   #keys: string[] = [];
   #payloads: Payload[] = [];
-  #resolves: ((reply: Reply) => void)[] = [];
-  #rejects: ((error: unknown) => void)[] = [];
+  #waiting: Waiting<Reply>[] = [];
   #charactersOpen = 0;
   /** Made when somebody asks for it, which needs two kinds in one turn, and kept until the batch leaves. */
   #keySet: Set<string> | undefined;
@@ -144,34 +162,31 @@ class OpenBatch<Payload, Reply extends object> {
     return this.#keySet.has(key);
   }
 
-  add(key: string, payload: Payload, characters: number): Promise<Reply> {
+  add(key: string, payload: Payload, waiting: Waiting<Reply>): void {
+    const characters = payload === undefined ? key.length : payload.length;
     if (this.#keys.length >= pipelinedItems || this.#charactersOpen + characters > batchLengthMax)
       this.flush();
     this.#keys.push(key);
     this.#payloads.push(payload);
     this.#charactersOpen += characters;
     this.#keySet?.add(key);
-    return new Promise((resolve, reject) => {
-      this.#resolves.push(resolve);
-      this.#rejects.push(reject);
-    });
+    this.#waiting.push(waiting);
   }
 
   flush(): void {
     if (this.#keys.length === 0) return;
     const [keys, payloads] = [this.#keys, this.#payloads];
-    const [resolves, rejects] = [this.#resolves, this.#rejects];
+    const waiting = this.#waiting;
     this.#keys = [];
     this.#payloads = [];
-    this.#resolves = [];
-    this.#rejects = [];
+    this.#waiting = [];
     this.#charactersOpen = 0;
     this.#keySet = undefined;
     // Never rejects beyond this: what goes wrong is told to those who wait.
     this.#send(keys, payloads).then(
-      (items) => settle(items, resolves, rejects),
+      (items) => settle(items, waiting),
       (error: unknown) => {
-        for (const reject of rejects) reject(error);
+        for (const { reject } of waiting) reject(error);
       },
     );
   }
@@ -179,13 +194,12 @@ class OpenBatch<Payload, Reply extends object> {
 
 function settle<Reply extends object>(
   items: readonly Item<Reply>[],
-  resolves: readonly ((reply: Reply) => void)[],
-  rejects: readonly ((error: unknown) => void)[],
+  waiting: readonly Waiting<Reply>[],
 ): void {
-  for (let index = 0; index < resolves.length; index += 1) {
+  for (const [index, { resolve, reject }] of waiting.entries()) {
     const item = items[index];
-    if (item !== undefined && !isRefused(item)) resolves[index]?.(item);
-    else rejects[index]?.(refusedItem(item ?? missingReply));
+    if (item !== undefined && !isRefused(item)) resolve(item);
+    else reject(refusedItem(item ?? missingReply));
   }
 }
 

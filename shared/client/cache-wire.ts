@@ -17,7 +17,7 @@ export interface CacheTarget {
 /** What a set may weigh beside its value: the key, written as JSON escapes, and the options. */
 const setEnvelopeBytesMax = 65_536;
 
-export type SetReply = { readonly version: number };
+export type SetReply = { readonly version: number; readonly ttlMs?: number };
 export type DeleteReply = { readonly deleted: boolean };
 
 /** One item of a reply to a batch: what was asked for, or why not. */

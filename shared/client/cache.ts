@@ -18,7 +18,7 @@ import type {
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
 import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
-import type { NearCache } from './near-cache.ts';
+import type { Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 
 /** How often `update` begins anew when somebody else was quicker. */
@@ -79,7 +79,7 @@ export class CacheNamespace<T = unknown> {
     const copy = this.#near?.read(key, this.#clock.monotonicMs());
     if (copy !== undefined) return Promise.resolve(copy.value as T);
     if (this.#near !== undefined || this.#schema !== undefined) return this.#found(key).then(valueFound);
-    return this.#batches.get(key).then(valueOf) as Promise<T | undefined>;
+    return this.#batches.value(key) as Promise<T | undefined>;
   }
 
   /**
@@ -121,8 +121,14 @@ export class CacheNamespace<T = unknown> {
   ): Promise<{ readonly version: number }> {
     const checked = this.#schema === undefined ? value : await this.#checked(value);
     const encoded = this.#wire.encodeSet(key, checked, options);
-    this.#near?.forget(key);
-    return this.#batches.set(key, encoded);
+    if (this.#near === undefined) return this.#batches.set(key, encoded);
+    this.#near.forget(key);
+    const began = this.#beginRead();
+    const { version, ttlMs } = await this.#batches.set(key, encoded);
+    // What its owner can still change is not what was written, and what a schema reads is another value.
+    if (this.#schema === undefined && isConstant(value))
+      this.#keep(key, { hit: true, value, version, ttlMs, tags: options?.tags }, began);
+    return { version };
   }
 
   /** As `set`, with no end to its life. */
@@ -309,7 +315,7 @@ export class CacheNamespace<T = unknown> {
     return { stamp: this.#near.beginRead(), atMs: this.#clock.monotonicMs() };
   }
 
-  #keep(key: string, reply: GetReply, began: Began | undefined): void {
+  #keep(key: string, reply: Kept, began: Began | undefined): void {
     if (began !== undefined) this.#near?.keep(key, reply, began.stamp, began.atMs);
   }
 
@@ -357,6 +363,12 @@ interface Began {
 }
 
 const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
+/** Whether a value comes back from the node as it is, and cannot be changed meanwhile. */
+const isConstant = (value: unknown): boolean =>
+  typeof value === 'string'
+    ? value.isWellFormed()
+    : typeof value === 'boolean' || Number.isSafeInteger(value);
+
 const valueFound = <T>({ value }: Found<T>): T | undefined => value;
 
 function warn(namespace: string, key: string, error: unknown): void {

@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache';
-import type { CacheEvent, GetReply, MissedReply } from '#shared/protocol/cache-schemas.ts';
+import type { CacheEvent, MissedReply } from '#shared/protocol/cache-schemas.ts';
 import type { NearStats } from './cache-options.ts';
 import { RecentChanges } from './recent-changes.ts';
+import { S3FifoMap } from './s3-fifo-map.ts';
 
 export interface NearCacheLimits {
   readonly entriesMax: number;
@@ -45,6 +45,16 @@ interface Copy {
   readonly source: Source | undefined;
 }
 
+/** What a node said of a key: a reply to `get`, or what was written, with the reply to `set`. */
+export interface Kept {
+  readonly hit: boolean;
+  readonly value?: unknown;
+  readonly version?: number | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly stale?: boolean | undefined;
+  readonly tags?: readonly string[] | undefined;
+}
+
 /** Says when a read began, so that what changed meanwhile is noticed when its reply comes. */
 export type ReadStamp = number;
 
@@ -55,11 +65,12 @@ export type ReadStamp = number;
  * - A hole in a source's sequence is a gap. It is closed by the events themselves, asked for once more; only where
  *   nobody has them any more do the copies that this source stands for go, and no others.
  * - A reply is kept only if nothing that was heard since its read began says that it is out of date.
- * - What this process writes is dropped as the write begins, and what it read before is not kept after it.
+ * - What this process writes is dropped as the write begins, and what it read before is not kept after it. What it
+ *   wrote is kept once the node has said its version, as a reply to a read that began with the write.
  */
 export class NearCache {
   readonly #limits: NearCacheLimits;
-  readonly #copies: LRUCache<string, Copy>;
+  readonly #copies: S3FifoMap<Copy>;
   readonly #sources = new Map<string, Source>();
   readonly #changes = new RecentChanges();
   #hits = 0;
@@ -70,7 +81,7 @@ export class NearCache {
 
   constructor(limits: NearCacheLimits) {
     this.#limits = limits;
-    this.#copies = new LRUCache({ max: limits.entriesMax });
+    this.#copies = new S3FifoMap(limits.entriesMax);
   }
 
   /** The copy of a key, as a hit; undefined when there is none to be served. O(1). */
@@ -96,9 +107,9 @@ export class NearCache {
 
   /**
    * Keeps what a node answered, unless it is out of date already.
-   * @param beganMs  when the read began: the copy then never outlives its entry
+   * @param beganMs  when the read or the write began: the copy then never outlives its entry
    */
-  keep(key: string, reply: GetReply, stamp: ReadStamp, beganMs: number): void {
+  keep(key: string, reply: Kept, stamp: ReadStamp, beganMs: number): void {
     const { hit, value, version, ttlMs, stale, tags } = reply;
     if (!hit || stale === true || version === undefined) return;
     const source = this.#sourceOf(key);

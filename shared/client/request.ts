@@ -48,7 +48,7 @@ export async function requestMessage(
   });
   let reply: Msg;
   try {
-    reply = await nats.connection.request(subject, sent, {
+    reply = await nats.request(subject, sent, {
       timeout: options.timeoutMs ?? 10_000,
       ...(headers === undefined ? {} : { headers }),
     });

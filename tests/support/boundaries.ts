@@ -14,6 +14,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   '@nats-io/nkeys': ['shared/runtime/auth-callout.ts', 'shared/runtime/signing-key.ts', 'tests/'],
   '@nats-io/': [
     'shared/runtime/nats.ts',
+    'shared/runtime/requests.ts',
     'shared/runtime/auth-callout.ts',
     'shared/runtime/signing-key.ts',
     'tests/',

@@ -95,7 +95,11 @@ export class Namespace {
     return this.residents.fresh(key, nowMs) !== undefined;
   }
 
-  set(command: SetCommand, nowMs: number): Result<{ readonly version: number }> {
+  /** @returns the entry's version, and when it ends: Infinity where it does not */
+  set(
+    command: SetCommand,
+    nowMs: number,
+  ): Result<{ readonly version: number; readonly expiresAtMs: number }> {
     const { key, loadToken } = command;
     const current = this.residents.fresh(key, nowMs);
     const refusal =
@@ -120,8 +124,9 @@ export class Namespace {
       },
       nowMs,
     );
-    if (written.ok) this.#filled(key, nowMs);
-    return written;
+    if (!written.ok) return written;
+    this.#filled(key, nowMs);
+    return accept({ version: written.value.version, expiresAtMs });
   }
 
   delete(key: string, nowMs: number): boolean {

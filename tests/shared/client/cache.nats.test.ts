@@ -221,7 +221,16 @@ test('a wrapped function runs once for each key', async () => {
 });
 
 test('a cache that nobody serves is unavailable, and getOrSet still answers from the source', async () => {
-  const values = namespace<string>('away', { subjects: subjectsFor('elsewhere'), timeoutMs: 500 });
-  await expect(values.get('a')).rejects.toMatchObject({ retryable: true });
+  const { url, user, password } = server;
+  const service = await connectNats({ url, user, password, name: 'client' });
+  const options = { subjects: subjectsFor('elsewhere'), namespace: 'away', timeoutMs: 500 };
+  const values = new CacheNamespace<string>({ nats: service }, options);
+  await expect(values.get('a')).rejects.toMatchObject({ code: 'unavailable', retryable: true });
   expect(await values.getOrSet('a', () => 'from the source')).toBe('from the source');
+  await service.connection.close();
+});
+
+test('a cache that the client may not use is forbidden, at once', async () => {
+  const values = namespace<string>('away', { subjects: subjectsFor('elsewhere') });
+  await expect(values.get('a')).rejects.toMatchObject({ code: 'forbidden', retryable: false });
 });

@@ -62,17 +62,40 @@ test('a stale value and a miss are not kept', () => {
   expect(near.stats(0).entries).toBe(0);
 });
 
-test('the bound is kept, and the copy used longest ago goes first', () => {
+test('the bound is kept, and a copy that was not used goes before one that was', () => {
   const near = made(undefined, 2);
   near.learn({ epoch: 'a', sequence: 0 }, 0);
   for (const key of ['x', 'y']) near.keep(key, hit(key, 10), near.beginRead(), 0);
-  near.read('x', 0);
+  for (let use = 0; use < 2; use += 1) near.read('x', 0);
   near.keep('z', hit('z', 10), near.beginRead(), 0);
   expect([near.read('x', 0), near.read('y', 0), near.read('z', 0)].map((copy) => copy?.value)).toEqual([
     'x',
     undefined,
     'z',
   ]);
+});
+
+test('what this process wrote is kept under the version that the node gave it', () => {
+  const near = withCopies('k');
+  near.forget('k');
+  const stamp = near.beginRead();
+  // The event of the write itself is here before its reply.
+  near.take(changed(1, 'k', 12), 1);
+  near.keep('k', hit('mine', 12), stamp, 0);
+  expect(near.read('k', 1)).toMatchObject({ value: 'mine', version: 12 });
+});
+
+test('what this process wrote is not kept where it was overtaken, by itself or by somebody else', () => {
+  const near = withCopies('k');
+  near.forget('k');
+  const first = near.beginRead();
+  near.forget('k');
+  const second = near.beginRead();
+  near.keep('k', hit('first', 11), first, 0);
+  expect(near.read('k', 1)).toBeUndefined();
+  near.take(changed(1, 'k', 13), 1);
+  near.keep('k', hit('second', 12), second, 0);
+  expect(near.read('k', 1)).toBeUndefined();
 });
 
 test('a reply that was under way while its key changed is not kept', () => {
