@@ -5,6 +5,7 @@ import type { Latencies } from '#tests/bench/timed-calls.ts';
 /** Where a client process connects to. */
 export type Address =
   | { readonly system: 'trivet'; readonly url: string; readonly nearEntriesMax?: number }
+  | { readonly system: 'trivet-plain'; readonly url: string }
   | { readonly system: 'redis'; readonly port: number }
   | ServicesAddress
   | { readonly system: 'bentocache-memory' };

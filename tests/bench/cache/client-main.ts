@@ -5,6 +5,7 @@ import type { Address, Tasks } from './cache-task.ts';
 import { fill, getMany, mix } from './mix.ts';
 import { NatsEcho } from './nats-echo.ts';
 import { NatsKvCache } from './nats-kv-cache.ts';
+import { PlainRequests } from './plain-requests.ts';
 import { RedisCache } from './redis-cache.ts';
 import { TrivetCache } from './trivet-cache.ts';
 import { watch, write } from './watch.ts';
@@ -28,6 +29,8 @@ function connectTo(address: Address): Promise<CacheSystem> | CacheSystem {
   switch (address.system) {
     case 'trivet':
       return TrivetCache.connect(address);
+    case 'trivet-plain':
+      return PlainRequests.connect(address);
     case 'redis':
       return new RedisCache(address.port);
     case 'nats-kv':

@@ -31,20 +31,33 @@ export interface StartOptions {
 export type ContestantStart = (options?: StartOptions) => Promise<Contestant>;
 
 /** A nats-server and one cache-node, as `npm start` sets them up. */
-export const startTrivet: ContestantStart = async ({ nearEntriesMax, other } = {}) => {
+export const startTrivet: ContestantStart = ({ nearEntriesMax, other } = {}) =>
+  clusterWith(({ url }) => {
+    const address = { system: 'trivet', url } as const;
+    return {
+      address: { ...address, ...(nearEntriesMax === undefined ? {} : { nearEntriesMax }) },
+      otherAddress: other === true ? address : undefined,
+    };
+  });
+
+/** The same, asked by a NATS client that knows nothing of Trivet. */
+export const startTrivetPlain: ContestantStart = () =>
+  clusterWith(({ url }) => ({ address: { system: 'trivet-plain', url } }));
+
+async function clusterWith(
+  clients: (server: RunningNatsServer) => Pick<Parts, 'address' | 'otherAddress'>,
+): Promise<Contestant> {
   const server = await startNatsServer();
   const node = await startService('cache-node', natsEnvironment(server));
-  const address = { system: 'trivet', url: server.url } as const;
   return contestant({
-    address: { ...address, ...(nearEntriesMax === undefined ? {} : { nearEntriesMax }) },
-    otherAddress: other === true ? address : undefined,
+    ...clients(server),
     servers: { 'cache-node': node.pid, 'nats-server': server.pid },
     stop: async () => {
       await node.stop();
       await server.stop();
     },
   });
-};
+}
 
 /** Redis without persistence, as a cache is run. */
 export const startRedis: ContestantStart = async () => {

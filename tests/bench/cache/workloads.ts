@@ -9,6 +9,7 @@ import {
   startNatsKv,
   startRedis,
   startTrivet,
+  startTrivetPlain,
 } from './contestant.ts';
 
 const callers = 200;
@@ -40,20 +41,37 @@ export const getBesideKv = (volume: Volume) => single('get-200-kv', 0, volume, [
 export const setBesideRedis = (volume: Volume) => single('set-200', 1, volume, [redisName, startRedis]);
 export const setBesideKv = (volume: Volume) => single('set-200-kv', 1, volume, [kvName, startNatsKv]);
 
-export const getMany = (volume: Volume): Workload =>
+const manyBeside = (
+  workload: string,
+  volume: Volume,
+  peer: Pick<Comparison, 'peerName' | 'peer'>,
+): Workload =>
   compared({
-    workload: 'get-many-100',
+    workload,
     unit: 'items/s',
-    peerName: `single gets by ${callers} callers`,
+    ...peer,
     notes: `keys a second; 10 callers that get 100 keys a call, ${volume.keys} keys, 128-byte values`,
     keys: volume.keys,
     ours: startTrivet,
-    peer: startTrivet,
     run: async (side, round) => {
       const options = { count: volume.calls, callers: 10, keys: volume.keys, size: 100, seed: round };
       return sampleOf(side, volume.calls, () => side.client.run('get-many', options));
     },
     runPeer: (side, round) => runMix(side, mixOf(volume, round)),
+  });
+
+/** What a batch gains over a message for each key. */
+export const getMany = (volume: Volume): Workload =>
+  manyBeside('get-many-100', volume, {
+    peerName: `single gets by ${callers} callers, a message each (any NATS client)`,
+    peer: startTrivetPlain,
+  });
+
+/** What it gains over single gets that the client packs by itself. */
+export const getManyBesidePacked = (volume: Volume): Workload =>
+  manyBeside('get-many-100-packed', volume, {
+    peerName: `single gets by ${callers} callers of our client, which packs them`,
+    peer: startTrivet,
   });
 
 export const getSerially = (volume: Volume): Workload =>
