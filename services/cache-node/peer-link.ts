@@ -71,7 +71,7 @@ export class PeerLink implements Peers {
   }
 
   async #ask(subject: string, question: unknown): Promise<unknown> {
-    const reply = await this.#nats.request(subject, encode(question, msgpack), {
+    const reply = await this.#nats.connection.request(subject, encode(question, msgpack), {
       timeout: answerMsMax,
     });
     return valueOf(reply);

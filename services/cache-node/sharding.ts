@@ -185,7 +185,7 @@ export class Sharding {
       request,
     );
     try {
-      const answer = await this.#options.nats.request(this.#peerSubject(arrived, node), body, {
+      const answer = await this.#options.nats.connection.request(this.#peerSubject(arrived, node), body, {
         timeout: partMsMax,
         headers: partHeaders(request, reply),
       });

@@ -111,7 +111,7 @@ export class Peers {
   async #ask(name: string, request: Buffer) {
     const { nats, subjects } = this.#options;
     try {
-      const reply = await nats.request(subjects.telemetryPeer(name), request, {
+      const reply = await nats.connection.request(subjects.telemetryPeer(name), request, {
         timeout: answerMsMax,
       });
       return { name, isAnswered: reply.data.length > 0, value: unpackRecord(reply.data) };

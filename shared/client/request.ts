@@ -48,7 +48,7 @@ export async function requestMessage(
   });
   let reply: Msg;
   try {
-    reply = await nats.request(subject, sent, {
+    reply = await nats.connection.request(subject, sent, {
       timeout: options.timeoutMs ?? 10_000,
       ...(headers === undefined ? {} : { headers }),
     });
@@ -106,7 +106,8 @@ function unanswered(subject: string, error: unknown): Result<never> {
       noResponders: true,
     });
   }
-  if (name === 'PermissionViolationError') return refuse('forbidden', text);
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.name : '';
+  if (cause === 'PermissionViolationError') return refuse('forbidden', text);
   return refuse('unavailable', text);
 }
 

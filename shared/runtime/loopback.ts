@@ -61,10 +61,8 @@ export class Loopback {
 
   /** One more connection. What it has no part in (JetStream, buckets) throws as soon as it is asked for. */
   connect(): Nats {
-    const connection = this.#connection() as NatsConnection;
     return {
-      connection,
-      request: (subject, data, settings) => connection.request(subject, data, settings),
+      connection: this.#connection() as NatsConnection,
       get js(): never {
         return missing('JetStream');
       },

@@ -12,7 +12,7 @@ import {
   headers,
 } from '@nats-io/transport-node';
 import type { Log } from './log.ts';
-import { type SendRequest, requestsOf } from './requests.ts';
+import { cheapenRequests } from './requests.ts';
 
 // The only door to NATS: how a process connects, and nothing of what it says.
 
@@ -90,8 +90,6 @@ export const serviceInboxPrefix = '_INBOX_TRIVET';
 
 export interface Nats {
   readonly connection: NatsConnection;
-  /** As the connection's own, at a fraction of its cost. */
-  readonly request: SendRequest;
   readonly js: JetStreamClient;
   /** A manager of streams and consumers; asks the server, so JetStream must be on. */
   manager(): Promise<JetStreamManager>;
@@ -107,10 +105,10 @@ export interface Nats {
  */
 export async function connectNats(options: NatsOptions): Promise<Nats> {
   const connection = await connect(connectionOptions(options));
+  cheapenRequests(connection, options.inboxPrefix);
   if (options.log !== undefined) void logStatus(connection, options.log);
   return {
     connection,
-    request: requestsOf(connection, options.inboxPrefix),
     js: jetstream(connection),
     manager: () => jetstreamManager(connection),
     kvm: new Kvm(connection),

@@ -1,22 +1,15 @@
 import {
   type Msg,
-  type MsgHdrs,
   type NatsConnection,
   ClosedConnectionError,
   NoRespondersError,
   PermissionViolationError,
+  RequestError,
   TimeoutError,
   createInbox,
 } from '@nats-io/transport-node';
 
-export interface RequestSettings {
-  /** How long to wait for the reply, in milliseconds. */
-  readonly timeout: number;
-  readonly headers?: MsgHdrs;
-}
-
-/** Sends a request; resolves with its first reply. */
-export type SendRequest = (subject: string, data: Uint8Array, settings: RequestSettings) => Promise<Msg>;
+type SendRequest = NatsConnection['request'];
 
 interface Waiting {
   readonly subject: string;
@@ -28,14 +21,19 @@ interface Waiting {
 /** Added to the wait of the timer, since it may fire a little early, in milliseconds. */
 const timerSlackMs = 1;
 
+/** The library's own. */
+const timeoutMsDefault = 1_000;
+
 /**
- * Requests over one connection, which share one inbox. The same as the library's own, with its errors (`TimeoutError`,
- * `NoRespondersError`, `PermissionViolationError`, `ClosedConnectionError`), but for what they cost: the library makes
- * an error with its stack, a timer and five promises for each request, also for one that is answered.
+ * Makes requests on a connection cheap, those of JetStream and its buckets included: the library makes an error with its
+ * stack, a timer and five promises for each request, also for one that is answered. Here they share an inbox, a map
+ * and one timer. Replies and errors are as the library has them (`TimeoutError`; `RequestError` with the cause).
+ * Requests with options beyond time and headers are left to the library.
  *
  * @param inboxPrefix what the inbox begins with; the library's default where it is undefined
  */
-export function requestsOf(connection: NatsConnection, inboxPrefix: string | undefined): SendRequest {
+export function cheapenRequests(connection: NatsConnection, inboxPrefix: string | undefined): void {
+  const viaLibrary = connection.request.bind(connection);
   const inbox = `${createInbox(inboxPrefix)}.`;
   const waiting = new Map<string, Waiting>();
   let count = 0;
@@ -44,11 +42,11 @@ export function requestsOf(connection: NatsConnection, inboxPrefix: string | und
   let timer: NodeJS.Timeout | undefined;
   let timerAtMs = Infinity;
 
-  const rejectAll = (error: Error, concerns: (one: Waiting) => boolean = () => true): void => {
+  const rejectAll = (cause: Error, concerns: (one: Waiting) => boolean = () => true): void => {
     for (const [token, one] of waiting) {
       if (!concerns(one)) continue;
       waiting.delete(token);
-      one.reject(error);
+      one.reject(new RequestError(cause.message, { cause }));
     }
   };
 
@@ -63,9 +61,9 @@ export function requestsOf(connection: NatsConnection, inboxPrefix: string | und
     // It came too late, or is a second one.
     if (one === undefined) return;
     waiting.delete(token);
-    if (message.data.length === 0 && message.headers?.code === 503)
-      one.reject(new NoRespondersError(one.subject));
-    else one.resolve(message);
+    if (message.data.length > 0 || message.headers?.code !== 503) return one.resolve(message);
+    const cause = new NoRespondersError(one.subject);
+    one.reject(new RequestError(cause.message, { cause }));
   };
 
   const setTimer = (atMs: number): void => {
@@ -109,13 +107,15 @@ export function requestsOf(connection: NatsConnection, inboxPrefix: string | und
     });
   };
 
-  return (subject, data, { timeout, headers }) =>
-    new Promise((resolve, reject) => {
+  const request: SendRequest = (subject, payload, options) => {
+    const { timeout = timeoutMsDefault, headers, ...others } = options ?? {};
+    if (Object.keys(others).length > 0 || timeout < 1) return viaLibrary(subject, payload, options);
+    return new Promise((resolve, reject) => {
       if (!isListening) listen();
       count += 1;
       const token = count.toString(36);
       // Throws for what cannot be sent at all, which rejects.
-      connection.publish(subject, data, {
+      connection.publish(subject, payload, {
         reply: inbox + token,
         ...(headers === undefined ? {} : { headers }),
       });
@@ -123,4 +123,6 @@ export function requestsOf(connection: NatsConnection, inboxPrefix: string | und
       waiting.set(token, { subject, untilMs, resolve, reject });
       if (untilMs < timerAtMs) setTimer(untilMs);
     });
+  };
+  connection.request = request;
 }

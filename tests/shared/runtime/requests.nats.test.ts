@@ -37,7 +37,7 @@ const waitHeader = (waitMs: number) => {
 };
 
 const ask = (text: string, timeout = 5_000, waitMs?: number) =>
-  anonymous.request('trivet.queue.echo.one', Buffer.from(text), {
+  anonymous.connection.request('trivet.queue.echo.one', Buffer.from(text), {
     timeout,
     ...(waitMs === undefined ? {} : { headers: waitHeader(waitMs) }),
   });
@@ -62,32 +62,37 @@ test('each request has a time of its own, and a reply that comes later is let go
 
 test('where nobody listens the error says so at once', async () => {
   await expect(
-    anonymous.request('trivet.queue.nobody.stats', Buffer.from(''), { timeout: 60_000 }),
+    anonymous.connection.request('trivet.queue.nobody.stats', Buffer.from(''), { timeout: 60_000 }),
   ).rejects.toThrow('no responders');
 });
 
 test('what may not be sent is refused at once, and holds up no other request', async () => {
   const [refused, fine] = await Promise.allSettled([
-    anonymous.request('trivet.log.0', Buffer.from('x'), { timeout: 60_000 }),
+    anonymous.connection.request('trivet.log.0', Buffer.from('x'), { timeout: 60_000 }),
     ask('fine'),
   ]);
-  expect(refused).toMatchObject({ status: 'rejected', reason: { name: 'PermissionViolationError' } });
+  expect(refused).toMatchObject({
+    status: 'rejected',
+    reason: { cause: { name: 'PermissionViolationError' } },
+  });
   expect(fine).toMatchObject({ status: 'fulfilled' });
 });
 
 test('what cannot be sent at all rejects', async () => {
-  await expect(anonymous.request('no subject', Buffer.from(''), { timeout: 1_000 })).rejects.toThrow(
-    'subject',
-  );
-  const tooLarge = anonymous.request('trivet.queue.echo.one', Buffer.alloc(9_000_000), { timeout: 1_000 });
+  await expect(
+    anonymous.connection.request('no subject', Buffer.from(''), { timeout: 1_000 }),
+  ).rejects.toThrow('subject');
+  const tooLarge = anonymous.connection.request('trivet.queue.echo.one', Buffer.alloc(9_000_000), {
+    timeout: 1_000,
+  });
   await expect(tooLarge).rejects.toThrow('max_payload');
 });
 
 test('an inbox that may not be listened to is told, each time', async () => {
   const closed = await connectNats({ url: server.url, name: 'closed', inboxPrefix: 'trivet.log' });
   for (let time = 0; time < 2; time += 1) {
-    const asked = closed.request('trivet.queue.echo.one', Buffer.from('x'), { timeout: 60_000 });
-    await expect(asked).rejects.toMatchObject({ name: 'PermissionViolationError' });
+    const asked = closed.connection.request('trivet.queue.echo.one', Buffer.from('x'), { timeout: 60_000 });
+    await expect(asked).rejects.toMatchObject({ cause: { name: 'PermissionViolationError' } });
   }
   await closed.connection.close();
 });
@@ -104,13 +109,13 @@ test('a request outlives a restart of nats-server: its reply finds the inbox, or
 
 test('who closes the connection ends the requests on it', async () => {
   const closing = await connectNats({ url: server.url, name: 'closing' });
-  const waiting = closing.request('trivet.queue.echo.one', Buffer.from('x'), {
+  const waiting = closing.connection.request('trivet.queue.echo.one', Buffer.from('x'), {
     timeout: 60_000,
     headers: waitHeader(60_000),
   });
   await closing.connection.flush();
   await Promise.all([
     closing.connection.close(),
-    expect(waiting).rejects.toMatchObject({ name: 'ClosedConnectionError' }),
+    expect(waiting).rejects.toMatchObject({ cause: { name: 'ClosedConnectionError' } }),
   ]);
 });
