@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { createInbox, subscribe } from '#shared/runtime/nats.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
+import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
 type Options = Readonly<Record<string, string | undefined>>;
@@ -59,29 +60,54 @@ function asking(command: Command): void {
 }
 
 const renewMs = 10_000;
+// Where nobody answers, a collector that is started again is found soon.
+const retryMs = 1_000;
+
+/** What a collector sends to who watches. */
+interface TailMessage {
+  readonly records?: readonly unknown[];
+  readonly missed?: number;
+  readonly ended?: boolean;
+  readonly error?: Refusal;
+}
 
 /** Asks again and again from one inbox; every record is printed as it comes. */
 async function tail(command: Command): Promise<void> {
   const body = encode(given({ ...command.opts<Options>(), lease: '30s', max: 10_000 }), json);
   await inSession(command, async ({ nats, subjects }) => {
     const inbox = createInbox();
-    const request = () => nats.connection.publish(subjects.telemetryQuery('tail'), body, { reply: inbox });
-    const failed = Promise.withResolvers<void>();
+    const over = Promise.withResolvers<void>();
+    let timer: NodeJS.Timeout | undefined;
+    let isAlone = false;
+    const askIn = (delayMs: number) => {
+      clearTimeout(timer);
+      timer = setTimeout(request, delayMs);
+    };
+    const request = () => {
+      nats.connection.publish(subjects.telemetryQuery('tail'), body, { reply: inbox });
+      askIn(renewMs);
+    };
     const subscription = subscribe(nats, inbox, {}, (message) => {
-      const said = message.json<{
-        records?: readonly unknown[];
-        missed?: number;
-        error?: { message: string };
-      }>();
-      for (const record of said.records ?? []) print(record);
-      if (said.missed !== undefined && said.missed > 0) console.error(`${said.missed} records were missed`);
-      if (said.error !== undefined) failed.reject(new Error(said.error.message));
+      // The server's word, without a body: nobody has subscribed to the question.
+      if (message.data.length === 0) {
+        if (!isAlone) console.error('no collector answers; waiting for one');
+        isAlone = true;
+        askIn(retryMs);
+        return;
+      }
+      isAlone = false;
+      const { records = [], missed = 0, ended = false, error } = message.json<TailMessage>();
+      for (const record of records) print(record);
+      if (missed > 0) console.error(`${missed} records were missed`);
+      if (error !== undefined) over.reject(new TrivetError(error));
+      if (ended) request();
     });
     request();
-    const timer = setInterval(request, renewMs);
-    process.once('SIGINT', () => failed.resolve());
-    await failed.promise.finally(() => {
-      clearInterval(timer);
+    process.once('SIGINT', () => over.resolve());
+    // Whoever reads what is printed has read enough: `… tail | head`.
+    process.stdout.once('error', () => over.resolve());
+    await over.promise.finally(() => {
+      clearTimeout(timer);
       subscription.unsubscribe();
     });
   });
