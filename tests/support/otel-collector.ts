@@ -78,9 +78,14 @@ export interface Point {
 export interface Metric {
   readonly name: string;
   readonly unit?: string;
-  readonly sum?: { readonly dataPoints: readonly Point[]; readonly isMonotonic?: boolean };
+  readonly sum?: {
+    readonly dataPoints: readonly Point[];
+    readonly isMonotonic?: boolean;
+    /** 1 is delta, 2 cumulative. */
+    readonly aggregationTemporality?: number;
+  };
   readonly gauge?: { readonly dataPoints: readonly Point[] };
-  readonly histogram?: { readonly dataPoints: readonly Point[] };
+  readonly histogram?: { readonly dataPoints: readonly Point[]; readonly aggregationTemporality?: number };
 }
 
 interface ResourceMetrics {
