@@ -7,7 +7,8 @@ import type { CountedKind, Figures } from './core/figures.ts';
 import type { HistoryRow } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
 import { type Signal, chosen, signals } from './core/otlp-chunks.ts';
-import { type DeadLetter, type KeptRecord, type ReadMessage, readMessage } from './core/read-message.ts';
+import { readMessage } from './core/read-message.ts';
+import type { DeadLetter, KeptRecord, ReadMessage } from './core/reading.ts';
 import { readOtlp } from './core/read-otlp.ts';
 import type { Rules } from './core/rules.ts';
 import type { Series } from './core/series.ts';
@@ -16,6 +17,7 @@ import { GroupCommit } from './group-commit.ts';
 import type { HeldMessages } from './held-messages.ts';
 import type { Delivery } from './inbox.ts';
 import type { Applied, PendingRecords, Settled, Totals } from './totals.ts';
+import { Turn } from './turn.ts';
 
 /** That a message is in the totals, and whether all its records have arrived where they must be. */
 export interface Marker {
@@ -141,6 +143,9 @@ export class Collector {
   readonly #options: CollectorOptions;
   readonly #steps: GroupCommit<Step>;
   #rules: Rules;
+  readonly #unread: Delivery[] = [];
+  #isReading = false;
+  #reading: Promise<void> = Promise.resolve();
   #onEntries: (entries: readonly LogEntry[]) => void = () => undefined;
 
   constructor(options: CollectorOptions) {
@@ -164,13 +169,8 @@ export class Collector {
       held.acknowledge(delivery.sequence);
       return;
     }
-    const { sequence, subject, receivedMs } = delivery;
-    const read = this.#read(delivery);
-    const cargo = this.#options.outlet.load(read);
-    const rules = this.#rules;
-    this.#steps.add({ kind: 'arrived', delivery: { sequence, subject, receivedMs }, read, cargo, rules });
-    // Nothing more will come before something goes: to wait for others would be in vain.
-    if (held.isFull) this.#steps.flush();
+    this.#unread.push(delivery);
+    if (!this.#isReading) this.#reading = this.#readAll().catch(this.#options.fail);
   }
 
   /** `told` hears of every event, error and log record once it is kept. */
@@ -190,8 +190,33 @@ export class Collector {
   }
 
   /** Resolves once everything that was taken is committed, whether or not it could be sent. */
-  committed(): Promise<void> {
-    return this.#steps.drained();
+  async committed(): Promise<void> {
+    await this.#reading;
+    await this.#steps.drained();
+  }
+
+  /**
+   * Reads what was taken, in its order. One reading of the socket may bring a hundred messages at once: they are worked
+   * off in turns, so that whoever else waits for this process does not wait for all of them.
+   */
+  async #readAll(): Promise<void> {
+    this.#isReading = true;
+    const turn = new Turn(this.#options.clock);
+    for (let one = this.#unread.shift(); one !== undefined; one = this.#unread.shift()) {
+      this.#readOne(one);
+      if (turn.isOver) await turn.next();
+    }
+    this.#isReading = false;
+    // Nothing more will come before something goes: to wait for others would be in vain.
+    if (this.#options.held.isFull) this.#steps.flush();
+  }
+
+  #readOne(delivery: Delivery): void {
+    const { sequence, subject, receivedMs } = delivery;
+    const read = this.#read(delivery);
+    const cargo = this.#options.outlet.load(read);
+    const rules = this.#rules;
+    this.#steps.add({ kind: 'arrived', delivery: { sequence, subject, receivedMs }, read, cargo, rules });
   }
 
   #read({ headers, sequence, receivedMs, body, subject }: Delivery): ReadMessage {
@@ -207,7 +232,13 @@ export class Collector {
 
   async #commit(steps: readonly Step[]): Promise<void> {
     const { totals, store, held, clock } = this.#options;
-    const arrived = steps.filter((step) => step.kind === 'arrived').map((step) => this.#count(step));
+    const turn = new Turn(clock);
+    const arrived: { readonly step: Arrived; readonly applied: Applied }[] = [];
+    for (const step of steps) {
+      if (step.kind !== 'arrived') continue;
+      arrived.push(this.#count(step));
+      if (turn.isOver) await turn.next();
+    }
     await this.#bury(arrived.flatMap(({ step, applied }) => burialsOf(step, applied.letters)));
     for (const step of steps) {
       if (step.kind === 'settled') totals.settle(step.settled);
@@ -223,6 +254,7 @@ export class Collector {
     for (const { step, applied } of arrived) {
       if (step.cargo === undefined) held.acknowledge(step.delivery.sequence);
       else this.#send(step, step.cargo, applied);
+      if (turn.isOver) await turn.next();
     }
   }
 

@@ -3,9 +3,9 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { Reached } from './core/destination-accounts.ts';
-import { type Chunk, type Signal, bytesIn, placesIn } from './core/otlp-chunks.ts';
+import { type Chunk, type Signal, bytesIn, itemsIn, placesIn } from './core/otlp-chunks.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
-import type { KeptRecord, ReadMessage } from './core/read-message.ts';
+import type { KeptRecord, ReadMessage } from './core/reading.ts';
 import { operationCount, operationDuration } from './core/interpret.ts';
 import type { Series } from './core/series.ts';
 import { Destination, type Refuse } from './destination.ts';
@@ -117,20 +117,12 @@ export class Destinations {
     cargo: Cargo | undefined,
     kept: readonly KeptRecord[],
   ): ReadonlyMap<string, number> {
-    const parcels = Map.groupBy(cargo?.parcels ?? [], ({ destination }) => destination);
-    const found = new Set(read.otlp === undefined ? kept.map(({ index }) => index) : []);
-    return new Map(
-      this.#destinations.map((destination) => {
-        const places = new Set<number>();
-        for (const { chunks } of parcels.get(destination) ?? [])
-          for (const place of placesIn(chunks))
-            if (read.otlp !== undefined || found.has(place)) places.add(place);
-        const counted = countedFor(destination.plan, read, kept);
-        if (places.size === 0) return [destination.name, counted.length];
-        for (const place of counted) places.add(place);
-        return [destination.name, places.size];
-      }),
-    );
+    const wanted = new Map<string, number>();
+    for (const destination of this.#destinations) {
+      const parcels = cargo?.parcels.filter((one) => one.destination === destination) ?? [];
+      wanted.set(destination.name, recordsFor(destination.plan, read, parcels, kept));
+    }
+    return wanted;
   }
 
   /** Puts everything on its way; `done` is called when all has arrived that must. */
@@ -243,6 +235,26 @@ export class Destinations {
 
 const isOfOperation = (name: string): boolean => name === operationCount || name === operationDuration;
 
+/** How many records of a message a destination gets: those that it has items of, and those it counts. */
+function recordsFor(
+  plan: DestinationPlan,
+  read: ReadMessage,
+  parcels: readonly Parcel[],
+  kept: readonly KeptRecord[],
+): number {
+  const counted = countedFor(plan, read, kept);
+  const [first] = parcels;
+  if (first === undefined) return counted.length;
+  const isWhole = read.otlp !== undefined || kept.length === read.kept.length;
+  // Nearly always a message has items of one signal, or counts: then no record is in two of these.
+  if (parcels.length === 1 && counted.length === 0 && isWhole) return itemsIn(first.chunks);
+  const found = new Set(read.otlp === undefined ? kept.map(({ index }) => index) : []);
+  const places = new Set(counted);
+  for (const { chunks } of parcels)
+    for (const place of placesIn(chunks)) if (read.otlp !== undefined || found.has(place)) places.add(place);
+  return places.size;
+}
+
 /** Places of the records whose series a destination gets. */
 function countedFor(
   { signals, wants }: DestinationPlan,
@@ -250,10 +262,15 @@ function countedFor(
   kept: readonly KeptRecord[],
 ): readonly number[] {
   if (!signals.includes('metrics') || kind === 'other') return [];
-  const isWanted = (source: string | undefined) =>
-    source !== undefined && (wants === undefined || wants({ source, kind, level: undefined }));
-  return [
-    ...kept.filter(({ updates: [first] }) => isWanted(first?.source)),
-    ...known.filter(({ series: [first] }) => isWanted(first?.source)),
-  ].map(({ index }) => index);
+  const isWanted = (source: string) => wants === undefined || wants({ source, kind, level: undefined });
+  const places: number[] = [];
+  for (const { index, updates } of kept) {
+    const source = updates[0]?.source;
+    if (source !== undefined && isWanted(source)) places.push(index);
+  }
+  for (const { index, series } of known) {
+    const source = series[0]?.source;
+    if (source !== undefined && isWanted(source)) places.push(index);
+  }
+  return places;
 }

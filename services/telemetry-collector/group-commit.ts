@@ -52,6 +52,8 @@ export class GroupCommit<T> {
   }
 
   async #runOnce(): Promise<void> {
+    // What is added in the same breath goes with it: one answer of a destination ends the time of many messages.
+    await Promise.resolve();
     const items = this.#items;
     this.#items = [];
     this.#weight = 0;

@@ -2,7 +2,7 @@ import type { LogEntry, SpanEntry } from './core/interpret.ts';
 import { type Chunk, type Signal, chosen } from './core/otlp-chunks.ts';
 import { levelOf, sourceOf } from './core/otlp-items.ts';
 import type { DestinationPlan } from './core/pipelines.ts';
-import type { ReadMessage } from './core/read-message.ts';
+import type { ReadMessage } from './core/reading.ts';
 import type { OtlpEncoding } from './otlp-encoding.ts';
 
 export interface Load {
@@ -31,11 +31,12 @@ export class Loading {
     this.#read = read;
     this.#encoding = encoding;
     let counts = read.known.length > 0;
-    for (const { index, entry, updates } of read.kept) {
-      if (updates.length > 0) counts = true;
-      if (entry === undefined) continue;
-      if ('kind' in entry) this.#logs.push({ index, entry });
-      else this.#spans.push({ index, entry });
+    for (const record of read.kept) {
+      if (record.updates.length > 0) counts = true;
+      if (record.entry === undefined) continue;
+      // With an entry of the one kind or the other, which the types of a record do not say.
+      if ('kind' in record.entry) this.#logs.push(record as Placed<LogEntry>);
+      else this.#spans.push(record as Placed<SpanEntry>);
     }
     this.counts = counts;
   }
@@ -62,7 +63,7 @@ export class Loading {
             ),
       );
     }
-    const logs = this.#logs.filter(({ entry }) => wants(entry));
+    const logs = wants === everything ? this.#logs : this.#logs.filter(({ entry }) => wants(entry));
     if (logs.length > 0) add('logs', this.#encoding.logs(logs));
     if (kind !== 'performance') return loads;
     const spans = this.#spans.filter(({ entry: { source } }) => wants({ source, kind, level: undefined }));

@@ -60,6 +60,11 @@ export class RecentTable {
     return this.#removed;
   }
 
+  /** Records that would have been the first to go. */
+  skip(records: number): void {
+    if (this.#limits.countMax > 0) this.#removed += records;
+  }
+
   /** Inside a transaction. @param atMs when the collector took it */
   add(row: Buffer, records: number, atMs: number): void {
     if (this.#limits.countMax === 0) return;

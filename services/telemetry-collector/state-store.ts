@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { type Figures, addFigures, emptyFigures } from './core/figures.ts';
@@ -5,6 +6,7 @@ import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { ErrorGroup } from './core/error-groups.ts';
 import { type HistoryRow, defaultTiers } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
+import { type KeptEntry, entryOf, keptOf } from './core/scanned-log.ts';
 import { type HistoryPoint, HistoryTable } from './history-table.ts';
 import { type RecentLimits, RecentTable } from './recent-table.ts';
 import type { Change, Marker, Recovered, StateStore } from './collector-service.ts';
@@ -23,6 +25,7 @@ export interface HistoryLimits extends RecentLimits {
  */
 export class LmdbStateStore implements StateStore {
   readonly #environment: Environment;
+  readonly #countMax: number;
   readonly #meta: Table<string>;
   readonly #series: SeriesRows;
   readonly #markers: Table<number>;
@@ -33,6 +36,7 @@ export class LmdbStateStore implements StateStore {
 
   constructor(path: string, limits: HistoryLimits) {
     this.#environment = openEnvironment({ path });
+    this.#countMax = limits.countMax;
     this.#meta = this.#environment.table('meta');
     this.#series = new SeriesRows(this.#environment);
     this.#markers = this.#environment.table('markers');
@@ -70,7 +74,7 @@ export class LmdbStateStore implements StateStore {
     const accounts = encoded(change.accounts.ended);
     const writeSeries = this.#series.change(change.created, change.series);
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
-    const recent = rowsOf(change.recent, change.atMs);
+    const recent = await Promise.all(entryKinds.map((kind) => this.#rowsOf(kind, change)));
     const groups = change.groups.put.map((one) => [one.id, Buffer.from(packRecord(one))] as const);
     await this.#environment.transaction(() => {
       void this.#meta.put('figures', figures);
@@ -78,7 +82,10 @@ export class LmdbStateStore implements StateStore {
       writeSeries();
       for (const [sequence, value] of markers) void this.#markers.put(sequence, value);
       for (const sequence of change.forgotten) void this.#markers.remove(sequence);
-      for (const { kind, row, records } of recent) this.#recent[kind].add(row, records, change.atMs);
+      for (const { kind, rows, skipped } of recent) {
+        this.#recent[kind].skip(skipped);
+        for (const { row, records } of rows) this.#recent[kind].add(row, records, change.atMs);
+      }
       for (const kind of entryKinds) this.#recent[kind].trim(change.atMs);
       for (const [id, group] of groups) void this.#groups.put(id, group);
       for (const id of change.groups.removed) void this.#groups.remove(id);
@@ -92,8 +99,11 @@ export class LmdbStateStore implements StateStore {
     const found: LogEntry[] = [];
     for (const row of this.#recent[kind].newestFirst()) {
       if (found.length >= limit) break;
-      for (const entry of (unpackRecord(row) as RecentRow).entries.toReversed())
-        if (found.length < limit && isWanted(entry)) found.push(entry);
+      for (const kept of (unpackRecord(row) as RecentRow).entries.toReversed()) {
+        if (found.length >= limit) break;
+        const entry = entryOf(kept);
+        if (isWanted(entry)) found.push(entry);
+      }
     }
     return found;
   }
@@ -121,6 +131,23 @@ export class LmdbStateStore implements StateStore {
     return this.#environment.close();
   }
 
+  /**
+   * The newest of one kind; what came before them in the same commit would make room at once, and is not written. Row by
+   * row, since they are many.
+   */
+  async #rowsOf(kind: EntryKind, { recent, atMs }: Change) {
+    const own = recent.filter((one) => one.kind === kind);
+    const skipped = Math.max(0, own.length - this.#countMax);
+    const rows: { readonly records: number; readonly row: Buffer }[] = [];
+    for (let at = skipped; at < own.length; at += entriesPerRow) {
+      if (at > skipped) await nextTurn();
+      const entries = own.slice(at, at + entriesPerRow).map(keptOf);
+      const row = Buffer.from(packRecord({ atMs, entries } satisfies RecentRow));
+      rows.push({ records: entries.length, row });
+    }
+    return { kind, rows, skipped };
+  }
+
   #get(name: string): unknown {
     const value = this.#meta.get(name);
     return value === undefined ? undefined : decoded(value);
@@ -129,27 +156,13 @@ export class LmdbStateStore implements StateStore {
 
 interface RecentRow {
   readonly atMs: number;
-  readonly entries: readonly LogEntry[];
+  readonly entries: readonly KeptEntry[];
 }
 
 const entryKinds = ['event', 'error', 'log'] as const satisfies readonly EntryKind[];
 
 // Whoever looks for one record reads the whole row.
 const entriesPerRow = 256;
-
-function rowsOf(recent: readonly LogEntry[], atMs: number) {
-  return entryKinds.flatMap((kind) => {
-    const own = recent.filter((one) => one.kind === kind);
-    const rows = Array.from({ length: Math.ceil(own.length / entriesPerRow) }, (_, row) =>
-      own.slice(row * entriesPerRow, (row + 1) * entriesPerRow),
-    );
-    return rows.map((entries) => ({
-      kind,
-      records: entries.length,
-      row: Buffer.from(packRecord({ atMs, entries } satisfies RecentRow)),
-    }));
-  });
-}
 
 function rowOf(row: Buffer): { readonly records: number; readonly atMs: number } {
   const { atMs, entries } = unpackRecord(row) as RecentRow;

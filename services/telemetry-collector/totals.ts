@@ -1,16 +1,10 @@
 import { type CountedKind, type Figures, addFigures, emptyFigures } from './core/figures.ts';
 import type { LogEntry, Origin } from './core/interpret.ts';
+import type { Lesson } from './core/known-records.ts';
 import { itemsIn } from './core/otlp-chunks.ts';
 import type { Exemplar } from './core/prometheus-text.ts';
-import {
-  type DeadLetter,
-  type DeadReason,
-  type KeptRecord,
-  type Known,
-  type KnownRecord,
-  type ReadMessage,
-  nothingKnown,
-} from './core/read-message.ts';
+import { type Known, nothingKnown } from './core/read-message.ts';
+import type { DeadLetter, DeadReason, KeptRecord, KnownRecord, ReadMessage } from './core/reading.ts';
 import {
   type MetricUpdate,
   type Rejection,
@@ -184,6 +178,10 @@ export class Totals {
         this.#countKnown(one, read.origin, counted);
         next += 1;
       }
+      if (record.updates.length === 0) {
+        kept.push(record);
+        continue;
+      }
       const changed = this.#table.apply(record.updates);
       if (isRejection(changed)) rejected[changed].push(record.index);
       else {
@@ -194,7 +192,7 @@ export class Totals {
           this.#exemplify(one, record.updates[place], read.origin);
         }
         if (mayLearn && record.lesson !== undefined && !changed.some(isOverflow))
-          this.#known[read.kind as keyof Known]?.learn(record.lesson, changed);
+          this.#learn(read.kind, record.lesson, changed);
       }
     }
     for (const one of next === 0 ? read.known : read.known.slice(next))
@@ -294,6 +292,10 @@ export class Totals {
   /** The series of these ids as of the last commit. */
   snapshots(ids: readonly number[]): readonly Series[] {
     return ids.flatMap((id) => this.#committed.get(id) ?? []);
+  }
+
+  #learn(kind: CountedKind, lesson: Lesson, series: readonly Series[]): void {
+    if (kind === 'metric' || kind === 'performance') this.#known[kind].learn(lesson, series);
   }
 
   #countKnown(record: KnownRecord, origin: Origin | undefined, counted: number[]): void {

@@ -2,7 +2,9 @@ import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import type { AttributeValue, Attributes } from './attribute-values.ts';
 import type { LogEntry } from './interpret.ts';
 import type { Chunk } from './otlp-chunks.ts';
+import type { Slot } from './log-shape.ts';
 import { BackwardWriter, fixed32Type, fixed64Type, varintType } from './protobuf.ts';
+import { ScannedLog } from './scanned-log.ts';
 
 // Log records in protobuf, written by hand: they are the hot path of the collector, and going through the objects of
 // the OpenTelemetry SDK costs several times what the bytes cost. Tests compare every byte with its serializer.
@@ -60,7 +62,8 @@ export class LogRecordEncoder {
       // For now counted from the end, since the first item is written last.
       ends[index] = writer.length;
       const before = writer.length;
-      writeRecord(writer, one.entry);
+      if (one.entry instanceof ScannedLog) writeScanned(writer, one.entry);
+      else writeRecord(writer, one.entry);
       writer.delimit(2, before);
     }
     const items = writer.take();
@@ -90,9 +93,49 @@ export class LogRecordEncoder {
 
 /** Fields from the last to the first, since the writer writes backwards. */
 function writeRecord(writer: BackwardWriter, entry: LogEntry): void {
-  const { origin } = entry;
   if (entry.kind === 'event' && entry.body !== '') writer.textField(12, entry.body);
-  writeTime(writer, 11, entry.receivedMs);
+  writeEnd(writer, entry);
+  writeAttributes(writer, 6, entry.attributes);
+  const before = writer.length;
+  writer.textField(1, entry.body);
+  writer.delimit(5, before);
+  writeBeginning(writer, entry);
+}
+
+/** The same of a record whose values are still the bytes that they came as: they go from there to here. */
+function writeScanned(writer: BackwardWriter, entry: ScannedLog): void {
+  const { message, shape, base } = entry;
+  const { body, places, numbers } = message;
+  writeEnd(writer, entry);
+  const { attributes, slots } = shape;
+  for (let index = attributes.length - 1; index >= 0; index -= 1) {
+    const slot = attributes[index] ?? 0;
+    const { type, name } = slots[slot] as Slot;
+    const place = base + slot;
+    const start = places[place * 2] ?? 0;
+    const before = writer.length;
+    if (type === 'text') {
+      writer.copy(body, start, places[place * 2 + 1] ?? 0);
+      writer.delimit(1, before);
+    } else if (type === 'number') writeNumber(writer, numbers[place] ?? 0);
+    else writeBoolean(writer, body[start] === firstOfTrue);
+    writer.delimit(2, before);
+    writer.copy(name, 0, name.length);
+    writer.delimit(6, before);
+  }
+  const before = writer.length;
+  const place = (base + shape.message) * 2;
+  writer.copy(body, places[place] ?? 0, places[place + 1] ?? 0);
+  writer.delimit(1, before);
+  writer.delimit(5, before);
+  writeBeginning(writer, entry);
+}
+
+const firstOfTrue = 0x74;
+
+/** What stands behind the attributes. */
+function writeEnd(writer: BackwardWriter, { receivedMs, origin }: LogEntry): void {
+  writeTime(writer, 11, receivedMs);
   if (origin !== undefined) {
     writeHex(writer, 10, origin.spanId);
     writeHex(writer, 9, origin.traceId);
@@ -103,14 +146,14 @@ function writeRecord(writer: BackwardWriter, entry: LogEntry): void {
   }
   writer.varint(0);
   writer.tag(7, varintType);
-  writeAttributes(writer, 6, entry.attributes);
-  const before = writer.length;
-  writer.textField(1, entry.body);
-  writer.delimit(5, before);
-  writer.textField(3, entry.level);
-  writer.varint(severityNumbers[entry.level]);
+}
+
+/** What stands before the body. */
+function writeBeginning(writer: BackwardWriter, { level, atMs }: LogEntry): void {
+  writer.textField(3, level);
+  writer.varint(severityNumbers[level]);
   writer.tag(2, varintType);
-  writeTime(writer, 1, entry.atMs);
+  writeTime(writer, 1, atMs);
 }
 
 function writeAttributes(writer: BackwardWriter, field: number, attributes: Attributes): void {
@@ -131,10 +174,8 @@ function writeKeyValue(writer: BackwardWriter, field: number, name: string, valu
 
 function writeAnyValue(writer: BackwardWriter, value: AttributeValue): void {
   if (typeof value === 'string') writer.textField(1, value);
-  else if (typeof value === 'boolean') {
-    writer.varint(value ? 1 : 0);
-    writer.tag(2, varintType);
-  } else if (typeof value === 'number') writeNumber(writer, value);
+  else if (typeof value === 'boolean') writeBoolean(writer, value);
+  else if (typeof value === 'number') writeNumber(writer, value);
   else if (value instanceof Uint8Array) writer.bytesField(7, value);
   else if (Array.isArray(value)) {
     const before = writer.length;
@@ -152,6 +193,11 @@ function writeAnyValue(writer: BackwardWriter, value: AttributeValue): void {
   }
 }
 
+function writeBoolean(writer: BackwardWriter, value: boolean): void {
+  writer.varint(value ? 1 : 0);
+  writer.tag(2, varintType);
+}
+
 function writeNumber(writer: BackwardWriter, value: number): void {
   if (Number.isInteger(value) && value >= -(2 ** 63) && value < 2 ** 63) {
     writer.int64(value);
@@ -162,17 +208,24 @@ function writeNumber(writer: BackwardWriter, value: number): void {
   }
 }
 
+// The time that was written last, as nanoseconds in two halves: neighbours mostly share theirs.
+const lastTime = { ms: -1, low: 0, high: 0 };
+
 /** Nanoseconds since 1970; OTLP knows no time before it. */
 function writeTime(writer: BackwardWriter, field: number, givenMs: number): void {
   const ms = Math.max(0, givenMs);
-  const seconds = Math.floor(ms / 1_000);
-  const nanos = Math.round((ms - seconds * 1_000) * 1_000_000);
-  // seconds · 10⁹ + nanos in two halves of 32 bits: it is beyond what a number holds exactly.
-  const lowSeconds = (seconds % 65_536) * 1_000_000_000;
-  const highSeconds = Math.floor(seconds / 65_536) * 1_000_000_000;
-  const low = lowSeconds + nanos + (highSeconds % 65_536) * 65_536;
-  const high = Math.floor(highSeconds / 65_536) + Math.floor(low / 4_294_967_296);
-  writer.fixed64(low >>> 0, high >>> 0);
+  if (ms !== lastTime.ms) {
+    const seconds = Math.floor(ms / 1_000);
+    const nanos = Math.round((ms - seconds * 1_000) * 1_000_000);
+    // seconds · 10⁹ + nanos in two halves of 32 bits: it is beyond what a number holds exactly.
+    const lowSeconds = (seconds % 65_536) * 1_000_000_000;
+    const highSeconds = Math.floor(seconds / 65_536) * 1_000_000_000;
+    const low = lowSeconds + nanos + (highSeconds % 65_536) * 65_536;
+    lastTime.ms = ms;
+    lastTime.low = low >>> 0;
+    lastTime.high = (Math.floor(highSeconds / 65_536) + Math.floor(low / 4_294_967_296)) >>> 0;
+  }
+  writer.fixed64(lastTime.low, lastTime.high);
   writer.tag(field, fixed64Type);
 }
 

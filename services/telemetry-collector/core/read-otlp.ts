@@ -4,7 +4,7 @@ import { type Chunk, type Signal, chosen, chunksOf, requestOf } from './otlp-chu
 import { OtlpJsonFault, bytesOfRequest } from './otlp-json.ts';
 import { ruledItems } from './otlp-items.ts';
 import { ProtobufFault } from './protobuf.ts';
-import type { DeadLetter, ReadMessage } from './read-message.ts';
+import type { DeadLetter, ReadMessage } from './reading.ts';
 import type { Rules } from './rules.ts';
 
 const protobuf = 'application/x-protobuf';

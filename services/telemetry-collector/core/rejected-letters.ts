@@ -1,4 +1,4 @@
-import type { DeadLetter, ReadMessage } from './read-message.ts';
+import type { DeadLetter, ReadMessage } from './reading.ts';
 import type { Rejection, Series } from './series.ts';
 
 /** Dead letters of the records whose values found no series. */

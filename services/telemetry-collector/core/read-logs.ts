@@ -1,0 +1,135 @@
+import { decode, json } from '#shared/protocol/encoding.ts';
+import { nestingMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
+import { isTooDeep } from '#shared/protocol/nesting.ts';
+import { type MessageContext, unknownSource } from './interpret.ts';
+import { endOfValue, skipSpace } from './json-places.ts';
+import { isAtLeast } from './levels.ts';
+import type { LogShapes } from './log-shapes.ts';
+import { type ReadMessage, Reading } from './reading.ts';
+import type { Verdict } from './rules.ts';
+import { ScannedLog, type ScannedMessage } from './scanned-log.ts';
+
+const openArray = 0x5b;
+const closeArray = 0x5d;
+const comma = 0x2c;
+const openObject = 0x7b;
+
+// So many may be of new shapes before the message is given up.
+const missedAtFirst = 8;
+
+/**
+ * Reads a message of log records in JSON whose shapes are mostly known. What fits none is decoded alone, and its shape
+ * is learned. Comes to the same as decoding all.
+ * @returns undefined where the message as a whole must be decoded: it is broken, or says hardly anything twice
+ */
+export function readLogs(
+  body: Uint8Array,
+  context: MessageContext,
+  shapes: LogShapes,
+): ReadMessage | undefined {
+  // What is to be taken out of a record has to be looked for in all of it.
+  if (context.rules.redacts || !shapes.begin()) return undefined;
+  const scan = new Scan(body, context, shapes);
+  const isRead = scan.isRead();
+  shapes.end(isRead && scan.isMostlyKnown);
+  return isRead ? scan.result() : undefined;
+}
+
+/** One pass over a message. */
+class Scan {
+  readonly #body: Uint8Array;
+  readonly #context: MessageContext;
+  readonly #shapes: LogShapes;
+  readonly #reading: Reading;
+  readonly #message: ScannedMessage;
+  #source: string | undefined;
+  #verdict: Verdict | undefined;
+  #count = 0;
+  #missed = 0;
+
+  constructor(body: Uint8Array, context: MessageContext, shapes: LogShapes) {
+    this.#body = body;
+    this.#context = context;
+    this.#shapes = shapes;
+    this.#reading = new Reading('log', json, body);
+    const { receivedMs, origin } = context;
+    this.#message = {
+      body,
+      receivedMs,
+      origin,
+      places: new Int32Array(),
+      numbers: new Float64Array(),
+    };
+  }
+
+  /** @returns false where the message as a whole must be decoded */
+  isRead(): boolean {
+    const body = this.#body;
+    let at = skipSpace(body, 0);
+    const isArray = body[at] === openArray;
+    if (isArray) at = skipSpace(body, at + 1);
+    // An empty list holds nothing that could be quick.
+    for (;;) {
+      at = this.#record(at);
+      if (at < 0) return false;
+      at = skipSpace(body, at);
+      if (!isArray) return at === body.length;
+      if (body[at] === closeArray) return skipSpace(body, at + 1) === body.length;
+      if (body[at] !== comma) return false;
+      at = skipSpace(body, at + 1);
+    }
+  }
+
+  get isMostlyKnown(): boolean {
+    return this.#missed * 2 <= this.#count;
+  }
+
+  result(): ReadMessage {
+    const { places, numbers } = this.#shapes.take();
+    this.#message.places = places;
+    this.#message.numbers = numbers;
+    return { ...this.#reading.result([]), origin: this.#context.origin };
+  }
+
+  /** @returns where it ends, or -1 */
+  #record(start: number): number {
+    const body = this.#body;
+    if (body[start] !== openObject || this.#count >= telemetryRecordsMax) return -1;
+    const index = this.#count;
+    this.#count += 1;
+    const found = this.#shapes.find(body, start);
+    if (found >= 0 && this.#take(index, start, found)) return found;
+    this.#missed += 1;
+    if (this.#missed > missedAtFirst && !this.isMostlyKnown) return -1;
+    const end = endOfValue(body, start);
+    if (end < 0) return -1;
+    const record = body.subarray(start, end);
+    const decoded = decode(record, json);
+    // One level less: the array around it counts, too.
+    if (!decoded.ok || isTooDeep(decoded.value, nestingMax - 1)) return -1;
+    const isKept = this.#reading.take(decoded.value, index, this.#context);
+    if (isKept && found < 0) this.#shapes.learn(record);
+    return end;
+  }
+
+  /** @returns false where the rules have more to say about the record than a level */
+  #take(index: number, start: number, end: number): boolean {
+    const { shape, base, source = unknownSource, level = 'info', timestamp } = this.#shapes;
+    const verdict = this.#verdictOf(source);
+    if (verdict.extra !== undefined || verdict.sample < 1 || shape === undefined) return false;
+    if (isAtLeast(level, verdict.level)) {
+      const atMs = timestamp ?? this.#context.receivedMs;
+      const where = { start, end, shape, base, source, level, atMs };
+      this.#reading.keep(index, new ScannedLog(this.#message, where));
+    } else this.#reading.leaveOut(index, 'level');
+    return true;
+  }
+
+  #verdictOf(source: string): Verdict {
+    if (this.#verdict === undefined || this.#source !== source) {
+      this.#source = source;
+      this.#verdict = this.#context.rules.verdict(source, 'log');
+    }
+    return this.#verdict;
+  }
+}

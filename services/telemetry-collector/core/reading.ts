@@ -1,0 +1,192 @@
+import { type Encoding, decode, encode } from '#shared/protocol/encoding.ts';
+import type { Result } from '#shared/protocol/errors.ts';
+import {
+  TelemetryError,
+  TelemetryEvent,
+  TelemetryLog,
+  TelemetryMetric,
+  TelemetryPerformance,
+  type TelemetryType,
+} from '#shared/protocol/telemetry-records.ts';
+import { validator } from '#shared/protocol/validation.ts';
+import type { CountedKind } from './figures.ts';
+import {
+  type Interpretation,
+  type KindedRecord,
+  type LogEntry,
+  type MessageContext,
+  type Origin,
+  interpret,
+} from './interpret.ts';
+import type { Lesson } from './known-records.ts';
+import type { Chunk, Signal } from './otlp-chunks.ts';
+import type { Rejection, Series } from './series.ts';
+
+/** Why a record or a message is kept as a dead letter. */
+export type DeadReason =
+  | 'unknown_kind'
+  | 'unknown_content_type'
+  | 'undecodable'
+  | 'too_many_records'
+  | 'invalid_record'
+  | 'refused_by_destination'
+  | Rejection;
+
+/** What nobody can use: the bytes as they came, or one record of them. */
+export interface DeadLetter {
+  readonly reason: DeadReason;
+  readonly message: string;
+  /** Its place in the message; undefined for the message as a whole. */
+  readonly index: number | undefined;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+}
+
+/** What a message holds, each record with what it becomes. */
+export interface ReadMessage {
+  readonly kind: CountedKind;
+  readonly kept: readonly KeptRecord[];
+  /** Records that were known by their bytes: kept, too, and counted without being decoded. */
+  readonly known: readonly KnownRecord[];
+  readonly dead: readonly DeadLetter[];
+  /** Records that a level left out, and others that sampling did. */
+  readonly filtered: number;
+  readonly sampled: number;
+  /** An OTLP request as it came, as far as the rules let it pass. */
+  readonly otlp?: { readonly signal: Signal; readonly chunks: readonly Chunk[] };
+  /** The first of the records that a rule left out, and by what. */
+  readonly filteredExample?: { readonly index: number; readonly by: 'level' | 'sample' } | undefined;
+  /** The span that the message came from. */
+  readonly origin?: Origin | undefined;
+  /** The records at these places as dead letters. Decodes the message again: the records themselves are not held. */
+  readonly lettersOf: (
+    places: readonly number[],
+    reason: DeadReason,
+    message: string,
+  ) => readonly DeadLetter[];
+}
+
+export interface KeptRecord {
+  /** Its place in the message. */
+  readonly index: number;
+  readonly updates: Kept['updates'];
+  readonly entry: Kept['entry'];
+  /** By which it is known the next time. */
+  readonly lesson?: Lesson;
+}
+
+/** A record that says what another one said, with another number and another time. */
+export interface KnownRecord {
+  readonly index: number;
+  /** The series that it counts in: its number in the first, one in the second, where there is a second. */
+  readonly series: readonly Series[];
+  readonly value: number;
+  readonly atMs: number;
+}
+
+type Kept = Extract<Interpretation, { kind: 'kept' }>;
+
+export interface DecodedMessage {
+  readonly kind: TelemetryType;
+  readonly records: readonly unknown[];
+  readonly encoding: Encoding;
+  readonly body: Uint8Array;
+}
+
+/** What the records of one message come to, one after the other. */
+export class Reading {
+  readonly #message: Omit<DecodedMessage, 'records'>;
+  readonly #kept: KeptRecord[] = [];
+  readonly #dead: DeadLetter[] = [];
+  #filtered = 0;
+  #sampled = 0;
+  #filteredExample: ReadMessage['filteredExample'];
+
+  constructor(kind: TelemetryType, encoding: Encoding, body: Uint8Array) {
+    this.#message = { kind, encoding, body };
+  }
+
+  /** @returns whether it is kept */
+  take(record: unknown, index: number, context: MessageContext, lesson?: Lesson): boolean {
+    const { kind, encoding } = this.#message;
+    const checked = check[kind](record);
+    const meaning: Interpretation = checked.ok
+      ? interpret(checked.value, index, context)
+      : { kind: 'rejected', reason: 'invalid_record', message: checked.error.message };
+    if (meaning.kind === 'kept') {
+      const { updates, entry } = meaning;
+      this.#kept.push({ index, updates, entry, ...(lesson === undefined ? {} : { lesson }) });
+    } else if (meaning.kind === 'filtered') this.leaveOut(index, meaning.by);
+    else this.#dead.push(letter({ record, index, encoding }, meaning.reason, meaning.message));
+    return meaning.kind === 'kept';
+  }
+
+  /** A record that counts in no series. */
+  keep(index: number, entry: LogEntry): void {
+    this.#kept.push({ index, updates: noUpdates, entry });
+  }
+
+  leaveOut(index: number, by: 'level' | 'sample'): void {
+    if (by === 'level') this.#filtered += 1;
+    else this.#sampled += 1;
+    this.#filteredExample ??= { index, by };
+  }
+
+  result(known: readonly KnownRecord[]): ReadMessage {
+    const { kind, encoding, body } = this.#message;
+    return {
+      kind,
+      kept: this.#kept,
+      known,
+      dead: this.#dead,
+      filtered: this.#filtered,
+      sampled: this.#sampled,
+      filteredExample: this.#filteredExample,
+      lettersOf: (places, reason, message) => {
+        const again = recordsIn(decode(body, encoding));
+        return places.map((index) => letter({ record: again[index], index, encoding }, reason, message));
+      },
+    };
+  }
+}
+
+const noUpdates: KeptRecord['updates'] = [];
+
+/** The records of a message, one or many. */
+export const recordsIn = (decoded: Result<unknown>): readonly unknown[] => {
+  if (!decoded.ok) return [];
+  return Array.isArray(decoded.value) ? decoded.value : [decoded.value];
+};
+
+const letter = (
+  one: { readonly record: unknown; readonly index: number; readonly encoding: Encoding },
+  reason: DeadReason,
+  message: string,
+): DeadLetter => ({
+  reason,
+  message,
+  index: one.index,
+  contentType: one.encoding,
+  body: encode(one.record ?? null, one.encoding),
+});
+
+const validMetric = validator(TelemetryMetric);
+const validEvent = validator(TelemetryEvent);
+const validPerformance = validator(TelemetryPerformance);
+const validError = validator(TelemetryError);
+const validLog = validator(TelemetryLog);
+
+/** Each kind's validator, with the kind beside the record that passed. */
+const check: Readonly<Record<TelemetryType, (record: unknown) => Result<KindedRecord>>> = {
+  metric: (given) => kinded('metric', validMetric(given)),
+  event: (given) => kinded('event', validEvent(given)),
+  performance: (given) => kinded('performance', validPerformance(given)),
+  error: (given) => kinded('error', validError(given)),
+  log: (given) => kinded('log', validLog(given)),
+};
+
+const kinded = <Kind extends TelemetryType>(
+  kind: Kind,
+  checked: Result<Extract<KindedRecord, { kind: Kind }>['record']>,
+): Result<KindedRecord> =>
+  checked.ok ? { ok: true, value: { kind, record: checked.value } as KindedRecord } : checked;

@@ -1,0 +1,102 @@
+import { decode, json } from '#shared/protocol/encoding.ts';
+import type { TelemetryLevel, TelemetryLog } from '#shared/protocol/telemetry-records.ts';
+import { type Attributes, attributesOf } from './attribute-values.ts';
+import type { LogEntry, Origin } from './interpret.ts';
+import type { Shape } from './log-shape.ts';
+
+/** A message whose records were found by their shapes. */
+export interface ScannedMessage {
+  readonly body: Uint8Array;
+  readonly receivedMs: number;
+  readonly origin: Origin | undefined;
+  /** From and to of every value of every record. */
+  places: Int32Array;
+  /** Of the values that are numbers. */
+  numbers: Float64Array;
+}
+
+/** Where one record lies in its message, and what is known of it already. */
+export interface FoundRecord {
+  readonly start: number;
+  readonly end: number;
+  readonly shape: Shape;
+  /** The place of its first value among those of the message. */
+  readonly base: number;
+  readonly source: string;
+  readonly level: TelemetryLevel;
+  readonly atMs: number;
+}
+
+/** A log record that is still what it came as: it is decoded when somebody asks what is in it, and mostly nobody does. */
+export class ScannedLog implements LogEntry {
+  readonly message: ScannedMessage;
+  readonly shape: Shape;
+  readonly base: number;
+  readonly source: string;
+  readonly level: TelemetryLevel;
+  readonly atMs: number;
+  readonly #start: number;
+  readonly #end: number;
+  #decoded: LogEntry | undefined;
+
+  constructor(message: ScannedMessage, { start, end, shape, base, source, level, atMs }: FoundRecord) {
+    this.message = message;
+    this.shape = shape;
+    this.base = base;
+    this.source = source;
+    this.level = level;
+    this.atMs = atMs;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  get kind(): 'log' {
+    return 'log';
+  }
+
+  get receivedMs(): number {
+    return this.message.receivedMs;
+  }
+
+  get origin(): Origin | undefined {
+    return this.message.origin;
+  }
+
+  get body(): string {
+    return this.decoded.body;
+  }
+
+  get attributes(): Attributes {
+    return this.decoded.attributes;
+  }
+
+  /** The same as an object of its own. */
+  get decoded(): LogEntry {
+    return (this.#decoded ??= entryOf(this.undecoded));
+  }
+
+  /** The bytes that it came as, with what they do not say. */
+  get undecoded(): UndecodedEntry {
+    const { kind, source, level, atMs, receivedMs, origin } = this;
+    const record = this.message.body.subarray(this.#start, this.#end);
+    return { kind, source, level, atMs, receivedMs, origin, record };
+  }
+}
+
+/** An entry without what is in its record, and that as the JSON that it came as. */
+export type UndecodedEntry = Omit<LogEntry, 'body' | 'attributes'> & { readonly record: Uint8Array };
+
+/** An entry as it is kept for queries. */
+export type KeptEntry = LogEntry | UndecodedEntry;
+
+export const keptOf = (entry: LogEntry): KeptEntry => (entry instanceof ScannedLog ? entry.undecoded : entry);
+
+export function entryOf(kept: KeptEntry): LogEntry {
+  if (!('record' in kept)) return kept;
+  const { record, ...own } = kept;
+  const decoded = decode(record, json);
+  // Its bytes were found to be those of a good record before.
+  if (!decoded.ok) throw new Error(`a record that was found is none: ${decoded.error.message}`);
+  const { message, attributes } = decoded.value as TelemetryLog;
+  return { ...own, body: message, attributes: attributesOf(attributes) };
+}
