@@ -1,4 +1,3 @@
-import { Agent, request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { subjectsFor } from '#shared/protocol/subjects.ts';
 import type { Sample, Workload } from '#tests/bench/measure.ts';
@@ -6,12 +5,11 @@ import { rssAnonMiB, withCpu } from '#tests/bench/process-figures.ts';
 import { startOtelCollector } from '#tests/support/otel-collector.ts';
 import { CollectorSide } from './collector-side.ts';
 import { logMessages, otlpMessages, perMessage } from './log-records.ts';
+import { postAll } from './post-all.ts';
 import { Sink } from './sink.ts';
 
 const subjects = subjectsFor('trivet');
 const arriveMsMax = 60_000;
-// Requests to the OpenTelemetry Collector at once: enough to keep it busy.
-const connections = 16;
 
 /** Log records through the collector to an OTLP receiver, from a stream that was filled before. */
 export const logsPassthrough = (count: number): Workload =>
@@ -56,11 +54,13 @@ function passthrough({ workload, count, subject, messages, notes }: Passthrough)
       const requests = otlpMessages(count);
       return {
         ours: async () => {
-          await side.fill(subject, bodies);
+          await side.fill(subject, bodies.length, (at) => bodies[at] ?? Buffer.alloc(0));
           return measured(sink, { collector: [side.collector.pid] }, count, () => side.drained());
         },
         peer: () =>
-          measured(sink, { collector: [peer.pid()] }, count, () => postAll(peer.endpoint, requests)),
+          measured(sink, { collector: [peer.pid()] }, count, () =>
+            postAll(`${peer.endpoint}/v1/logs`, requests.length, (at) => requests[at] ?? Buffer.alloc(0)),
+          ),
         close: async () => {
           await side.stop();
           await peer.remove();
@@ -93,34 +93,4 @@ async function measured(
     ...(rss === undefined ? {} : { rssMiB: rss }),
     figures: { 'items/s by the clock': count / seconds },
   };
-}
-
-async function postAll(endpoint: string, bodies: readonly Buffer[]): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let at = next++; at < bodies.length; at = next++)
-      await post(agent, endpoint, bodies[at] ?? Buffer.alloc(0));
-  };
-  await Promise.all(Array.from({ length: connections }, worker));
-  agent.destroy();
-}
-
-function post(agent: Agent, endpoint: string, body: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const outgoing = request(`${endpoint}/v1/logs`, {
-      method: 'POST',
-      agent,
-      headers: { 'content-type': 'application/x-protobuf', 'content-length': body.length },
-    });
-    outgoing.on('error', reject);
-    outgoing.on('response', (answer) => {
-      answer.resume();
-      answer.on('end', () => {
-        if (answer.statusCode === 200) resolve();
-        else reject(new Error(`the OpenTelemetry Collector answered ${answer.statusCode}`));
-      });
-    });
-    outgoing.end(body);
-  });
 }

@@ -20,9 +20,9 @@ export const tagsOf = (series: number): Tags => ({
 export const seriesAt = (message: number, index: number): number =>
   (Math.imul(message * recordsPerMessage + index, 0x9e3779b1) >>> 8) % seriesCount;
 
-/** One message: counters, each by one. */
-export function metricMessage(message: number, atMs: number): Uint8Array {
-  const records = Array.from({ length: recordsPerMessage }, (_, index) => ({
+/** The records of one message: counters, each by one. */
+export const metricRecords = (message: number, atMs: number) =>
+  Array.from({ length: recordsPerMessage }, (_, index) => ({
     name: 'http.server.requests',
     type: 'counter',
     value: 1,
@@ -30,5 +30,6 @@ export function metricMessage(message: number, atMs: number): Uint8Array {
     source: `shop-${seriesAt(message, index) >= 500 ? 'b' : 'a'}`,
     timestamp: atMs + message * recordsPerMessage + index,
   }));
-  return encode(records, json);
-}
+
+export const metricMessage = (message: number, atMs: number): Uint8Array =>
+  encode(metricRecords(message, atMs), json);

@@ -9,10 +9,19 @@ export interface SinkMessage {
   readonly items?: number;
 }
 
+let isRefusing = false;
+process.on('message', (told: boolean) => {
+  isRefusing = told;
+});
+
 const server = createServer((request, response) => {
   const parts: Buffer[] = [];
   request.on('data', (part: Buffer) => parts.push(part));
   request.on('end', () => {
+    if (isRefusing) {
+      response.writeHead(503).end();
+      return;
+    }
     const count = itemsIn(chunksOf(Buffer.concat(parts)));
     response.writeHead(200, { 'content-type': 'application/x-protobuf' });
     response.end();

@@ -24,6 +24,11 @@ export class Sink {
     return new Sink(child, endpoint);
   }
 
+  /** Whether every request is answered with 503 from now on. */
+  refuse(isRefusing: boolean): void {
+    this.#child.send(isRefusing);
+  }
+
   async stop(): Promise<void> {
     const ended = once(this.#child, 'exit');
     this.#child.kill();

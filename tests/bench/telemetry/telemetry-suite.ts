@@ -4,6 +4,8 @@ import { versionIn } from '#tests/bench/versions.ts';
 import { otelCollectorVersion } from '#tests/support/otel-collector.ts';
 import { collectorMemory } from './memory.ts';
 import { metricsAggregated } from './metrics-aggregated.ts';
+import { otelMetricsPeer } from './metrics-peer.ts';
+import { outage } from './outage.ts';
 import { logsPassthrough, otlpPassthrough } from './passthrough.ts';
 
 /** How much each workload does in a round. */
@@ -21,10 +23,11 @@ const fullSizes: TelemetrySizes = { messages: 6_000, records: 200_000, seconds: 
 /** The collector, beside the OpenTelemetry Collector where the two do the same. */
 export const telemetrySuite = (sizes: TelemetrySizes = fullSizes): Suite => ({
   workloads: [
-    metricsAggregated(sizes.messages),
+    metricsAggregated(sizes.messages, otelMetricsPeer),
     logsPassthrough(sizes.records),
     otlpPassthrough(sizes.records),
     collectorMemory(sizes.seconds),
+    outage(sizes.seconds),
   ],
   versions: async () => ({
     node: process.version,
