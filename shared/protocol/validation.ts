@@ -1,6 +1,7 @@
 import { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type Result, accept, refuseField } from './errors.ts';
+import { expectationOf, schemaAt } from './expectations.ts';
 
 /** Checks a decoded value against a schema: the door through which `unknown` becomes a type. */
 export type Validator<T> = (value: unknown) => Result<T>;
@@ -38,26 +39,13 @@ function describeFault(schema: TSchema, faults: readonly ValidationFault[]) {
     return refuseField(join(path, firstOf(fault.params['additionalProperties'])), 'is not a known field');
   }
   const field = path === '' ? 'body' : path;
-  const expected = expectedAt(schema, tokens);
+  // TypeBox tells counts well; of kinds it says "must be object" or "one of the allowed values", which helps nobody.
+  const governing = ofCounts.has(fault.keyword) ? undefined : schemaAt(schema, tokens);
+  const expected = governing === undefined ? undefined : expectationOf(governing);
   return refuseField(field, expected === undefined ? fault.message : `must be ${expected}`);
 }
 
-/** The `x-expected` of the schema that governs the value at `tokens`, where it has one. */
-function expectedAt(schema: TSchema, tokens: readonly string[]): string | undefined {
-  let at: SchemaNode | undefined = schema;
-  for (const token of tokens) at = at?.properties?.[token] ?? at?.items ?? recordValue(at);
-  return at?.['x-expected'];
-}
-
-const recordValue = (record: SchemaNode | undefined): SchemaNode | undefined =>
-  Object.values(record?.patternProperties ?? {})[0];
-
-interface SchemaNode {
-  readonly properties?: Readonly<Record<string, SchemaNode>>;
-  readonly items?: SchemaNode;
-  readonly patternProperties?: Readonly<Record<string, SchemaNode>>;
-  readonly 'x-expected'?: string;
-}
+const ofCounts: ReadonlySet<string> = new Set(['minItems', 'maxItems', 'minProperties', 'maxProperties']);
 
 const pointerTokens = (pointer: string): readonly string[] =>
   pointer

@@ -267,7 +267,11 @@ test('every record is accounted for while a destination is down, and each drop h
     balanced: true,
   });
   expect(stats.examples).toMatchObject({
-    invalid_record: { index: 2, message: 'message must be string', record: '{"message":7}' },
+    invalid_record: {
+      index: 2,
+      message: 'message must be text of 1 to 32768 characters',
+      record: '{"message":7}',
+    },
     filtered: { index: 1, record: '{"message":"left out","level":"debug"}' },
   });
   const { backlog } = await until(

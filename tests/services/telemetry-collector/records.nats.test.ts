@@ -127,8 +127,16 @@ test('a bad record is a dead letter with its reason, and its neighbours pass', a
   const logs = (await cluster.ask('logs', { limit: 2 })) as { logs: { message: string }[] };
   expect(logs.logs.map((one) => one.message)).toEqual(['good 2', 'good 1']);
   expect(await cluster.deadLetters()).toEqual([
-    { reason: 'invalid_record', message: 'message must be string', body: '{"message":3}' },
-    { reason: 'invalid_record', message: 'body must be object', body: 'null' },
+    {
+      reason: 'invalid_record',
+      message: 'message must be text of 1 to 32768 characters',
+      body: '{"message":3}',
+    },
+    {
+      reason: 'invalid_record',
+      message: 'body must be an object {message, level?, attributes?, timestamp?, source?}',
+      body: 'null',
+    },
   ]);
 });
 

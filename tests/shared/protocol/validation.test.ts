@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decode, encode } from '#shared/protocol/encoding.ts';
 import { durationMs, formatDuration } from '#shared/protocol/durations.ts';
+import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
+import { CreateToken } from '#shared/protocol/identity-schemas.ts';
 import { fnv1a32 } from '#shared/protocol/partition.ts';
 import { queueRequests, EnqueueItem } from '#shared/protocol/queue-schemas.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
@@ -28,6 +30,51 @@ test('a refusal of a closed set of words lists the words', () => {
     field: 'priority',
     message: 'priority must be one of critical, high, normal, low',
   });
+});
+
+test.each([
+  [queueRequests.configure, { ordering: 'fair' }, 'ordering must be one of strict, weighted or null'],
+  [
+    queueRequests.configure,
+    { concurrency: { total: 0 } },
+    'concurrency.total must be a whole number from 1 to 1000000 or null',
+  ],
+  [queueRequests.configure, { concurrency: 3 }, 'concurrency must be an object {total?, perGroup?} or null'],
+  [queueRequests.purge, { all: false }, 'all must be true'],
+  [queueRequests.get, 'one', 'body must be an object {id}'],
+  [queueRequests.get, null, 'body must be an object {id}'],
+  [queueRequests.complete, [], 'body must be an object {id, token, result?, fetch?}'],
+  [queueRequests['enqueue-many'], { items: {} }, 'items must be a list'],
+  [EnqueueItem, { payload: 1, headers: { a: 1 } }, 'headers.a must be text of at most 1024 characters'],
+  [EnqueueItem, { payload: 1, maxAttempts: '3' }, 'maxAttempts must be a whole number from 1 to 1000'],
+  [
+    CreateToken,
+    { name: 'ada', grants: ['viewer'] },
+    'grants[0] must be an object {role, queues?, namespaces?, cluster?, own?}',
+  ],
+  [CreateToken, { name: 'ada', grants: [] }, 'grants must not have fewer than 1 items'],
+  [
+    CreateToken,
+    { name: 'ada', grants: [{ role: 'god' }] },
+    'grants[0].role must be one of admin, operator, producer, worker, viewer',
+  ],
+])('a refusal says what was expected: %#', (schema, value, message) => {
+  expect(faultOf(schema, value)?.message).toBe(message);
+});
+
+test('every refusal, of whatever is sent to whichever operation, is a sentence that begins with its field', () => {
+  const schemas = [...Object.values(queueRequests), ...Object.values(cacheRequests), CreateToken];
+  const words = ['id', 'items', 'ordering', 'payload', 'key', 'keys', 'state', 'retention', 'grants', 'ttl'];
+  const value = fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom(...words), fc.jsonValue()));
+  fc.assert(
+    fc.property(fc.constantFrom(...schemas), value, (schema, given) => {
+      const fault = faultOf(schema, given);
+      if (fault === undefined) return;
+      expect(fault.message.startsWith(String(fault.field))).toBe(true);
+      expect(fault.message).toMatch(/ (is|must|cannot) /);
+      expect(fault.message).not.toMatch(/allowed values|must be object|anyOf|undefined|constant$/);
+    }),
+  );
 });
 
 test('a refusal of a duration says how durations are written', () => {

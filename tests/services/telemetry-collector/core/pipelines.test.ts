@@ -45,9 +45,9 @@ test.each([
   [{ destinations: [{ ...http, colour: 'red' }] }, 'destinations[0].colour is not a known field'],
   [{ redact: { patterns: [{ pattern: '(' }] } }, 'redact.patterns[0].pattern must be a regular expression'],
   [{ redact: { patterns: [{ pattern: 'a*' }] } }, 'redact.patterns[0].pattern must not match the empty text'],
-  [{ rules: [{ sample: 2 }] }, 'rules[0].sample must be <= 1'],
+  [{ rules: [{ sample: 2 }] }, 'rules[0].sample must be a number from 0 to 1'],
   [{ rules: [{ kinds: ['traces'] }] }, 'rules[0].kinds[0] must be one of'],
-  [[], 'body must be object'],
+  [[], 'body must be an object {destinations?, rules?, redact?, enrich?, alerts?}'],
 ])('%j is refused: %s', (given, problem) => {
   expect(faultOf(given)).toContain(problem);
 });
