@@ -1,6 +1,5 @@
 import type { AuditNote } from '#shared/protocol/audit-schemas.ts';
 import type { Resource } from './core/operations.ts';
-import type { Principal } from './core/principal.ts';
 import { shownInAudit } from './core/redaction.ts';
 
 /** Where things are noted. `AuditTrail` in a process; an array in a test. */
@@ -16,8 +15,6 @@ export interface Audit {
 /** What a resource is called in the audit. */
 export const nameOf = (resource: Resource): string =>
   resource.kind === 'cluster' ? 'the cluster' : `${resource.kind} ${shownInAudit(resource.name)}`;
-
-export const nobody: Pick<Principal, 'name' | 'id'> = { name: 'nobody', id: 'nobody' };
 
 /** The trace of a request, from its `traceparent`. */
 export const traceIdOf = (traceparent: string | undefined): string | undefined =>

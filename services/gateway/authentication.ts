@@ -6,7 +6,7 @@ import { Grant, type Grant as GrantType, PrincipalName, roles } from '#shared/pr
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { type TokenRecord, tokenState } from './core/credential-records.ts';
-import { type Principal, localAdmin } from './core/principal.ts';
+import { type Principal, isReservedName, localAdmin } from './core/principal.ts';
 import { isSameSecret, sha256Hex } from './digest.ts';
 import type { JwtOutcome, VerifyJwt } from './jwt-verifier.ts';
 
@@ -126,7 +126,8 @@ function judged(outcome: JwtOutcome, options: AuthenticationOptions): Authentica
   if (outcome.kind === 'unavailable') return outcome;
   const { payload } = outcome;
   const subject = checkName(payload.sub);
-  if (!subject.ok) return nobody("the JWT's sub is no name that can be used here");
+  if (!subject.ok || isReservedName(subject.value))
+    return nobody("the JWT's sub is no name that can be used here");
   const id = nameId(subject.value, sha256Hex);
   const untilMs = (payload.exp ?? 0) * 1_000;
   // One that is remembered may have expired meanwhile.

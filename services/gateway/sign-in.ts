@@ -1,7 +1,8 @@
 import fastifyFormBody from '@fastify/formbody';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticate } from './authentication.ts';
-import { type Audit, nobody } from './audited.ts';
+import type { Audit } from './audited.ts';
+import { nobody } from './core/principal.ts';
 import type { CountRequest } from './guard-rails.ts';
 import type { HeaderValues } from './security-headers.ts';
 import { type Sessions, hasCsrfToken } from './sessions.ts';

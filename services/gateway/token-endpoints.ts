@@ -18,7 +18,7 @@ import { formatTime } from '#shared/protocol/times.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { newApiKey } from './authentication.ts';
 import { type TokenRecord, tokenState, tokenView } from './core/credential-records.ts';
-import { type Principal, localAdmin } from './core/principal.ts';
+import { type Principal, isReservedName } from './core/principal.ts';
 import type { CredentialStore } from './credential-store.ts';
 import { sha256Hex } from './digest.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
@@ -84,8 +84,8 @@ const createEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
     handle: async ({ body, principal }) => {
       if (credentials.tokens().length >= tokensMax)
         return refuse('conflict', `there are ${tokensMax} tokens already`);
-      if (body.name === localAdmin.name)
-        return refuseField('name', 'is that of whoever holds the local token');
+      if (isReservedName(body.name))
+        return refuseField('name', 'is one that the audit uses for those who hold no key');
       const nowMs = clock.nowMs();
       const made = newKey({ ...body, expires: body.expires, by: principal, nowMs });
       if (!made.ok) return made;

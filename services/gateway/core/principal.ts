@@ -20,6 +20,24 @@ export const localAdmin: Principal = {
   grants: [{ role: 'admin' }],
 };
 
+/** What the audit calls whoever has proved nothing. */
+export const nobody: Pick<Principal, 'name' | 'id'> = { name: 'nobody', id: 'nobody' };
+
+/** Capitals, blanks and dashes do not make it another name to whoever reads the audit. */
+const plainly = (name: string): string =>
+  name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, ' ')
+    .trim();
+
+const reservedNames: ReadonlySet<string> = new Set([localAdmin.name, localAdminId, nobody.name].map(plainly));
+
+/**
+ * True for the names that the audit gives to those who have no credentials of that name: a JWT whose subject is one of
+ * them could pose there as the local admin, or as nobody.
+ */
+export const isReservedName = (name: string): boolean => reservedNames.has(plainly(name));
+
 /** Whose what this principal enqueues is. The local admin is nobody in particular. */
 export const ownerFrom = (principal: Principal | undefined): string | undefined =>
   principal === undefined || principal.id === localAdminId ? undefined : principal.name;

@@ -203,12 +203,26 @@ describe.each([
     });
   });
 
+  test.each(['u-ada', 'k-0123456789abcdef', 'x-ada', 'local admin of the branch', 'nobody@example.org', 'a'])(
+    'whose subject is %j has an id and a namespace of its own, whatever that looks like',
+    async (sub) => {
+      const { prove } = await world({ keys: { key: await key() } });
+      const proved = await prove(await jwt({ sub }));
+      expect(proved).toMatchObject({ principal: { name: sub, id: expect.stringMatching(/^[ux]-/) } });
+      expect(proved).not.toMatchObject({ principal: { id: localAdmin.id } });
+    },
+  );
+
   test.each([
     ['another issuer', { iss: 'https://evil.example' }],
     ['another audience', { aud: 'somebody-else' }],
     ['no audience', { aud: undefined }],
     ['no subject', { sub: undefined }],
     ['a subject that cannot be a name', { sub: 'two\nlines' }],
+    ['the name of the local admin', { sub: 'local admin' }],
+    ['the name of the local admin, written otherwise', { sub: 'Local-Admin' }],
+    ["the local admin's id", { sub: 'a-local' }],
+    ['the name of those who proved nothing', { sub: 'NOBODY' }],
     ['no expiry', { exp: undefined }],
     ['an expiry that is longer over than clocks may differ', { exp: nowS - 60 }],
     ['a beginning that is further ahead than clocks may differ', { nbf: nowS + 60 }],
