@@ -3,6 +3,7 @@ import { durationMs } from '#shared/protocol/durations.ts';
 import type { ErrorCode, Result } from '#shared/protocol/errors.ts';
 import { QueuePath } from '#shared/protocol/http-schemas.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
+import { ownerHeader } from '#shared/protocol/owner.ts';
 import { queueReplies } from '#shared/protocol/queue-reply-schemas.ts';
 import {
   BatchEnvelope,
@@ -13,6 +14,7 @@ import {
 } from '#shared/protocol/queue-schemas.ts';
 import { ask, valueOf } from './ask.ts';
 import { asksForChildren } from './core/authorization.ts';
+import { ownerFrom } from './core/principal.ts';
 import type { DequeueOptions } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { hasDefaultsOnly } from './schema-parts.ts';
@@ -42,6 +44,9 @@ const summaries: Readonly<Partial<Record<Passed, string>>> = {
 
 /** What a second time does again. (An item that was enqueued is known by its key; so is a flow, by its root's.) */
 const repeated: ReadonlySet<Passed> = new Set<Passed>(['log']);
+
+/** What they bring belongs to whoever asks. */
+const enqueues: ReadonlySet<string> = new Set(['enqueue-many', 'enqueue-flow']);
 
 const batches: ReadonlySet<string> = new Set([...Object.keys(batchItems), 'enqueue-flow']);
 
@@ -73,11 +78,18 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: queueReplies[operation] } },
       refusals,
-      handle: ({ path, body, bytes, traceHeaders, givenUp }) => {
-        const subject = options.subjects.queue(path.queue_name, operation);
-        const request = { subject, headers: traceHeaders };
+      handle: ({ path, body, bytes, traceHeaders, givenUp, principal }) => {
+        const owner = enqueues.has(operation) ? ownerFrom(principal) : undefined;
+        const { subjects } = options;
+        const request =
+          owner === undefined
+            ? { subject: subjects.queue(path.queue_name, operation), headers: traceHeaders }
+            : {
+                subject: subjects.queueOwned(path.queue_name, operation),
+                headers: { ...traceHeaders, [ownerHeader]: owner },
+              };
         if (operation === 'result') return awaitResult(options, body as AwaitBody, { ...request, givenUp });
-        return ask(options.nats, subject, bytes.length === 0 ? {} : bytes, request);
+        return ask(options.nats, request.subject, bytes.length === 0 ? {} : bytes, request);
       },
     });
   });

@@ -18,9 +18,9 @@ const checkChildren = validator(queueRequests.children);
 /** What there is besides `get` and `cancel` for flows. */
 export const flowOperations = {
   'enqueue-flow': (request: QueueRequest, body: unknown): Refusal | undefined => {
-    const { queue, partition, encodings } = request;
+    const { queue, owners, partition, encodings } = request;
     const { payloadBytesMax } = partition.table.settingsOf(queue);
-    const read = readFlow(queue, body, { encoding: encodings.request, payloadBytesMax });
+    const read = readFlow(queue, body, { owners, encoding: encodings.request, payloadBytesMax });
     if (!read.ok) return read.error;
     partition.submit(flowWork(read.value, request.caller));
     return undefined;

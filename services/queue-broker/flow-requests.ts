@@ -1,13 +1,14 @@
 import type { Encoding } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { flowItemsMax, flowLevelsMax } from '#shared/protocol/limits.ts';
+import type { Owners } from '#shared/protocol/owner.ts';
 import { EnqueueFlow, FlowChild, type OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { FlowRequest } from './core/flow-decisions.ts';
 import type { FlowMember } from './core/flow-facts.ts';
 import type { Family } from './core/item.ts';
-import { type ItemOptions, readItemOptions } from './core/item-options.ts';
+import { type ItemOptions, readEnqueueOptions } from './core/item-options.ts';
 import { tooLarge } from './core/queue-room.ts';
 import { type Payload, valuePayload } from './payload.ts';
 
@@ -20,6 +21,8 @@ const checkChild = validator(FlowChild);
 /** How content is read, besides what it says itself. */
 interface Rules {
   readonly encoding: Encoding;
+  /** Of every item of the tree. */
+  readonly owners: Owners;
   /** Of each item. */
   readonly payloadBytesMax: number;
 }
@@ -83,9 +86,9 @@ function readChild(child: unknown, index: number, place: Below, reading: Reading
 function readContent(
   payload: unknown,
   options: EnqueueOptions,
-  { encoding, ...limits }: Rules,
+  { encoding, owners, ...limits }: Rules,
 ): Result<Payload & { readonly options: ItemOptions }> {
-  const read = readItemOptions(options);
+  const read = readEnqueueOptions(options, owners);
   if (!read.ok) return read;
   const value = valuePayload(payload, encoding);
   if (!value.ok) return value;

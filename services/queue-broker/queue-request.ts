@@ -1,4 +1,5 @@
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
+import type { Owners } from '#shared/protocol/owner.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
 import type { RequestEncodings } from '#shared/runtime/replies.ts';
 import type { Turn } from './core/turn.ts';
@@ -13,6 +14,8 @@ import type { WorkerRegistry } from './worker-registry.ts';
 export interface QueueRequest {
   readonly message: Msg;
   readonly queue: string;
+  /** Whose the items are that it brings. */
+  readonly owners: Owners;
   readonly encodings: RequestEncodings;
   readonly caller: works.Caller;
   readonly partition: Partition;

@@ -3,7 +3,7 @@ import { type Encoding, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
-import { reservedHeader } from '#shared/protocol/owner.ts';
+import type { Owners } from '#shared/protocol/owner.ts';
 import {
   BatchEnvelope,
   CompleteItem,
@@ -21,7 +21,13 @@ import { validator } from '#shared/protocol/validation.ts';
 import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
-import { type ItemOptions, noOptions, readItemOptions } from './core/item-options.ts';
+import {
+  type ItemOptions,
+  noOptions,
+  ownedOptions,
+  readEnqueueOptions,
+  readItemOptions,
+} from './core/item-options.ts';
 import type { CompleteRequest, ExtendRequest, FailRequest, ReleaseRequest } from './core/lease-decisions.ts';
 import { readJsonItems } from './json-items.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
@@ -107,13 +113,11 @@ function withOptions(
   payload: Payload,
   given: unknown,
   rename: (fault: Refusal) => Refusal = (fault) => fault,
-  isOwned = false,
+  owners: Owners = 'none',
 ): Result<EnqueueRequest> {
   const checked = checkOptions(given);
   if (!checked.ok) return { ok: false, error: rename(checked.error) };
-  const reserved = reservedHeader(checked.value.headers, isOwned);
-  if (reserved !== undefined) return refuseField(`headers.${reserved}`, 'is a name that is not yours to use');
-  const options = readItemOptions(checked.value);
+  const options = readEnqueueOptions(checked.value, owners);
   if (!options.ok) return { ok: false, error: rename(options.error) };
   return accept({ queue, ...payload, options: options.value });
 }
@@ -150,7 +154,7 @@ export function readEnqueueMany(
   queue: string,
   body: unknown,
   encoding: Encoding,
-  isOwned = false,
+  owners: Owners = 'none',
 ): Result<readonly Each<EnqueueRequest>[]> {
   const envelope = checkEnqueueMany(body);
   if (!envelope.ok) return envelope;
@@ -160,7 +164,7 @@ export function readEnqueueMany(
       if (!checked.ok) return { ok: false, error: inItem(checked.error, index) };
       const { payload, ...options } = checked.value;
       const value = valuePayload(payload, encoding);
-      const read = value.ok ? withOptions(queue, value.value, options, undefined, isOwned) : value;
+      const read = value.ok ? withOptions(queue, value.value, options, undefined, owners) : value;
       return read.ok ? read : { ok: false, error: inItem(read.error, index) };
     }),
   );
@@ -173,13 +177,14 @@ export function readEnqueueMany(
 export function readPlainEnqueueMany(
   queue: string,
   body: Uint8Array,
-  isOwned = false,
+  owners: Owners = 'none',
 ): readonly Each<EnqueueRequest>[] | undefined {
   const items = readJsonItems(body);
   if (items === undefined || items.length > limits.batchItemsMax) return undefined;
   const requests: Each<EnqueueRequest>[] = [];
+  const unasked = ownedOptions(noOptions, owners);
   for (const { payload, options } of items) {
-    const given = options === undefined ? noOptions : readOptions(options, isOwned);
+    const given = options === undefined ? unasked : readOptions(options, owners);
     if (given === undefined) return undefined;
     // Copied: the request's bytes are a part of what was read from the socket, and the item may live long.
     const kept = Buffer.from(payload);
@@ -188,10 +193,9 @@ export function readPlainEnqueueMany(
   return requests;
 }
 
-function readOptions(given: unknown, isOwned: boolean): ItemOptions | undefined {
+function readOptions(given: unknown, owners: Owners): ItemOptions | undefined {
   const checked = checkOptions(given);
-  if (checked.ok && reservedHeader(checked.value.headers, isOwned) !== undefined) return undefined;
-  const read = checked.ok ? readItemOptions(checked.value) : checked;
+  const read = checked.ok ? readEnqueueOptions(checked.value, owners) : checked;
   return read.ok ? read.value : undefined;
 }
 

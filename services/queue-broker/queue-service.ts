@@ -2,6 +2,7 @@ import { decode, decodeExactly, encodingOf, json } from '#shared/protocol/encodi
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
+import { type Owners, ownerHeader } from '#shared/protocol/owner.ts';
 import { partitionOf } from '#shared/protocol/partition.ts';
 import { type QueueOperation, QueuePage, isQueueOperation } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
@@ -58,11 +59,19 @@ export class QueueService {
     const partition = this.#partitionOf(queue);
     if (!isName(queue) || partition === undefined) return caller.refuse(badQueue);
     if (!isQueueOperation(operation)) return caller.refuse(unknownOperation(operation));
-    if (isOwnedSubject(message.subject) && operation !== 'enqueue-many')
+    const owners = ownersOf(message);
+    if (owners !== 'none' && !ownedOperations.has(operation))
       return caller.refuse(unknownOperation(operation));
     if (message.data.length > requestBytesMax) return caller.refuse(tooLarge(message.data.length));
     try {
-      const fault = this.#take(operation, { message, queue, encodings: encodings.value, caller, partition });
+      const fault = this.#take(operation, {
+        message,
+        queue,
+        owners,
+        encodings: encodings.value,
+        caller,
+        partition,
+      });
       if (fault !== undefined) caller.refuse(fault);
     } catch (error) {
       // A defect of ours. Whoever asked hears of it at once, and the log has the rest.
@@ -103,7 +112,7 @@ export class QueueService {
 
   /** Takes the request in, or says why not. */
   #take(operation: QueueOperation, request: QueueRequest): Refusal | undefined {
-    const { message, queue, caller, partition, encodings } = request;
+    const { message, queue, owners, caller, partition, encodings } = request;
     if (operation === 'enqueue') {
       const read = readEnqueue(queue, message.data, message.headers, true);
       if (!read.ok) return read.error;
@@ -111,7 +120,7 @@ export class QueueService {
       return undefined;
     }
     if (operation === 'enqueue-many' && encodings.request === json) {
-      const plain = readPlainEnqueueMany(queue, message.data, isOwnedSubject(message.subject));
+      const plain = readPlainEnqueueMany(queue, message.data, owners);
       if (plain !== undefined) {
         partition.submit(works.enqueueManyWork(plain, caller));
         return undefined;
@@ -121,7 +130,7 @@ export class QueueService {
     const body = read(message.data, encodings.request);
     if (!body.ok) return body.error;
     if (operation === 'enqueue-many') {
-      const read = readEnqueueMany(queue, body.value, encodings.request, isOwnedSubject(message.subject));
+      const read = readEnqueueMany(queue, body.value, encodings.request, owners);
       if (!read.ok) return read.error;
       partition.submit(works.enqueueManyWork(read.value, caller));
       return undefined;
@@ -161,8 +170,15 @@ function encodingsOf(message: Msg, operation: string): Result<RequestEncodings> 
 
 const badQueue = refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;
 
-/** `trivet.queue-owned.<queue>.enqueue-many`: closed to all but the services, who say whose the items are. */
-const isOwnedSubject = (subject: string): boolean => subject.includes('.queue-owned.');
+/** What a service may ask for whom it names. */
+const ownedOperations: ReadonlySet<string> = new Set(['enqueue-many', 'enqueue-flow']);
+
+/** `trivet.queue-owned.<queue>.<operation>` is closed to all but the services, who say whose the items are. */
+function ownersOf({ subject, headers }: Msg): Owners {
+  if (!subject.includes('.queue-owned.')) return 'none';
+  const all = headers?.get(ownerHeader) ?? '';
+  return all === '' ? 'each' : { all };
+}
 
 const unknownOperation = (operation: string): Refusal =>
   refuseField('operation', `is not one that a queue knows: ${operation}`).error;

@@ -9,7 +9,7 @@ import type {
 } from '#shared/protocol/queue-settings-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { backoffText } from './backoff-text.ts';
-import { readItemOptions } from './core/item-options.ts';
+import { readEnqueueOptions } from './core/item-options.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { Schedule } from './core/schedule.ts';
 import type { AskedSchedules } from './core/schedule-decisions.ts';
@@ -42,7 +42,7 @@ function readSchedule(asked: AskedSchedule, encoding: Encoding): Result<Schedule
   if (fault !== undefined) return { ok: false, error: fault };
   if (Object.keys(given.headers ?? {}).length > headersMax - ownHeaders)
     return refuseField('headers', `must be at most ${headersMax - ownHeaders}: a schedule adds its own`);
-  const options = readItemOptions(given);
+  const options = readEnqueueOptions(given, 'none');
   if (!options.ok) return options;
   const content = valuePayload(payload, encoding);
   if (!content.ok) return content;

@@ -1,8 +1,17 @@
 /**
  * Whose an item is: kept among its headers under a name that no caller may use, and believed on a subject alone that is
- * closed to all but the services (`trivet.queue-owned.<queue>.enqueue-many`).
+ * closed to all but the services (`trivet.queue-owned.<queue>.<operation>`).
  */
 export const ownerHeader = 'Trivet-Owner';
+
+/** Who says whose the items of a request are. */
+export type Owners =
+  /** Nobody may: they have no owner. */
+  | 'none'
+  /** Each item among its headers: a service has packed together what several callers asked for. */
+  | 'each'
+  /** The message, by its own header: all of them belong to one. */
+  | { readonly all: string };
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -18,7 +27,9 @@ export function splitOwner(headers: Headers | undefined): {
 }
 
 /** A header of ours that this caller may not set, or undefined where there is none. */
-export const reservedHeader = (headers: Headers | undefined, isOwned: boolean): string | undefined =>
+export const reservedHeader = (headers: Headers | undefined, owners: Owners): string | undefined =>
   headers === undefined
     ? undefined
-    : Object.keys(headers).find((name) => /^trivet-/i.test(name) && !(isOwned && name === ownerHeader));
+    : Object.keys(headers).find(
+        (name) => /^trivet-/i.test(name) && !(owners === 'each' && name === ownerHeader),
+      );

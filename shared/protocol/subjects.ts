@@ -52,7 +52,7 @@ export function subjectsFor(prefix: string) {
     /** Requests of one principal, pinned to it by the auth callout: what follows is a public subject without its prefix. */
     as: (principalId: string, rest: string) => `${prefix}.as.${principalId}.${rest}`,
     asAll: `${prefix}.as.>`,
-    /** An enqueue whose header `Trivet-Owner` is believed: for services alone. */
+    /** `enqueue-many` and `enqueue-flow` whose `Trivet-Owner`, of the message or of each item, is believed: for services alone. */
     queueOwned: (queue: string, operation: string) => `${prefix}.queue-owned.${queue}.${operation}`,
     queueOwnedAll: `${prefix}.queue-owned.*.*`,
     audit: `${prefix}.audit`,

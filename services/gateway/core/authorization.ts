@@ -62,12 +62,18 @@ const reachesOtherQueues = (operation: Operation, resource: Resource): boolean =
   operation === 'queue.children' ||
   (resource.kind === 'queue' && resource.withChildren === true);
 
+const enqueues: ReadonlySet<Operation> = new Set<Operation>([
+  'queue.enqueue',
+  'queue.enqueue-many',
+  'queue.enqueue-flow',
+]);
+
 /** Whether an own-only grant holds; undefined where the item's owner decides and is not known yet. */
 function isOwn(principal: Principal, operation: Operation, resource: Resource): boolean | undefined {
   if (resource.kind === 'namespace') return isOwnNamespace(principal, resource.name);
   if (resource.kind === 'cluster') return isForEverybody(operation);
-  // What one enqueues is one's own from then on. (Batches and flows are passed on as they are: they say no owner.)
-  if (operation === 'queue.enqueue') return true;
+  // What one enqueues is one's own from then on.
+  if (enqueues.has(operation)) return true;
   if (resource.owner !== undefined) return resource.owner === principal.name;
   return resource.itemId === undefined ? false : undefined;
 }

@@ -1,6 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { delayMsMax } from '#shared/protocol/limits.ts';
+import { type Owners, ownerHeader, reservedHeader } from '#shared/protocol/owner.ts';
 import type { OnDuplicate } from '#shared/protocol/queue-item-options.ts';
 import { type EnqueueOptions, priorities } from '#shared/protocol/queue-schemas.ts';
 import { timeMs } from '#shared/protocol/times.ts';
@@ -26,6 +27,20 @@ const defaultBand = priorities.indexOf('normal');
 
 /** Of an item for which nothing was asked. */
 export const noOptions: ItemOptions = { band: defaultBand };
+
+/** As `readItemOptions`, of an item that somebody enqueues: his headers say nothing of ours, and `owners` whose it is. */
+export function readEnqueueOptions(options: EnqueueOptions, owners: Owners): Result<ItemOptions> {
+  const reserved = reservedHeader(options.headers, owners);
+  if (reserved !== undefined) return refuseField(`headers.${reserved}`, 'is a name that is not yours to use');
+  const read = readItemOptions(options);
+  return read.ok ? accept(ownedOptions(read.value, owners)) : read;
+}
+
+/** The options of an item that belongs to whom `owners` says. */
+export const ownedOptions = (options: ItemOptions, owners: Owners): ItemOptions =>
+  typeof owners === 'string'
+    ? options
+    : { ...options, headers: { ...options.headers, [ownerHeader]: owners.all } };
 
 /** The options that the schema has let through, with the bounds that a schema cannot express. */
 export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {

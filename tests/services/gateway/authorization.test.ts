@@ -115,7 +115,7 @@ const free = new Set(['events.watch', 'gateway.openapi', 'session.describe']);
 const reachesOthers = (operation: Operation, resource: Resource) =>
   ['queue.enqueue-flow', 'queue.children'].includes(operation) ||
   (resource.kind === 'queue' && resource.withChildren === true);
-const enqueues = new Set(['queue.enqueue']);
+const enqueues = new Set(['queue.enqueue', 'queue.enqueue-many', 'queue.enqueue-flow']);
 const isOwn = (operation: Operation, resource: Resource) =>
   resource.kind === 'namespace'
     ? ['u-ada', 'u-ada_cart'].includes(resource.name)

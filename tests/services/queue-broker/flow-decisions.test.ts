@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   type FlowAnswer,
   decideCancelFamily,
@@ -17,7 +17,7 @@ import type { OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
 import { MadeTable, value } from './made-table.ts';
 
 /** A flow whose members are made, released and ended by hand; all in one partition. */
-const rules = { encoding: json, payloadBytesMax: 1_000 };
+const rules = { owners: 'none', encoding: json, payloadBytesMax: 1_000 } as const;
 
 class MadeFlow {
   readonly made: MadeTable;
@@ -171,7 +171,8 @@ test('a parent that is gone takes what its children left with it, and later ends
   flow.made.turn(5_000, (turn) => turn.emit({ kind: 'cancelled', order: flow.order }));
   flow.end(6_000, 1, 'done');
   await flow.made.commit();
-  expect([...flow.made.store.records()]).toEqual([]);
+  // What is counted of a queue stays with the queue.
+  expect([...flow.made.store.records()].map(([key]) => key)).toEqual(['figures/sums']);
 });
 
 test('an end that came anew while it was being reported is reported, too', () => {
@@ -215,5 +216,31 @@ test('a queue that is full takes no flow, and what a flow brings elsewhere is le
   const again = value(readFlow('sums', { payload: 1, children: [{ queue: 'parts', payload: 1 }] }, rules));
   expect(table.turn(3_000, (turn) => decideFlow(turn, again))).toMatchObject({
     error: { code: 'queue_full' },
+  });
+});
+
+describe('the owner of a flow', () => {
+  const tree = (headers?: Record<string, string>) => ({
+    payload: 1,
+    headers: { 'x-tenant': '7' },
+    children: [{ queue: 'parts', payload: 1, children: [{ queue: 'parts', payload: 2, headers }] }],
+  });
+
+  test('is the owner of its root and of everything below it, beside the headers that each has', () => {
+    const owned = { ...rules, owners: { all: 'ada' } } as const;
+    const { root, members } = value(readFlow('sums', tree({ 'x-leaf': '1' }), owned));
+    expect([root, ...members].map(({ options }) => options.headers)).toEqual([
+      { 'x-tenant': '7', 'Trivet-Owner': 'ada' },
+      { 'Trivet-Owner': 'ada' },
+      { 'x-leaf': '1', 'Trivet-Owner': 'ada' },
+    ]);
+  });
+
+  test.each(['none', { all: 'ada' }] as const)('cannot be named by an item of it (owners: %j)', (owners) => {
+    const read = readFlow('sums', tree({ 'Trivet-Owner': 'bob' }), { ...rules, owners });
+    expect(read).toMatchObject({
+      ok: false,
+      error: { details: { field: 'children[0].children[0].headers.Trivet-Owner' } },
+    });
   });
 });

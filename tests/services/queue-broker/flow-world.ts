@@ -167,7 +167,8 @@ export class FlowWorld {
       return heard;
     }
     const encodings = { request: json, reply: json };
-    const request = { message: { data: new Uint8Array() } as Msg, queue, encodings, caller, partition };
+    const message = { data: new Uint8Array() } as Msg;
+    const request = { message, queue, owners: 'none' as const, encodings, caller, partition };
     const context = {
       statistics: new QueueStatistics(),
       workers: new WorkerRegistry(),

@@ -88,6 +88,7 @@ export class MadePartition {
     const request = {
       message: { data: new Uint8Array() } as Msg,
       queue,
+      owners: 'none' as const,
       encodings: { request: json, reply: json },
       caller,
       partition: this.partition,
