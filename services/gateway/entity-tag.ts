@@ -17,9 +17,11 @@ export function tagged(answer: Answer, ifNoneMatch: string | undefined, tag = di
 /** Weak: the same answer may be packed in one way or another. */
 const digestOf = ({ json = '' }: Answer): string => tagOf(json);
 
-/** The weak tag of some content. */
-export const tagOf = (content: string | Uint8Array): string =>
-  `W/"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`;
+const tagOf = (content: string | Uint8Array): string =>
+  weakTag(createHash('sha256').update(content).digest('base64url').slice(0, 22));
+
+/** A tag of somebody else as HTTP writes it. */
+export const weakTag = (tag: string): string => `W/"${tag}"`;
 
 /** What is to be changed is no longer what the caller knows. */
 export const preconditionFailed = (what: string): Refused =>
@@ -32,6 +34,9 @@ export function isAmong(tag: string, list: string | undefined): boolean {
   const bare = tag.replace(/^W\//, '');
   return list.split(',').some((one) => one.trim().replace(/^W\//, '') === bare);
 }
+
+/** What stands in the one tag of an `If-Match`; undefined when there are several. */
+export const onlyTagIn = (list: string): string | undefined => /^\s*(?:W\/)?"([^",]*)"\s*$/.exec(list)?.[1];
 
 /** The version in a tag such as `"42"`; undefined when it is none of ours, or more than one. */
 export function versionIn(tag: string): number | undefined {

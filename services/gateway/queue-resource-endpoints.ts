@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox';
-import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { ItemPath, QueuePath, QueueStatsList } from '#shared/protocol/http-schemas.ts';
 import { Name, Strict } from '#shared/protocol/fields.ts';
+import { settingsTagLengthMax } from '#shared/protocol/limits.ts';
 import { QueueItemPage, QueueNames, queueReplies } from '#shared/protocol/queue-reply-schemas.ts';
 import { List, QueueItem, QueuePage, QueueStats, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import {
@@ -13,7 +14,7 @@ import {
 import { ask, valueOf, withMember } from './ask.ts';
 import type { DequeueOptions } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
-import { IfNoneMatch, isAmong, preconditionFailed, tagOf, tagged } from './entity-tag.ts';
+import { IfNoneMatch, isAmong, onlyTagIn, preconditionFailed, tagged, weakTag } from './entity-tag.ts';
 import { awaitResult } from './queue-operation-endpoints.ts';
 
 // Queues, items and schedules as things with addresses: what a browser, a cache or `curl` can read and change.
@@ -122,17 +123,9 @@ const queueViews = ({ nats, subjects }: DequeueOptions): readonly Endpoint[] => 
   }),
 ];
 
-/** Stands for the settings and schedules. The times of schedules go on by themselves and are left out of it. */
-function settingsTag(answer: Answer): string {
-  const { settings, schedules } = valueOf(answer) as QueueDescription;
-  const set = Object.entries(schedules).map(
-    ([name, { nextAt: _n, lastAt: _l, slotsSkipped: _s, ...rest }]) => [name, rest],
-  );
-  return tagOf(JSON.stringify([settings, set]));
-}
+const settingsTag = (answer: Answer): string => weakTag((valueOf(answer) as QueueDescription).tag);
 
-/** Settings are compared with what the caller knows, and then changed: two who do so at the same moment are not kept apart. */
-const settingsChange = ({ nats, subjects }: DequeueOptions): Endpoint =>
+const settingsChange = (options: DequeueOptions): Endpoint =>
   endpoint({
     method: 'PATCH',
     url: '/v1/queues/:queue_name',
@@ -145,18 +138,37 @@ const settingsChange = ({ nats, subjects }: DequeueOptions): Endpoint =>
     body: Configure,
     answers: { 200: { about: 'All settings, as they are from now on.', schema: QueueDescription } },
     refusals: ['conflict'],
-    handle: async ({ path, headers, bytes, traceHeaders }) => {
+    handle: async ({ path, headers, body, bytes, traceHeaders }) => {
       const known = headers['if-match'];
-      const options = { headers: traceHeaders };
-      if (known !== undefined) {
-        const described = await ask(nats, subjects.queue(path.queue_name, 'describe'), {}, options);
-        if (!described.ok) return described;
-        if (!isAmong(settingsTag(described.value), known)) throw preconditionFailed('the settings');
-      }
-      const changed = await ask(nats, subjects.queue(path.queue_name, 'configure'), bytes, options);
-      return changed.ok ? accept(tagged(changed.value, undefined, settingsTag(changed.value))) : changed;
+      const isConditional = known !== undefined && known.trim() !== '*';
+      if (isConditional && body.ifTag !== undefined)
+        return refuseField('ifTag', 'cannot stand beside the header If-Match');
+      const subject = options.subjects.queue(path.queue_name, 'configure');
+      const tag = isConditional ? await tagAmong(options, path, known, traceHeaders) : undefined;
+      if (tag?.ok === false) return tag;
+      // The broker compares and changes in one step.
+      const asked = tag === undefined ? bytes : withMember(bytes, 'ifTag', tag.value);
+      const changed = await ask(options.nats, subject, asked, { headers: traceHeaders });
+      if (changed.ok) return accept(tagged(changed.value, undefined, settingsTag(changed.value)));
+      if (isConditional && changed.error.code === 'conflict') throw preconditionFailed('the settings');
+      return changed;
     },
   });
+
+/** The one tag that is meant. Of several it is the one that holds now; none of them may hold a moment later. */
+async function tagAmong(
+  { nats, subjects }: DequeueOptions,
+  { queue_name }: QueuePath,
+  known: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Result<string>> {
+  const only = onlyTagIn(known);
+  if (only !== undefined && only !== '' && only.length <= settingsTagLengthMax) return accept(only);
+  const described = await ask(nats, subjects.queue(queue_name, 'describe'), {}, { headers });
+  if (!described.ok) return described;
+  if (!isAmong(settingsTag(described.value), known)) throw preconditionFailed('the settings');
+  return accept((valueOf(described.value) as QueueDescription).tag);
+}
 
 const itemViews = (options: DequeueOptions): readonly Endpoint[] => {
   const { nats, subjects } = options;

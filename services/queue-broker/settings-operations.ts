@@ -1,5 +1,6 @@
-import type { Encoding } from '#shared/protocol/encoding.ts';
-import { type Refusal, accept } from '#shared/protocol/errors.ts';
+import { createHash } from 'node:crypto';
+import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
+import { type Refusal, accept, refuse } from '#shared/protocol/errors.ts';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
 import type { QueueDescription, SettingsView } from '#shared/protocol/queue-settings-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -32,7 +33,7 @@ export const settingsOperations = {
 function configure(request: QueueRequest, body: unknown): Refusal | undefined {
   const checked = checkConfigure(body);
   if (!checked.ok) return checked.error;
-  const { schedules: given, ...asked } = checked.value;
+  const { schedules: given, ifTag, ...asked } = checked.value;
   const schedules = readSchedules(given, request.encodings.request);
   if (!schedules.ok) return schedules.error;
   const { queue, partition, caller, encodings } = request;
@@ -41,6 +42,9 @@ function configure(request: QueueRequest, body: unknown): Refusal | undefined {
     bytes: itemBytes + request.message.data.length,
     room: given === undefined || given === null ? 'always' : 'new-items',
     decide: (turn) => {
+      // In the turn itself: whoever is decided next sees what this one has changed.
+      const tag = ifTag === undefined ? undefined : settingsTag(turn.table, queue);
+      if (tag !== ifTag) return () => caller.refuse(changedMeanwhile(queue, tag ?? ''));
       const settings = changedSettings(turn.table.queue(queue)?.stored ?? {}, asked);
       const checkedSlots = checkSchedules(turn, cronSlots, queue, schedules.value);
       const fault = settings.ok ? checkedSlots : settings;
@@ -62,8 +66,21 @@ export function describedQueue(table: PartitionTable, queue: string, encoding: E
     paused: table.queue(queue)?.paused ?? false,
     settings: settingsView(table.settingsOf(queue)),
     schedules: schedulesView(table, queue, encoding),
+    tag: settingsTag(table, queue),
   };
 }
+
+/** The same in whichever encoding somebody asks. The times of schedules go on by themselves and are left out. */
+function settingsTag(table: PartitionTable, queue: string): string {
+  const schedules = Object.entries(schedulesView(table, queue, json))
+    .map(([name, { nextAt: _next, lastAt: _last, slotsSkipped: _skipped, ...rest }]) => [name, rest] as const)
+    .sort(([one], [other]) => (one < other ? -1 : 1));
+  const written = encode([settingsView(table.settingsOf(queue)), schedules], json);
+  return createHash('sha256').update(written).digest('base64url').slice(0, 22);
+}
+
+const changedMeanwhile = (queue: string, tag: string): Refusal =>
+  refuse('conflict', `the settings of queue ${queue} changed since they were read`, { tag }).error;
 
 function settingsView(settings: QueueSettings): SettingsView {
   const { timeoutMs, itemsMax, bytesMax, concurrency, rateLimit, retention } = settings;

@@ -171,6 +171,9 @@ export const queueItemsMax = 1_000_000_000;
 export const searchPathsMax = 8;
 export const searchTextLengthMax = 256;
 
+/** Longest tag of a queue's settings, in characters. Ours are shorter. */
+export const settingsTagLengthMax = 64;
+
 /** Schedules of one queue; longest cron pattern, in characters; most slots that `missed: all` makes up for. */
 export const schedulesMax = 100;
 export const cronLengthMax = 256;

@@ -64,6 +64,8 @@ export const Configure = Strict({
   rateLimit: resettable(Strict({ total: resettable(Rate), perGroup: resettable(Rate) })),
   retention: resettable(Strict({ done: resettable(Keep), failed: resettable(Keep) })),
   search: resettable(Type.Array(SearchPath, { maxItems: limits.searchPathsMax })),
+  /** Only if `describe` would show this `tag` now: settings that somebody else has changed meanwhile stay. */
+  ifTag: Type.Optional(Type.String({ minLength: 1, maxLength: limits.settingsTagLengthMax })),
   schedules: resettable(
     Type.Record(KeyText(limits.nameLengthMax), Type.Union([Schedule, Type.Null()]), {
       additionalProperties: false,
@@ -116,5 +118,7 @@ export const QueueDescription = Type.Object({
   paused: Type.Boolean(),
   settings: SettingsView,
   schedules: Type.Record(Type.String(), ScheduleView),
+  /** Stands for settings and schedules, but not for the schedules' times: for `ifTag` of `configure`. */
+  tag: Type.String(),
 });
 export type QueueDescription = Static<typeof QueueDescription>;

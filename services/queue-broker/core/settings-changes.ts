@@ -13,7 +13,7 @@ import type {
 } from './queue-settings.ts';
 
 /** What `configure` asks for, without what is no setting of the queue's own. */
-export type AskedSettings = Omit<Configure, 'schedules'>;
+export type AskedSettings = Omit<Configure, 'schedules' | 'ifTag'>;
 
 /** A field of a request: a value, null for the default, or undefined for as it is. */
 type Asked<T> = T | null | undefined;

@@ -74,8 +74,32 @@ describe('queues', () => {
     const now = await ask('GET', path, undefined, { 'if-none-match': changed.headers.get('etag') ?? '' });
     expect(now.status).toBe(304);
     expect((await ask('PATCH', path, { maxAttempts: 4 })).status).toBe(200);
+    for (const foreign of ['"made-up"', '""', `"${'x'.repeat(200)}"`, 'bare', '"a", "b"'])
+      expect((await ask('PATCH', path, { maxAttempts: 5 }, { 'if-match': foreign })).status).toBe(412);
+    const newest = (await ask('GET', path)).headers.get('etag') ?? '';
+    const among = { 'if-match': `"other", ${newest}` };
+    expect((await ask('PATCH', path, { maxAttempts: 6 }, among)).status).toBe(200);
+    expect((await ask('PATCH', path, { maxAttempts: 7 }, { 'if-match': '*' })).status).toBe(200);
+    const twice = await ask('PATCH', path, { ifTag: 'x' }, { 'if-match': newest });
+    expect(twice).toMatchObject({ status: 400, body: { field: 'ifTag' } });
     const other = await ask('POST', '/v1/queues/settled/pause', undefined, { 'if-match': tag });
     expect(other).toMatchObject({ status: 400, body: { field: 'If-Match' } });
+  });
+
+  test('of many who change what they have all read, in the same moment, one succeeds', async () => {
+    const path = '/v1/queues/contended';
+    for (let round = 0; round < 5; round += 1) {
+      const before = await ask('GET', path);
+      const headers = { 'if-match': before.headers.get('etag') ?? '' };
+      const wanted = Array.from({ length: 10 }, (_, index) => 100 * (round + 1) + index);
+      const answers = await Promise.all(
+        wanted.map((maxAttempts) => ask('PATCH', path, { maxAttempts }, headers)),
+      );
+      const won = answers.flatMap(({ status }, index) => (status === 200 ? [wanted[index]] : []));
+      expect(won).toHaveLength(1);
+      expect(answers.filter(({ status }) => status === 412)).toHaveLength(9);
+      expect((await ask('GET', path)).body).toMatchObject({ settings: { maxAttempts: won[0] } });
+    }
   });
 
   test('schedules are made, read, replaced and removed one by one', async () => {
