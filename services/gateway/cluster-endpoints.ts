@@ -17,10 +17,16 @@ const ServiceView = Type.Object({
   id: Type.String(),
   version: Type.String(),
   startedAt: Type.Optional(Type.String()),
-  requests: Type.Integer(),
-  errors: Type.Integer(),
-  /** Mean time of a request in its process, in milliseconds. */
-  meanMs: Type.Number(),
+  requests: Type.Optional(
+    Type.Integer({
+      description:
+        'Requests over NATS that this process has answered since it started; a batch is one. Absent where none are counted: what comes over HTTP is in /metrics.',
+    }),
+  ),
+  errors: Type.Optional(Type.Integer({ description: 'How many of them were answered with an error' })),
+  meanMs: Type.Optional(
+    Type.Number({ description: 'Mean time from the arrival of one of them to its answer, in milliseconds' }),
+  ),
 });
 type ServiceView = Type.Static<typeof ServiceView>;
 
@@ -104,16 +110,28 @@ function viewOf(message: Msg): ServiceView | undefined {
   const stats = decoded.ok ? isStats(decoded.value) : decoded;
   if (!stats.ok) return undefined;
   const { name, id, version, started, metadata, endpoints } = stats.value;
-  const requests = endpoints.reduce((sum, one) => sum + one.num_requests, 0);
-  const nanoseconds = endpoints.reduce((sum, one) => sum + one.processing_time, 0);
   return {
     service: name,
     process: metadata?.process ?? '',
     id,
     version,
     ...(started === undefined ? {} : { startedAt: started }),
+    ...(endpoints.length === 0 ? {} : figuresOf(endpoints)),
+  };
+}
+
+interface EndpointStats {
+  readonly num_requests: number;
+  readonly num_errors: number;
+  readonly processing_time: number;
+}
+
+function figuresOf(endpoints: readonly EndpointStats[]) {
+  const sum = (name: keyof EndpointStats): number => endpoints.reduce((total, one) => total + one[name], 0);
+  const requests = sum('num_requests');
+  return {
     requests,
-    errors: endpoints.reduce((sum, one) => sum + one.num_errors, 0),
-    meanMs: requests === 0 ? 0 : nanoseconds / requests / 1e6,
+    errors: sum('num_errors'),
+    meanMs: requests === 0 ? 0 : sum('processing_time') / requests / 1e6,
   };
 }

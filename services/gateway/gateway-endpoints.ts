@@ -1,9 +1,17 @@
 import { Type } from 'typebox';
+import { CacheClusterStats } from '#shared/protocol/cache-schemas.ts';
 import { accept, refuse } from '#shared/protocol/errors.ts';
 import { Health } from '#shared/protocol/http-schemas.ts';
+import { BriefQueueStats } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
+import { type Validator, validator } from '#shared/protocol/validation.ts';
 import { requestReply } from '#shared/client/request.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { authorize } from './core/authorization.ts';
+import { cacheFamilies, namedMax, queueFamilies } from './core/cluster-families.ts';
+import type { Operation } from './core/operations.ts';
+import type { Principal } from './core/principal.ts';
+import { prometheusText } from './core/prometheus-families.ts';
 import type { RequestFigures } from './core/request-figures.ts';
 import { type Endpoint, endpoint } from './endpoint.ts';
 import type { EventStreams } from './event-stream.ts';
@@ -20,8 +28,8 @@ export interface GatewayEndpointsOptions {
 }
 
 const prometheusContentType = 'text/plain; version=0.0.4; charset=utf-8';
-/** A scrape must not hang on a collector that is away: its own figures come without the collectors'. */
-const collectorMsMax = 2_000;
+/** A scrape must not hang on a service that is away: its own figures come without the others'. */
+const answerMsMax = 2_000;
 
 export const gatewayEndpoints = (options: GatewayEndpointsOptions): readonly Endpoint[] => [
   endpoint({
@@ -52,13 +60,13 @@ export const gatewayEndpoints = (options: GatewayEndpointsOptions): readonly End
     method: 'GET',
     url: '/metrics',
     operationId: 'metrics',
-    summary: "The gateway's own metrics, and the collectors' where one answers",
+    summary: 'Metrics of this gateway, of queues and caches, and of the collectors where one answers',
     tag: 'gateway',
     access: { operation: 'gateway.metrics', resource: () => ({ kind: 'cluster' }) },
     answers: { 200: { about: 'Prometheus text.', schema: Type.String(), contentType: 'text/plain' } },
-    handle: async () => {
-      const text =
-        options.figures.prometheusText() + options.streams.prometheusText() + (await collectorText(options));
+    handle: async ({ principal }) => {
+      const others = await Promise.all([clusterText(options, principal), collectorText(options)]);
+      const text = options.figures.prometheusText() + options.streams.prometheusText() + others.join('');
       return accept({ status: 200, body: text, contentType: prometheusContentType });
     },
   }),
@@ -75,8 +83,40 @@ export const gatewayEndpoints = (options: GatewayEndpointsOptions): readonly End
 ];
 
 async function collectorText({ nats, subjects }: GatewayEndpointsOptions): Promise<string> {
-  const subject = subjects.telemetryQuery('prometheus');
-  const reply = await requestReply(nats, subject, {}, { timeoutMs: collectorMsMax });
-  const text = reply.ok ? (reply.value as { readonly text?: unknown } | undefined)?.text : undefined;
-  return typeof text === 'string' ? text : '';
+  const reply = await answered(nats, subjects.telemetryQuery('prometheus'), {}, isText);
+  return reply?.text ?? '';
+}
+
+/** Queues and caches, as far as whoever asks may see them and somebody answers. */
+async function clusterText(
+  { nats, subjects }: GatewayEndpointsOptions,
+  principal: Principal | undefined,
+): Promise<string> {
+  const mayDo = (operation: Operation) =>
+    principal !== undefined && authorize(principal, operation, { kind: 'cluster' }).allowed;
+  const brief = { brief: true, limit: namedMax };
+  const [queues, caches] = await Promise.all([
+    mayDo('queue.stats-all') ? answered(nats, subjects.queueStats, brief, areQueues) : undefined,
+    mayDo('cache.stats-all') ? answered(nats, subjects.cacheStats, {}, areCaches) : undefined,
+  ]);
+  return prometheusText([
+    ...(queues === undefined ? [] : queueFamilies(queues)),
+    ...(caches === undefined ? [] : cacheFamilies(caches)),
+  ]);
+}
+
+const isText = validator(Type.Object({ text: Type.String() }));
+const areQueues = validator(BriefQueueStats);
+const areCaches = validator(CacheClusterStats);
+
+/** What a service answers; undefined where none does in time, or it says something else. */
+async function answered<T>(
+  nats: Nats,
+  subject: string,
+  body: object,
+  check: Validator<T>,
+): Promise<T | undefined> {
+  const reply = await requestReply(nats, subject, body, { timeoutMs: answerMsMax });
+  const checked = reply.ok ? check(reply.value) : reply;
+  return checked.ok ? checked.value : undefined;
 }

@@ -2,10 +2,15 @@ import { type Encoding, encode } from '#shared/protocol/encoding.ts';
 import type { Refusal, Result } from '#shared/protocol/errors.ts';
 import { accept } from '#shared/protocol/errors.ts';
 import { queuesPageMax, replyBytesMax } from '#shared/protocol/limits.ts';
-import type { QueuePage } from '#shared/protocol/queue-schemas.ts';
+import {
+  type BriefQueueStats,
+  type QueueStatsPage,
+  type QueueTotals,
+  states,
+} from '#shared/protocol/queue-schemas.ts';
 import type { Turn } from './core/turn.ts';
 import type { Partition } from './partition.ts';
-import type { QueueStatistics } from './queue-statistics.ts';
+import { type QueueStatistics, totalsOf } from './queue-statistics.ts';
 import * as works from './queue-works.ts';
 
 /** Bytes of a page besides its queues. */
@@ -23,11 +28,12 @@ export interface OverallOptions {
  */
 export async function answerOverall(
   what: 'stats' | 'list',
-  page: QueuePage,
+  page: QueueStatsPage,
   caller: works.Caller,
   options: OverallOptions,
 ): Promise<void> {
   const { partitions } = options;
+  if (page.brief === true) return answerBriefly(page, caller, options);
   const after = page.cursor ?? '';
   const known = await askEach(partitions, caller, (turn) =>
     [...turn.table.queues.keys()].filter((name) => name > after),
@@ -35,11 +41,49 @@ export async function answerOverall(
   if (!known.ok) return caller.refuse(known.error);
   const names = known.value.flat().sort(byName);
   const chosen = names.slice(0, page.limit ?? queuesPageMax);
-  const views = what === 'list' ? accept(chosen) : await figuresOf(chosen, known.value, caller, options);
+  const views: Result<readonly (object | string)[]> =
+    what === 'list' ? accept(chosen) : await figuresOf(chosen, known.value, caller, options);
   if (!views.ok) return caller.refuse(views.error);
   const { queues, next } = fitting(views.value, options.encoding);
   const last = chosen[next - 1];
   caller.value({ queues, ...(next < names.length && last !== undefined ? { cursor: last } : {}) });
+}
+
+/** What can be added up of each queue of the page, and of all others together: no queue is left out of it. */
+async function answerBriefly(
+  { cursor = '', limit = queuesPageMax }: QueueStatsPage,
+  caller: works.Caller,
+  { partitions, encoding }: OverallOptions,
+): Promise<void> {
+  const asked = await askEach(partitions, caller, ({ table, at }) =>
+    [...table.queues.values()].map((index) => ({ queue: index.name, ...totalsOf(table, index, at) })),
+  );
+  if (!asked.ok) return caller.refuse(asked.error);
+  const all = asked.value.flat().sort((one, other) => byName(one.queue, other.queue));
+  const from = all.filter(({ queue }) => queue > cursor).slice(0, limit);
+  const { queues } = fitting(from, encoding);
+  const shown = new Set<object>(queues);
+  const others = all.filter((one) => !shown.has(one));
+  caller.value({ queues, others: { queues: others.length, ...sum(others) } } satisfies BriefQueueStats);
+}
+
+function sum(queues: readonly QueueTotals[]): QueueTotals {
+  const of = (read: (one: QueueTotals) => number): number =>
+    queues.reduce((total, one) => total + read(one), 0);
+  return {
+    counts: Object.fromEntries(
+      states.map((state) => [state, of(({ counts }) => counts[state])]),
+    ) as QueueTotals['counts'],
+    bytes: of(({ bytes }) => bytes),
+    oldestPendingMs: queues.reduce((longest, one) => Math.max(longest, one.oldestPendingMs), 0),
+    attempts: of(({ attempts }) => attempts),
+    expiredLeases: of(({ expiredLeases }) => expiredLeases),
+    finished: {
+      done: of(({ finished }) => finished.done),
+      failed: of(({ finished }) => finished.failed),
+      cancelled: of(({ finished }) => finished.cancelled),
+    },
+  };
 }
 
 /** The figures of the chosen queues, each asked of the partition that knows it. */
@@ -60,7 +104,7 @@ async function figuresOf(
 }
 
 /** As many as fit. @returns them, and how many there are */
-function fitting(views: readonly unknown[], encoding: Encoding) {
+function fitting<View extends object | string>(views: readonly View[], encoding: Encoding) {
   let bytes = pageEnvelopeBytes;
   let next = 0;
   for (const view of views) {

@@ -4,7 +4,12 @@ import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { type Owners, ownerHeader } from '#shared/protocol/owner.ts';
 import { partitionOf } from '#shared/protocol/partition.ts';
-import { type QueueOperation, QueuePage, isQueueOperation } from '#shared/protocol/queue-schemas.ts';
+import {
+  type QueueOperation,
+  QueuePage,
+  QueueStatsPage,
+  isQueueOperation,
+} from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -21,7 +26,7 @@ import type { OperationContext, QueueRequest } from './queue-request.ts';
 import { readDequeue, readEnqueue, readEnqueueMany, readPlainEnqueueMany } from './queue-requests.ts';
 import * as works from './queue-works.ts';
 
-const checkPage = validator(QueuePage);
+const checkPage = { list: validator(QueuePage), stats: validator(QueueStatsPage) } as const;
 
 export interface QueueServiceOptions extends OperationContext {
   readonly subjects: Subjects;
@@ -87,7 +92,7 @@ export class QueueService {
     const caller = this.#options.callers.of(message, encoding, () => undefined);
     if (!encodings.ok) return caller.refuse(encodings.error);
     const body = decode(message.data, encodings.value.request);
-    const checked = body.ok ? checkPage(orEmpty(body.value)) : body;
+    const checked = body.ok ? checkPage[what](orEmpty(body.value)) : body;
     if (!checked.ok) return caller.refuse(checked.error);
     void answerOverall(what, checked.value, caller, { ...this.#options, encoding });
   }

@@ -1,4 +1,4 @@
-import type { QueueStats } from '#shared/protocol/queue-schemas.ts';
+import type { QueueStats, QueueTotals } from '#shared/protocol/queue-schemas.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import { QueueFigures } from './core/queue-figures.ts';
 import { QueueIndex } from './core/queue-index.ts';
@@ -19,15 +19,11 @@ export class QueueStatistics {
   of(table: PartitionTable, queue: string, nowMs: number): QueueStats {
     const index = table.queue(queue) ?? new QueueIndex(queue, table.defaults);
     const figures = this.#figures.get(queue) ?? noFigures;
-    const { attempts, expiredLeases, failuresByType } = index.counters;
-    const oldest = table.oldestReadyAt(index);
     return {
       queue,
       paused: index.paused,
-      counts: index.counts,
       byPriority: index.byPriority,
-      bytes: index.payloadBytes,
-      oldestPendingMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest),
+      ...totalsOf(table, index, nowMs),
       leases: index.countOf('processing'),
       rates: {
         '1m': figures.rates(nowMs, 1),
@@ -37,9 +33,7 @@ export class QueueStatistics {
       waitMs: figures.waitMs,
       runMs: figures.runMs,
       lateMs: figures.lateMs,
-      failuresByType: Object.fromEntries(failuresByType),
-      attempts,
-      expiredLeases,
+      failuresByType: Object.fromEntries(index.counters.failuresByType),
       slotsSkipped: table.schedules.skippedOf(queue),
       logBytes: index.logBytes,
     };
@@ -58,6 +52,20 @@ export class QueueStatistics {
     }
     return figures;
   }
+}
+
+/** The part of it that costs little and can be added up. */
+export function totalsOf(table: PartitionTable, index: QueueIndex, nowMs: number): QueueTotals {
+  const { attempts, expiredLeases, finished } = index.counters;
+  const oldest = table.oldestReadyAt(index);
+  return {
+    counts: index.counts,
+    bytes: index.payloadBytes,
+    oldestPendingMs: oldest === undefined ? 0 : Math.max(0, nowMs - oldest),
+    attempts,
+    expiredLeases,
+    finished,
+  };
 }
 
 /** Of queues at which nothing has happened. */

@@ -134,6 +134,10 @@ export const QueuePage = Strict({
 });
 export type QueuePage = Static<typeof QueuePage>;
 
+/** The same of figures. */
+export const QueueStatsPage = Strict({ ...QueuePage.properties, brief: Type.Optional(Type.Boolean()) });
+export type QueueStatsPage = Static<typeof QueueStatsPage>;
+
 /**
  * The operations of `trivet.queue.<queue>.<operation>` and the schema of each one's request. For operations on
  * leased items it is the schema of the single form; the batch form is `BatchEnvelope` around the same items.
@@ -277,7 +281,28 @@ export const QueueStats = Type.Object({
   failuresByType: Type.Record(Type.String(), Type.Integer()),
   attempts: Type.Integer(),
   expiredLeases: Type.Integer(),
+  /** Items that ended, by how, since the queue exists. */
+  finished: Type.Object({ done: Type.Integer(), failed: Type.Integer(), cancelled: Type.Integer() }),
   slotsSkipped: Type.Integer(),
   logBytes: Type.Integer(),
 });
 export type QueueStats = Static<typeof QueueStats>;
+
+/** What can be added up of queues: for who watches thousands of them. */
+export const QueueTotals = Type.Pick(QueueStats, [
+  'counts',
+  'bytes',
+  'oldestPendingMs',
+  'attempts',
+  'expiredLeases',
+  'finished',
+]);
+export type QueueTotals = Static<typeof QueueTotals>;
+
+/** Answer of `trivet.queue.stats` with `brief`. */
+export const BriefQueueStats = Type.Object({
+  queues: Type.Array(Type.Object({ queue: Name, ...QueueTotals.properties })),
+  /** All queues that are not in the list, and how many they are: sums, and the longest wait. */
+  others: Type.Object({ queues: Type.Integer(), ...QueueTotals.properties }),
+});
+export type BriefQueueStats = Static<typeof BriefQueueStats>;

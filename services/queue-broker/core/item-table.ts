@@ -195,6 +195,7 @@ export class ItemTable {
     this.#events.push(stateEvent(undefined, admitted, at));
     if (!isFinal(admitted.state)) return;
     queue.counters.countFailure(fact.refused?.type ?? 'Error');
+    queue.counters.countFinished('failed');
     this.sweep(queue, at, sweptPerFinish);
   }
 
@@ -221,6 +222,7 @@ export class ItemTable {
     if (after.state === before.state) return after;
     this.#events.push(stateEvent(before, after, at));
     if (!isFinal(after.state)) return after;
+    queue.counters.countFinished(after.state as 'done' | 'failed' | 'cancelled');
     if (this.ends.watches(order)) this.ends.ended(after, after.inline ?? this.#overlay.payload(order));
     if (after.parent !== undefined) this.#flows.end(after, after.parent, after.state as EndState, readyOrder);
     this.sweep(queue, at, sweptPerFinish);

@@ -7,6 +7,15 @@ interface CountersRecord {
   readonly attempts: number;
   readonly expiredLeases: number;
   readonly failures: readonly (readonly [type: string, count: number])[];
+  /** Absent in what brokers wrote that did not count it. */
+  readonly finished?: Finished;
+}
+
+/** Items by the state that they ended in. */
+export interface Finished {
+  readonly done: number;
+  readonly failed: number;
+  readonly cancelled: number;
 }
 
 const prefix = 'figures/';
@@ -22,6 +31,9 @@ export class QueueCounters {
   #attempts = 0;
   #expiredLeases = 0;
   #failures: Map<string, number> | undefined;
+  #done = 0;
+  #failed = 0;
+  #cancelled = 0;
 
   /** @param changed where counters go that have to be stored */
   constructor(queue: string, changed: Set<QueueCounters>) {
@@ -43,6 +55,18 @@ export class QueueCounters {
     return this.#failures ?? none;
   }
 
+  /** Items that ended, by how; one that was replayed counts each time. */
+  get finished(): Finished {
+    return { done: this.#done, failed: this.#failed, cancelled: this.#cancelled };
+  }
+
+  countFinished(state: keyof Finished): void {
+    if (state === 'done') this.#done += 1;
+    else if (state === 'failed') this.#failed += 1;
+    else this.#cancelled += 1;
+    if (!this.#isChanged) this.#note();
+  }
+
   countAttempt(): void {
     this.#attempts += 1;
     if (!this.#isChanged) this.#note();
@@ -60,7 +84,8 @@ export class QueueCounters {
     this.#note();
   }
 
-  load({ attempts, expiredLeases, failures }: CountersRecord): void {
+  load({ attempts, expiredLeases, failures, finished }: CountersRecord): void {
+    ({ done: this.#done, failed: this.#failed, cancelled: this.#cancelled } = finished ?? noneFinished);
     this.#attempts = attempts;
     this.#expiredLeases = expiredLeases;
     this.#failures = failures.length === 0 ? undefined : new Map(failures);
@@ -73,6 +98,7 @@ export class QueueCounters {
       attempts: this.#attempts,
       expiredLeases: this.#expiredLeases,
       failures: [...(this.#failures ?? none)],
+      finished: this.finished,
     };
     overlay.putRecord(countersKey(this.#queue), record);
   }
@@ -83,6 +109,7 @@ export class QueueCounters {
   }
 }
 
+const noneFinished: Finished = { done: 0, failed: 0, cancelled: 0 };
 const none: ReadonlyMap<string, number> = new Map();
 
 export const countersKey = (queue: string): string => `${prefix}${queue}`;

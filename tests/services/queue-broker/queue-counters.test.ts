@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { decideCancel } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
 import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideComplete, decideFail, decideRelease } from '#services/queue-broker/core/lease-decisions.ts';
@@ -38,6 +39,24 @@ test('attempts, expired leases and failures by type are counted, and the same af
   expect(figures(reloaded)).toEqual(expected);
   lease(reloaded, 2_000);
   expect(figures(reloaded)).toMatchObject({ attempts: 5 });
+});
+
+test('items that end are counted by how, and the same after a restart', async () => {
+  const made = new MadeTable();
+  const finished = ({ table }: MadeTable) => table.queue(mail)?.counters.finished;
+  for (let count = 0; count < 4; count += 1) made.enqueue(0, { maxAttempts: 1 });
+  const [a, b] = lease(made, 0, 2).map(({ order, token }) => ({ id: itemId(0, order), order, token }));
+  if (a !== undefined) made.turn(1, (turn) => decideComplete(turn, mail, a));
+  fail(made, b?.order ?? 0, b?.token ?? 0, 'Meant');
+  made.turn(1, (turn) => decideCancel(turn, mail, itemId(0, 3)));
+  expect(finished(made)).toEqual({ done: 1, failed: 1, cancelled: 1 });
+  await made.commit();
+  const reloaded = made.reloaded();
+  expect(finished(reloaded)).toEqual({ done: 1, failed: 1, cancelled: 1 });
+  const [c] = lease(reloaded, 2);
+  if (c !== undefined)
+    reloaded.turn(2, (turn) => decideComplete(turn, mail, { id: itemId(0, c.order), token: c.token }));
+  expect(finished(reloaded)).toEqual({ done: 2, failed: 1, cancelled: 1 });
 });
 
 test('an attempt that ran too long is a failure, and no expired lease', () => {

@@ -165,3 +165,62 @@ test('settings survive a broker that is killed, and another one that takes over'
     await own.stop();
   }
 });
+
+test('settings change by the tag that one has read, and by no other: of many at once one does', async () => {
+  const tagOf = async () => (await queue.ask('tagged', 'describe', {})).body as { tag: string };
+  const { tag } = await tagOf();
+  const wanted = Array.from({ length: 20 }, (_, index) => index + 10);
+  const asked = await Promise.all(
+    wanted.map((maxAttempts) => queue.ask('tagged', 'configure', { maxAttempts, ifTag: tag })),
+  );
+  const won = asked.filter(({ status }) => status === 0);
+  expect(won).toHaveLength(1);
+  const lost = asked.filter(({ status }) => status === 409);
+  expect(lost).toHaveLength(19);
+  const now = await tagOf();
+  expect(won[0]?.body).toMatchObject({ tag: now.tag });
+  for (const { body } of lost)
+    expect(body).toMatchObject({ error: { code: 'conflict', details: { tag: now.tag } } });
+  expect(now.tag).not.toBe(tag);
+  const schedules = { nightly: { cron: '0 3 * * *', payload: 12_345_678_901 } };
+  const scheduled = await queue.ask('tagged', 'configure', { schedules, ifTag: now.tag });
+  expect(scheduled.status).toBe(0);
+  expect((await tagOf()).tag).not.toBe(now.tag);
+  // What is the same again has the same tag, whatever was there in between.
+  const back = await queue.ask('tagged', 'configure', { schedules: null, maxAttempts: null });
+  expect(back.body).toMatchObject({ tag });
+});
+
+test('a schedule cannot name an owner for what it enqueues', async () => {
+  const schedules = { nightly: { cron: '0 3 * * *', headers: { 'Trivet-Owner': 'ada' } } };
+  expect(await queue.ask('forged', 'configure', { schedules })).toMatchObject(
+    refusal('schedules.nightly.headers.Trivet-Owner'),
+  );
+});
+
+test('brief figures name as many queues as one asks for, and add up all others', async () => {
+  for (const name of ['brief-a', 'brief-b', 'brief-c'])
+    await queue.ask(name, 'enqueue-many', { items: [{ payload: 1 }, { payload: 2, delay: '1h' }] });
+  const ask = async (body: object) => (await queue.send('trivet.queue.stats', JSON.stringify(body))).body;
+  type Totals = { counts: Record<string, number>; finished: object };
+  type Brief = { queues: (Totals & { queue: string })[]; others: Totals & { queues: number } };
+  const all = (await ask({ brief: true })) as Brief;
+  const two = (await ask({ brief: true, limit: 2, cursor: 'brief-' })) as Brief;
+  expect(all.others.queues).toBe(0);
+  expect(two.queues.map(({ queue: name, counts }) => [name, counts['pending'], counts['scheduled']])).toEqual(
+    [
+      ['brief-a', 1, 1],
+      ['brief-b', 1, 1],
+    ],
+  );
+  expect(two.others.queues).toBe(all.queues.length - 2);
+  const pending = (brief: Brief) =>
+    brief.queues.reduce(
+      (sum, { counts }) => sum + (counts['pending'] ?? 0),
+      brief.others.counts['pending'] ?? 0,
+    );
+  expect(pending(two)).toBe(pending(all));
+  expect(await ask({ brief: 'yes' })).toMatchObject(refusal('brief').body);
+  const list = await queue.send('trivet.queue.list', JSON.stringify({ brief: true }));
+  expect(list).toMatchObject(refusal('brief'));
+});
