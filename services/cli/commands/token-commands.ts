@@ -21,6 +21,7 @@ export function tokenCommands(program: Command): void {
       'role[:queues=a,b*][:namespaces=c][:cluster][:own], such as producer:queues=emails',
     )
     .option('--expires <duration>', 'such as 90d; without it the key does not expire')
+    .addHelpText('after', grantsHelp)
     .action(async (name: string, options: { grant: string[]; expires?: string }, command: Command) => {
       const ask = await gatewayOf(command);
       const body = given({ name, grants: options.grant.map(parseGrant), expires: options.expires });
@@ -56,6 +57,26 @@ export function tokenCommands(program: Command): void {
       print(await ask('POST', `/v1/tokens/${encodeURIComponent(id)}/rotate`, given({ overlap, expires })));
     });
 }
+
+export const grantsHelp = `
+A grant is a role, and where it holds:
+  producer                      everywhere
+  producer:queues=emails,sms*   on the queue emails and on those that begin with sms
+  viewer:namespaces=shop        on the cache namespace shop
+  viewer:queues=emails:cluster  on one queue, and on what is the whole cluster's (figures of all, telemetry, /metrics)
+  operator:own                  on items that it has enqueued itself, and on its own cache namespaces
+
+Roles:
+  producer  enqueues, uses caches, records telemetry
+  worker    dequeues, completes, fails, extends, releases, hears live events, uses caches, records telemetry
+  viewer    sees everything, changes nothing
+  operator  all of these, and pauses, purges, configures, cancels, replays, edits, clears
+  admin     all of these, and tokens and the audit
+
+Examples:
+  trivet token create mailer --grant producer:queues=emails --expires 90d
+  trivet token create shop --grant worker:queues=orders producer:queues=emails:namespaces=shop*
+`;
 
 function calloutKeysCommand(token: Command): void {
   token

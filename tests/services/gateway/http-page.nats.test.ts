@@ -27,4 +27,12 @@ test('every line of the page about HTTP works as it stands', async () => {
   expect(stdout).toMatch(/"hit":true,"value":12\.5/);
   expect(stdout).toContain('"timeZone":"Europe/Berlin"');
   expect(stdout).toContain('retry: 1000');
+  expect(stdout).toMatch(/event: queue\ndata: \{"queue":"mails","state":"pending"/);
+  // The key's own session, the browser's, and what the two did.
+  expect(stdout).toMatch(/"name":"mailer","id":"k-[0-9a-f]{16}".*"via":"bearer"/);
+  expect(stdout.match(/\{"queue":"mails","paused":(true|false)\}/g)).toHaveLength(4);
+  expect(stdout.match(/"state":"revoked"/g)?.length).toBeGreaterThanOrEqual(2);
+  expect(stdout).toContain('"revokedBefore":');
+  expect(stdout).toMatch(/"operation":"token\.create","on":"the cluster"/);
+  expect(stdout).toMatch(/"whole": ?true/);
 }, 120_000);
