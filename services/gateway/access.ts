@@ -41,7 +41,15 @@ export class Access {
     this.#options = options;
   }
 
-  async run(
+  run(request: FastifyRequest, attempt: Attempt): Promise<Result<Answer>> {
+    const { principal, operation, resource, needsBearer, act } = attempt;
+    // Most requests: nothing to be asked before, nothing to be written down.
+    const isPlain = !needsBearer && !this.#options.auditEverything && !isAdministrative(operation);
+    if (isPlain && authorize(principal, operation, resource).allowed) return act();
+    return this.#run(request, attempt);
+  }
+
+  async #run(
     request: FastifyRequest,
     { principal, operation, resource, needsBearer, act }: Attempt,
   ): Promise<Result<Answer>> {

@@ -8,7 +8,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import { type TokenRecord, tokenState } from './core/credential-records.ts';
 import { type Principal, isReservedName, localAdmin } from './core/principal.ts';
 import { isSameSecret, sha256Hex } from './digest.ts';
-import type { JwtOutcome, VerifyJwt } from './jwt-verifier.ts';
+import type { VerifyJwt } from './jwt-verifier.ts';
 
 /** What a credential proves. */
 export type Authentication =
@@ -55,30 +55,84 @@ const nobody = (why: string): Authentication => ({ kind: 'nobody', why });
 export function authentication(options: AuthenticationOptions): Authenticate {
   const expected = options.localToken === undefined ? undefined : sha256Hex(options.localToken);
   const jwts = jwtAuthentication(options);
+  const shown = new ShownKeys(options);
+  const admin: Authentication = { kind: 'somebody', principal: localAdmin };
   return (credential, from) => {
+    const record = shown.recordOf(credential);
+    if (record === 'local') return admin;
+    if (record !== undefined) return active(options, record, from);
     if (credential.length > credentialLengthMax) return nobody('the credential is too long');
     const id = apiKeyId(credential);
-    if (id !== undefined) return apiKey(options, id, credential, from);
-    if (expected !== undefined && isSameSecret(credential, expected))
-      return { kind: 'somebody', principal: localAdmin };
+    if (id !== undefined) return apiKey(options, id, { credential, from, shown });
+    if (expected !== undefined && isSameSecret(credential, expected)) {
+      shown.note(credential, 'local');
+      return admin;
+    }
     if (credential.split('.').length !== 3) return nobody('the token is not known');
     return jwts === undefined ? nobody('JWTs are not taken here') : jwts(credential);
   };
 }
 
+/** A good credential that was shown is not hashed again for this long, and then no longer known. Milliseconds. */
+const shownMs = 1_000;
+const shownMax = 1_000;
+
+/**
+ * API keys and the local token that have just proved somebody: a caller with many requests shows the same one with each
+ * of them, and a digest is a large part of what it costs to know him. Only what is the whole of a good credential is
+ * found here; a map compares by a seeded hash of all of it, so that no guess learns how far it is right. What has become
+ * of the key since (revoked, expired) is looked up each time.
+ */
+class ShownKeys {
+  readonly #options: Pick<AuthenticationOptions, 'clock' | 'credentials'>;
+  readonly #records = new Map<string, TokenRecord | 'local'>();
+
+  constructor(options: Pick<AuthenticationOptions, 'clock' | 'credentials'>) {
+    this.#options = options;
+  }
+
+  recordOf(credential: string): TokenRecord | 'local' | undefined {
+    const record = this.#records.get(credential);
+    if (record === undefined || record === 'local') return record;
+    // Another record of that key: it was changed, and is proved anew.
+    return this.#options.credentials.token(record.id) === record ? record : undefined;
+  }
+
+  note(credential: string, record: TokenRecord | 'local'): void {
+    if (this.#records.size >= shownMax) return;
+    // The memory of the process is no place for other people's tokens: a second later they are gone.
+    if (this.#records.size === 0) this.#options.clock.after(shownMs, () => this.#records.clear());
+    this.#records.set(credential, record);
+  }
+}
+
 function apiKey(
-  { credentials, clock }: AuthenticationOptions,
+  options: AuthenticationOptions,
   id: string,
-  credential: string,
-  from: string,
+  {
+    credential,
+    from,
+    shown,
+  }: { readonly credential: string; readonly from: string; readonly shown: ShownKeys },
 ): Authentication {
-  const record = credentials.token(id);
+  const record = options.credentials.token(id);
   // Compared in either case: whether an id exists must not show in the time that it takes.
   const same = isSameSecret(credential, record?.sha256 ?? nobodysSha256);
   if (record === undefined || !same) return nobody('the token is not known');
+  const proved = active(options, record, from);
+  if (proved.kind === 'somebody') shown.note(credential, record);
+  return proved;
+}
+
+/** Whom a key proves that was shown, for as long as it is good. */
+function active(
+  { credentials, clock }: AuthenticationOptions,
+  record: TokenRecord,
+  from: string,
+): Authentication {
   const state = tokenState(record, clock.nowMs());
-  if (state !== 'active') return nobody(`token ${id} is ${state}`);
-  credentials.noteUse(id, from);
+  if (state !== 'active') return nobody(`token ${record.id} is ${state}`);
+  credentials.noteUse(record.id, from);
   return {
     kind: 'somebody',
     principal: keyPrincipal(record),
@@ -88,15 +142,24 @@ function apiKey(
 
 const nobodysSha256 = '0'.repeat(64);
 
-export const keyPrincipal = (record: TokenRecord): Principal => ({
-  name: record.name,
-  id: apiKeyPrincipalId(record.id),
-  ownNamespace: nameId(record.name, sha256Hex),
-  grants: record.grants,
-});
+/** Records do not change: what is changed of a key, its revocation above all, is another record. */
+const principals = new WeakMap<TokenRecord, Principal>();
 
-interface Remembered {
-  readonly outcome: JwtOutcome;
+export function keyPrincipal(record: TokenRecord): Principal {
+  let principal = principals.get(record);
+  if (principal === undefined) {
+    const { name, id, grants } = record;
+    principal = { name, id: apiKeyPrincipalId(id), ownNamespace: nameId(name, sha256Hex), grants };
+    principals.set(record, principal);
+  }
+  return principal;
+}
+
+/** A JWT that is good for as long as `judged` says so. */
+interface Proved {
+  readonly principal: Principal;
+  readonly issuedMs: number;
+  readonly untilMs: number;
 }
 
 function jwtAuthentication(
@@ -104,7 +167,7 @@ function jwtAuthentication(
 ): ((token: string) => Authentication | Promise<Authentication>) | undefined {
   const { verifyJwt, clock } = options;
   if (verifyJwt === undefined) return undefined;
-  const remembered = new LRUCache<string, Remembered>({
+  const remembered = new LRUCache<string, Proved>({
     max: jwtsRememberedMax,
     ttl: jwtMemoryMs,
     perf: { now: () => clock.monotonicMs() },
@@ -113,33 +176,35 @@ function jwtAuthentication(
     // By its digest: the memory of the process is no place for other people's tokens.
     const key = sha256Hex(token);
     const known = remembered.get(key);
-    if (known !== undefined) return judged(known.outcome, options);
+    if (known !== undefined) return judged(known, options);
     return verifyJwt(token).then((outcome) => {
-      if (outcome.kind === 'good') remembered.set(key, { outcome });
-      return judged(outcome, options);
+      if (outcome.kind === 'refused') return nobody(outcome.why);
+      if (outcome.kind === 'unavailable') return outcome;
+      const proved = provedBy(outcome.payload, options.grantsClaim);
+      if (proved === undefined) return nobody("the JWT's sub is no name that can be used here");
+      remembered.set(key, proved);
+      return judged(proved, options);
     });
   };
 }
 
-function judged(outcome: JwtOutcome, options: AuthenticationOptions): Authentication {
-  if (outcome.kind === 'refused') return nobody(outcome.why);
-  if (outcome.kind === 'unavailable') return outcome;
-  const { payload } = outcome;
+function provedBy(payload: JWTPayload, grantsClaim: string): Proved | undefined {
   const subject = checkName(payload.sub);
-  if (!subject.ok || isReservedName(subject.value))
-    return nobody("the JWT's sub is no name that can be used here");
+  if (!subject.ok || isReservedName(subject.value)) return undefined;
   const id = nameId(subject.value, sha256Hex);
-  const untilMs = (payload.exp ?? 0) * 1_000;
-  // One that is remembered may have expired meanwhile.
-  if (untilMs + options.clockSkewMs <= options.clock.nowMs()) return nobody('the JWT has expired');
-  if ((payload.iat ?? 0) * 1_000 < options.credentials.revokedBeforeMs(id))
-    return nobody(`tokens of ${subject.value} that are as old as this one were revoked`);
-  const principal = {
-    name: subject.value,
-    id,
-    ownNamespace: id,
-    grants: grantsOf(payload, options.grantsClaim),
+  return {
+    principal: { name: subject.value, id, ownNamespace: id, grants: grantsOf(payload, grantsClaim) },
+    issuedMs: (payload.iat ?? 0) * 1_000,
+    untilMs: (payload.exp ?? 0) * 1_000,
   };
+}
+
+function judged({ principal, issuedMs, untilMs }: Proved, options: AuthenticationOptions): Authentication {
+  const { clock, clockSkewMs, credentials } = options;
+  // One that is remembered may have expired meanwhile.
+  if (untilMs + clockSkewMs <= clock.nowMs()) return nobody('the JWT has expired');
+  if (issuedMs < credentials.revokedBeforeMs(principal.id))
+    return nobody(`tokens of ${principal.name} that are as old as this one were revoked`);
   return { kind: 'somebody', principal, untilMs };
 }
 

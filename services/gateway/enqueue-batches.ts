@@ -52,7 +52,8 @@ export class EnqueueBatches {
   ): Promise<Result<Enqueued>> {
     const added = await this.#batches.add(isOwned ? ownedMark + queue : queue, text, text.length);
     if (!added.ok) return added;
-    if (!added.value.duplicate) return accept({ ...added.value, queue, priority });
+    const { id, state, duplicate } = added.value;
+    if (!duplicate) return accept({ id, state, duplicate, queue, priority });
     return this.#duplicate(queue, added.value, priority);
   }
 

@@ -5,6 +5,13 @@ import type { FastifyInstance, FastifyRequest, FastifyReply } from 'fastify';
 import type { Rate } from './core/rate.ts';
 import { Refused } from './refused.ts';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The route calls `reply.compress` where it is worth it; others have their answers packed for them. */
+    packsItself?: boolean;
+  }
+}
+
 export interface GuardRails {
   /** Origins whose pages may call; none: no page of another origin may. */
   readonly corsOrigins: readonly string[];
@@ -14,7 +21,7 @@ export interface GuardRails {
 }
 
 /** Answers below this many bytes are not worth the processor's time. */
-const compressFromBytes = 1_024;
+export const packedFromBytes = 1_024;
 
 /** Principals and addresses whose requests are counted at once; beyond it the one that was quiet longest is forgotten. */
 const countedMax = 10_000;
@@ -44,8 +51,14 @@ export async function registerGuardRails(app: FastifyInstance, { corsOrigins }: 
       maxAge: preflightSeconds,
     });
   }
+  // What packs its answers itself (mount.ts) is not asked again with each of them.
+  app.addHook('onRoute', (route) => {
+    if (route.config?.packsItself !== true) route.compress ??= {};
+  });
   await app.register(fastifyCompress, {
-    threshold: compressFromBytes,
+    globalCompression: false,
+    globalDecompression: true,
+    threshold: packedFromBytes,
     encodings: ['gzip', 'br'],
     requestEncodings: ['gzip', 'deflate', 'br', 'identity'],
     onUnsupportedRequestEncoding: (encoding) =>

@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
-import fastify, { type FastifyInstance, type FastifyRequest, type FastifySchemaCompiler } from 'fastify';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifySchemaCompiler,
+} from 'fastify';
 import type { TSchema } from 'typebox';
 import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { accept } from '#shared/protocol/errors.ts';
@@ -29,6 +34,8 @@ declare module 'fastify' {
     isBearerOnly?: boolean;
   }
   interface FastifyRequest {
+    /** Of the route that was found. Fastify's own way to it makes an object each time. */
+    routeConfig: FastifyRequest['routeOptions']['config'];
     principal: Principal | undefined;
     via: Identified['via'];
     observation: Observation;
@@ -96,6 +103,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     clientErrorHandler: answerBrokenRequest,
   });
   app.server.maxConnections = options.connectionsMax;
+  app.decorateRequest('routeConfig');
   app.decorateRequest('principal');
   app.decorateRequest('via', 'nothing');
   app.decorateRequest('observation');
@@ -132,10 +140,11 @@ function addObservation(
   headersOfAll: HeaderValues,
 ): void {
   app.addHook('onRequest', (request, reply, done) => {
+    request.routeConfig = request.routeOptions.config;
     request.observation = observe(request);
     reply.headers(headersOfAll).header('x-request-id', request.id);
     // `close` and not `finish`: it also comes when the caller hung up.
-    reply.raw.once('close', () => {
+    reply.raw.on('close', () => {
       request.observation.end(reply.raw.writableFinished ? reply.statusCode : callerGone);
     });
     done();
@@ -145,11 +154,16 @@ function addObservation(
 /** Who asks, and whether they have asked too often. */
 function addIdentity(app: FastifyInstance, { sessions, audit, guardRails }: HttpServerOptions): void {
   const limits = requestLimits(app, guardRails);
-  app.addHook('onRequest', async (request, reply) => {
-    const { config } = request.routeOptions;
-    const isPublic = config.isPublic === true;
-    if (isPublic && request.headers.authorization === undefined) return undefined;
-    const { authentication, via } = await sessions.identify(request);
+  const goesOn = true;
+  const isAnswered = false;
+
+  async function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    identified: Identified | Promise<Identified>,
+  ): Promise<boolean> {
+    const { authentication, via } = await identified;
+    const { routeConfig } = request;
     const refuse = (code: 'unauthorized' | 'forbidden' | 'unavailable', message: string, why: string) => {
       const { name, id } = request.principal ?? nobody;
       audit.refused({
@@ -157,7 +171,7 @@ function addIdentity(app: FastifyInstance, { sessions, audit, guardRails }: Http
         id,
         via: 'http',
         from: addressOf(request),
-        operation: `${request.method} ${request.routeOptions.url ?? 'an unknown path'}`,
+        operation: `${request.method} ${routeConfig.url ?? 'an unknown path'}`,
         on: 'the gateway',
         result: code,
         why,
@@ -168,21 +182,54 @@ function addIdentity(app: FastifyInstance, { sessions, audit, guardRails }: Http
       request.principal = authentication.principal;
       request.via = via;
       await limits.known?.(request, reply);
-      if (via === 'cookie' && config.isBearerOnly === true)
+      if (via === 'cookie' && routeConfig.isBearerOnly === true)
         throw refuse('forbidden', 'a bearer token is needed here: a cookie is not enough', 'a cookie');
-      if (!needsCsrfToken(request, via) || hasCsrfToken(app, request, reply)) return undefined;
+      if (!needsCsrfToken(request, via) || hasCsrfToken(app, request, reply)) return goesOn;
       refuse('forbidden', '', 'no valid token against forged requests');
-      return reply;
+      return isAnswered;
     }
-    if (isPublic) return undefined;
+    if (routeConfig.isPublic === true) return goesOn;
     await limits.refused?.(request, reply);
-    if (authentication.kind === 'nobody' && isReaderOfPages(request))
-      return reply.redirect('/sign-in?next=/docs', 303);
+    if (authentication.kind === 'nobody' && isReaderOfPages(request)) {
+      reply.redirect('/sign-in?next=/docs', 303);
+      return isAnswered;
+    }
     if (authentication.kind === 'unavailable')
       throw refuse('unavailable', authentication.why, authentication.why);
     throw refuse('unauthorized', 'a valid bearer token is needed', authentication.why);
+  }
+
+  // No promise where there is nothing to wait for: a request with a good key goes on in the same turn.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeConfig.isPublic === true && request.headers.authorization === undefined) {
+      done();
+      return;
+    }
+    const identified = sessions.identify(request);
+    if (limits.known === undefined && isBearer(identified)) {
+      request.principal = identified.authentication.principal;
+      request.via = 'bearer';
+      done();
+      return;
+    }
+    void settle(admit(request, reply, identified), done);
   });
 }
+
+/** Goes on, or ends with what was thrown; a request that is answered already does neither. */
+async function settle(admitted: Promise<boolean>, done: (fault?: Error) => void): Promise<void> {
+  const isGoingOn = await admitted.catch((fault: unknown) => fault as Error);
+  if (isGoingOn instanceof Error) done(isGoingOn);
+  else if (isGoingOn) done();
+}
+
+type Bearer = Identified & { readonly authentication: { readonly kind: 'somebody' } };
+
+/** True for somebody who is known already, and by a header: nothing can be wrong with such a request any more. */
+const isBearer = (identified: Identified | Promise<Identified>): identified is Bearer =>
+  !(identified instanceof Promise) &&
+  identified.via === 'bearer' &&
+  identified.authentication.kind === 'somebody';
 
 /** Somebody who looks with a browser has no token to send yet, but a page to get in by. */
 const isReaderOfPages = (request: FastifyRequest): boolean =>
@@ -194,10 +241,11 @@ const isReaderOfPages = (request: FastifyRequest): boolean =>
 /** One parser for every content type, so that what is not JSON is refused in our words. */
 function addBodyParser(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser<Buffer>('*', { parseAs: 'buffer' }, (request, body, done) => {
+  // JSON by its name as well: what Fastify does not know by name it takes apart anew for each request.
+  app.addContentTypeParser<Buffer>([json, '*'], { parseAs: 'buffer' }, (request, body, done) => {
     const contentType = request.headers['content-type'];
     request.bytes = withoutMark(body);
-    if (request.routeOptions.config.takes?.includes(mediaTypeOf(contentType)) === true) {
+    if (request.routeConfig.takes?.includes(mediaTypeOf(contentType)) === true) {
       done(null, undefined);
       return;
     }

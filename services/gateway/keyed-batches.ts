@@ -16,7 +16,9 @@ interface Waiting<Item, Reply> {
 
 interface Line<Item, Reply> {
   waiting: Waiting<Item, Reply>[];
+  /** Messages on their way, and the items in the newest of them. */
   sending: number;
+  sent: number;
   scheduled: boolean;
 }
 
@@ -25,8 +27,9 @@ const sendingMax = 2;
 
 /**
  * Packs what callers ask of one queue or namespace into few messages: a message is what costs, not what is in it. Who
- * comes alone is sent at the end of the turn of the event loop; while two messages are on their way, callers gather, and
- * leave together when one is answered. So a busy gateway sends large batches, and no timer holds anybody back.
+ * comes alone is sent at the end of the turn of the event loop. While a message is on its way, callers gather until they
+ * are as many as it has in it; while two are, until one is answered. So a quiet gateway sends at once, a busy one sends
+ * large batches, and no timer holds anybody back.
  * A key is forgotten as soon as nobody waits: names that callers make up take no room.
  */
 export class KeyedBatches<Item, Reply> {
@@ -41,7 +44,7 @@ export class KeyedBatches<Item, Reply> {
   add(key: string, item: Item, bytes: number): Promise<Result<Reply>> {
     let line = this.#lines.get(key);
     if (line === undefined) {
-      line = { waiting: [], sending: 0, scheduled: false };
+      line = { waiting: [], sending: 0, sent: 0, scheduled: false };
       this.#lines.set(key, line);
     }
     const into = line;
@@ -53,11 +56,11 @@ export class KeyedBatches<Item, Reply> {
 
   /** `setImmediate` ends the turn after every socket that was readable in it, so many connections share a batch. */
   #schedule(key: string, line: Line<Item, Reply>): void {
-    if (line.scheduled || line.sending >= sendingMax) return;
+    if (line.scheduled || !mayLeave(line)) return;
     line.scheduled = true;
     setImmediate(() => {
       line.scheduled = false;
-      while (line.sending < sendingMax && line.waiting.length > 0) void this.#send(key, line);
+      while (line.waiting.length > 0 && mayLeave(line)) void this.#send(key, line);
     });
   }
 
@@ -65,6 +68,7 @@ export class KeyedBatches<Item, Reply> {
   async #send(key: string, line: Line<Item, Reply>): Promise<void> {
     const batch = line.waiting.splice(0, this.#fitting(line.waiting));
     line.sending += 1;
+    line.sent = batch.length;
     try {
       const results = await this.#options.send(
         key,
@@ -95,3 +99,6 @@ export class KeyedBatches<Item, Reply> {
     return count;
   }
 }
+
+const mayLeave = (line: { sending: number; sent: number; waiting: readonly unknown[] }): boolean =>
+  line.sending === 0 || (line.sending < sendingMax && line.waiting.length >= line.sent);

@@ -4,6 +4,7 @@ import { type Result, accept, refuse, refuseField } from '#shared/protocol/error
 import { keyLengthMax } from '#shared/protocol/limits.ts';
 import type { Access } from './access.ts';
 import { type Answer, type Call, type Endpoint } from './endpoint.ts';
+import { packedFromBytes } from './guard-rails.ts';
 import { routeSchema } from './openapi.ts';
 import { sendProblem } from './problems.ts';
 import { Refused } from './refused.ts';
@@ -34,10 +35,14 @@ export function mountEndpoints(
       config: {
         isPublic: endpoint.access === 'public',
         isBearerOnly: endpoint.bearerOnly === true,
+        packsItself: true,
         ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),
       },
       ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
-      handler: (request, reply) => handle(endpoint, request, reply, options),
+      // Nothing is returned: Fastify would wait for a reply that sends itself.
+      handler: (request, reply) => {
+        handle(endpoint, request, reply, options).catch((fault: unknown) => fail(fault, reply));
+      },
     });
   }
   refuseOtherMethods(app, endpoints);
@@ -48,15 +53,23 @@ const emptyBody = (request: FastifyRequest, _reply: FastifyReply, done: () => vo
   done();
 };
 
+/** What was thrown on the way is answered by the error handler, as anything else is. */
+function fail(fault: unknown, reply: FastifyReply): void {
+  if (!reply.sent) reply.send(fault instanceof Error ? fault : new Error('not an error', { cause: fault }));
+}
+
 async function handle(
   endpoint: Endpoint,
   request: FastifyRequest,
   reply: FastifyReply,
   { access, sessions, isDraining }: MountOptions,
-): Promise<FastifyReply> {
+): Promise<void> {
   const isGone = () => request.raw.socket.destroyed;
   const key = idempotencyKeyOf(endpoint, request);
-  if (!key.ok) return sendProblem(request, reply, key.error);
+  if (!key.ok) {
+    sendProblem(request, reply, key.error);
+    return;
+  }
   const call = {
     path: request.params,
     query: request.query,
@@ -73,9 +86,12 @@ async function handle(
   const result = await attempt(access, endpoint, request, call);
   // Kept alive, the connection of a caller who was answered late would hold up the end.
   if (isDraining()) reply.header('Connection', 'close');
-  if (!result.ok) return sendProblem(request, reply, result.error);
+  if (!result.ok) {
+    sendProblem(request, reply, result.error);
+    return;
+  }
   noticeLoss(result.value, reply, isGone);
-  return send(result.value, reply);
+  send(result.value, reply);
 }
 
 const noBytes = Buffer.alloc(0);
@@ -128,19 +144,33 @@ function noticeLoss(answer: Answer, reply: FastifyReply, isGone: () => boolean):
   });
 }
 
-function send(answer: Answer, reply: FastifyReply): FastifyReply {
+function send(answer: Answer, reply: FastifyReply): void {
   const { status, headers, contentType, json, body, stream } = answer;
   if (headers !== undefined) reply.headers(headers);
   if (stream !== undefined) {
     reply.hijack();
     stream(reply.raw, reply.getHeaders() as OutgoingHttpHeaders);
-    return reply;
+    return;
   }
   reply.code(status);
-  if (status === 204 || status === 304) return reply.send();
-  if (contentType !== undefined) return reply.type(contentType).send(body);
-  return reply.type('application/json; charset=utf-8').send(json ?? JSON.stringify(body));
+  if (status === 204 || status === 304) reply.send();
+  else if (contentType !== undefined) sendPacked(String(body), reply.type(contentType));
+  else sendPacked(json ?? JSON.stringify(body), reply.type('application/json; charset=utf-8'));
 }
+
+/** Packed for whoever takes it so, where there is something to pack: most answers are a line. */
+function sendPacked(payload: string | Uint8Array, reply: FastifyReply): void {
+  const bytes = typeof payload === 'string' ? payload : asBuffer(payload);
+  // No character has more than three bytes.
+  const isWorthIt =
+    reply.request.headers['accept-encoding'] !== undefined && 3 * bytes.length >= packedFromBytes;
+  if (isWorthIt) reply.compress(bytes);
+  else reply.send(bytes);
+}
+
+/** The same bytes, not a copy. */
+const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 const knownMethods: readonly HTTPMethods[] = [
   'GET',

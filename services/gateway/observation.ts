@@ -28,6 +28,7 @@ const serverSpan = 1;
  * A route that does not exist is counted as one route: what callers make up must not make series.
  */
 export function requestObserver({ clock, figures, telemetry }: ObserverOptions) {
+  const { isMetered, isTraced } = telemetry;
   const duration = telemetry.meter.createHistogram('http.server.request.duration', {
     unit: 's',
     description: 'Duration of HTTP server requests.',
@@ -35,32 +36,48 @@ export function requestObserver({ clock, figures, telemetry }: ObserverOptions) 
   return (request: FastifyRequest): Observation => {
     const startedMs = clock.monotonicMs();
     const { method } = request;
-    const route = request.routeOptions.url ?? 'none';
-    // Most callers send none: then there is nothing to read.
-    const isTraced = request.headers['traceparent'] !== undefined;
-    const parent = traceContextOf(isTraced ? { get: (name) => headerText(request, name) } : undefined);
-    const options = { kind: serverSpan, attributes: { 'http.request.method': method, 'http.route': route } };
-    const span = telemetry.tracer.startSpan(`${method} ${route}`, options, parent);
+    const route = request.routeConfig.url ?? 'none';
+    const hasParent = request.headers['traceparent'] !== undefined;
+    // Most callers send none, and most gateways trace nothing: then there is nothing to make a span of.
+    const span = isTraced || hasParent ? spanOf(telemetry, request, route) : undefined;
     figures.begin();
-    const traceHeaders = span.isRecording() || isTraced ? { ...traceFieldsOf(span.spanContext()) } : untraced;
     return {
-      traceHeaders,
+      traceHeaders: span === undefined ? untraced : headersOf(span, hasParent),
       end: (status) => {
         const seconds = (clock.monotonicMs() - startedMs) / 1_000;
         figures.end();
         figures.count({ method, route, status, seconds });
-        duration.record(seconds, {
-          'http.request.method': method,
-          'http.route': route,
-          'http.response.status_code': status,
-        });
-        span.setAttribute('http.response.status_code', status);
-        if (status >= 500) span.setAttribute('error.type', String(status));
-        span.end();
+        if (isMetered)
+          duration.record(seconds, {
+            'http.request.method': method,
+            'http.route': route,
+            'http.response.status_code': status,
+          });
+        if (span !== undefined) endSpan(span, status);
       },
     };
   };
 }
+
+function spanOf({ tracer }: OwnTelemetry, request: FastifyRequest, route: string): Span {
+  const parent = traceContextOf({ get: (name) => headerText(request, name) });
+  const options = {
+    kind: serverSpan,
+    attributes: { 'http.request.method': request.method, 'http.route': route },
+  };
+  return tracer.startSpan(`${request.method} ${route}`, options, parent);
+}
+
+const headersOf = (span: Span, hasParent: boolean): Observation['traceHeaders'] =>
+  span.isRecording() || hasParent ? { ...traceFieldsOf(span.spanContext()) } : untraced;
+
+function endSpan(span: Span, status: number): void {
+  span.setAttribute('http.response.status_code', status);
+  if (status >= 500) span.setAttribute('error.type', String(status));
+  span.end();
+}
+
+type Span = ReturnType<OwnTelemetry['tracer']['startSpan']>;
 
 function headerText(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];

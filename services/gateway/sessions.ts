@@ -20,6 +20,17 @@ export interface SessionsOptions {
   readonly isTls: boolean;
 }
 
+const noCookies: Readonly<Record<string, string | undefined>> = Object.freeze({});
+
+const noBearerToken: Identified = {
+  authentication: { kind: 'nobody', why: 'no bearer token' },
+  via: 'bearer',
+};
+const noCredentials: Identified = {
+  authentication: { kind: 'nobody', why: 'no credentials' },
+  via: 'nothing',
+};
+
 /** A session ends after this long, whatever its token allows. Milliseconds. */
 const sessionMsMax = 12 * 3_600_000;
 /** Browsers keep no longer cookies. */
@@ -46,7 +57,13 @@ export class Sessions {
 
   /** Cookies, and tokens against forged requests; before any hook that looks at a session. */
   async register(app: FastifyInstance): Promise<void> {
-    await app.register(fastifyCookie);
+    await app.register(fastifyCookie, { hook: false });
+    // Read here and not by the plugin, which would do so for every request: most have none.
+    app.addHook('onRequest', (request, _reply, done) => {
+      const { cookie } = request.headers;
+      request.cookies = cookie === undefined ? noCookies : app.parseCookie(cookie);
+      done();
+    });
     await app.register(fastifyCsrf, {
       cookieKey: `${this.#cookie}-csrf`,
       cookieOpts: this.#cookieOptions(),
@@ -57,18 +74,24 @@ export class Sessions {
     });
   }
 
-  /** Who sent the request. A header wins over a cookie: who shows a token means that one. */
-  async identify(request: FastifyRequest): Promise<Identified> {
-    const { authorization } = request.headers;
-    if (authorization !== undefined) {
-      const token = bearerToken(authorization);
-      if (token === undefined)
-        return { authentication: { kind: 'nobody', why: 'no bearer token' }, via: 'bearer' };
-      return { authentication: await this.#options.authenticate(token, request.ip), via: 'bearer' };
-    }
+  /**
+   * Who sent the request. A header wins over a cookie: who shows a token means that one. Known at once where nobody has
+   * to be asked, as it is for API keys.
+   */
+  identify(request: FastifyRequest): Identified | Promise<Identified> {
+    const { authorization, cookie } = request.headers;
+    if (authorization === undefined) return cookie === undefined ? noCredentials : this.#byCookie(request);
+    const token = bearerToken(authorization);
+    if (token === undefined) return noBearerToken;
+    const authentication = this.#options.authenticate(token, request.ip);
+    return authentication instanceof Promise
+      ? authentication.then((proved) => ({ authentication: proved, via: 'bearer' }))
+      : { authentication, via: 'bearer' };
+  }
+
+  async #byCookie(request: FastifyRequest): Promise<Identified> {
     const sealed = request.cookies[this.#cookie];
-    if (sealed === undefined)
-      return { authentication: { kind: 'nobody', why: 'no credentials' }, via: 'nothing' };
+    if (sealed === undefined) return noCredentials;
     const token = await this.#open(sealed);
     if (token === undefined)
       return { authentication: { kind: 'nobody', why: 'the session has ended' }, via: 'cookie' };

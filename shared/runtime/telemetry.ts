@@ -41,6 +41,9 @@ export interface TelemetryOptions {
 export interface OwnTelemetry {
   readonly meter: Meter;
   readonly tracer: Tracer;
+  /** False where the two do nothing: who measures much need not begin then. */
+  readonly isMetered: boolean;
+  readonly isTraced: boolean;
   /** Sends what is left, in at most 2 s; never rejects. */
   shutdown(): Promise<void>;
 }
@@ -65,6 +68,8 @@ export function startTelemetry(options: TelemetryOptions): OwnTelemetry {
   return {
     meter: metrics?.getMeter(options.service, options.version) ?? createNoopMeter(),
     tracer: tracers.getTracer(options.service, options.version),
+    isMetered: metrics !== undefined,
+    isTraced: traces !== undefined,
     shutdown: () => shutDown([metrics, traces], options.clock ?? systemClock),
   };
 }

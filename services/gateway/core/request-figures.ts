@@ -21,7 +21,8 @@ const activeName = 'trivet_gateway_http_active_requests';
 
 /** Counts requests by route, method and status, and how long they took. Bounded by the number of routes. */
 export class RequestFigures {
-  readonly #series = new Map<string, Series>();
+  /** By route, method and status; their labels are written once, and not for each request. */
+  readonly #series = new Map<string, Map<string, Map<number, Series>>>();
   #active = 0;
 
   begin(): void {
@@ -32,19 +33,32 @@ export class RequestFigures {
     this.#active -= 1;
   }
 
-  count(request: AnsweredRequest): void {
-    const labels = `method="${request.method}",route="${request.route}",status="${request.status}"`;
-    const series = this.#series.get(labels) ?? {
-      labels,
+  count({ method, route, status, seconds }: AnsweredRequest): void {
+    const series = this.#series.get(route)?.get(method)?.get(status) ?? this.#begin(method, route, status);
+    series.count += 1;
+    series.sumSeconds += seconds;
+    let bucket = 0;
+    while (bucket < bucketSecondsMax.length && seconds > (bucketSecondsMax[bucket] ?? 0)) bucket += 1;
+    if (bucket < bucketSecondsMax.length) series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1;
+  }
+
+  #begin(method: string, route: string, status: number): Series {
+    const series = {
+      labels: `method="${method}",route="${route}",status="${status}"`,
       buckets: bucketSecondsMax.map(() => 0),
       count: 0,
       sumSeconds: 0,
     };
-    this.#series.set(labels, series);
-    series.count += 1;
-    series.sumSeconds += request.seconds;
-    const bucket = bucketSecondsMax.findIndex((max) => request.seconds <= max);
-    if (bucket !== -1) series.buckets[bucket] = (series.buckets[bucket] ?? 0) + 1;
+    const byMethod = this.#series.get(route) ?? new Map<string, Map<number, Series>>();
+    const byStatus = byMethod.get(method) ?? new Map<number, Series>();
+    this.#series.set(route, byMethod.set(method, byStatus.set(status, series)));
+    return series;
+  }
+
+  get #all(): readonly Series[] {
+    return [...this.#series.values()].flatMap((byMethod) =>
+      [...byMethod.values()].flatMap((byStatus) => [...byStatus.values()]),
+    );
   }
 
   /** In Prometheus's text format, version 0.0.4. */
@@ -55,7 +69,7 @@ export class RequestFigures {
       `${activeName} ${this.#active}`,
       `# HELP ${durationName} Time from a request's arrival to its answer.`,
       `# TYPE ${durationName} histogram`,
-      ...[...this.#series.values()].flatMap(seriesLines),
+      ...this.#all.flatMap(seriesLines),
       '',
     ].join('\n');
   }

@@ -29,6 +29,41 @@ test('what is asked in one turn leaves together, by key, and everybody gets an a
   expect(await Promise.all(asked)).toEqual([accept(2), accept(4), accept(6)]);
 });
 
+test('while one message is on its way, the others gather until they are as many', async () => {
+  const { sent, batches } = made();
+  for (const item of [0, 1, 2]) void batches.add('a', item, 1);
+  await turn();
+  for (const item of [3, 4]) void batches.add('a', item, 1);
+  await turn();
+  expect(sent.map(({ items }) => items)).toEqual([[0, 1, 2]]);
+  void batches.add('a', 5, 1);
+  await turn();
+  expect(sent.map(({ items }) => items)).toEqual([
+    [0, 1, 2],
+    [3, 4, 5],
+  ]);
+  void batches.add('a', 6, 1);
+  for (const one of sent) one.answer();
+  await turn();
+  await turn();
+  expect(sent[2]?.items).toEqual([6]);
+});
+
+test('few who wait for a large message leave as soon as it is answered', async () => {
+  const { sent, batches } = made();
+  for (let item = 0; item < 50; item += 1) void batches.add('a', item, 1);
+  await turn();
+  const late = batches.add('a', 50, 1);
+  await turn();
+  expect(sent).toHaveLength(1);
+  sent[0]?.answer();
+  await turn();
+  await turn();
+  expect(sent[1]?.items).toEqual([50]);
+  sent[1]?.answer();
+  expect(await late).toEqual(accept(100));
+});
+
 test('while two messages of a key are on their way, the others gather and leave with the next answer', async () => {
   const { sent, batches } = made();
   const asked: Promise<unknown>[] = [];
@@ -54,7 +89,7 @@ test('a message has at most so many items and bytes, and always one', async () =
     [1, 1, 1],
     [1, 9],
   ]);
-  sent[0]?.answer();
+  for (const one of sent) one.answer();
   await turn();
   await turn();
   expect(sent[2]?.items).toEqual([50]);
