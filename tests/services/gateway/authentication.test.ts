@@ -145,6 +145,35 @@ describe('an API key', () => {
     expect(await own.prove(token)).toMatchObject({ kind: 'nobody', why: expect.stringContaining('expired') });
   });
 
+  test('that was shown a moment ago is refused in the same moment in which its record says so', async () => {
+    const own = await world();
+    const { token, record } = keep(own, { expiresAtMs: startMs + 500 });
+    expect(await own.prove(token)).toMatchObject({ kind: 'somebody' });
+    // As a watch brings it: another record of the same key.
+    own.records.set(record.id, { ...record, grants: [{ role: 'viewer' }] });
+    expect(await own.prove(token)).toMatchObject({ principal: { grants: [{ role: 'viewer' }] } });
+    own.records.set(record.id, { ...record, revokedAtMs: startMs });
+    expect(await own.prove(token)).toMatchObject({ kind: 'nobody', why: expect.stringContaining('revoked') });
+    own.records.set(record.id, { ...record, sha256: newApiKey().sha256 });
+    expect(await own.prove(token)).toMatchObject({ kind: 'nobody' });
+    own.records.set(record.id, record);
+    expect(await own.prove(token)).toMatchObject({ kind: 'somebody' });
+    await own.clock.advance(500, () => Promise.resolve());
+    expect(await own.prove(token)).toMatchObject({ kind: 'nobody', why: expect.stringContaining('expired') });
+    own.records.delete(record.id);
+    expect(await own.prove(token)).toMatchObject({ kind: 'nobody' });
+  });
+
+  test('is known by the whole of it alone, shown a moment ago or not', async () => {
+    const own = await world();
+    const { token } = keep(own);
+    expect(await own.prove(token)).toMatchObject({ kind: 'somebody' });
+    expect(await own.prove(localToken)).toMatchObject({ kind: 'somebody' });
+    for (const good of [token, localToken])
+      for (const guess of [good.slice(0, -1), `${good}A`, `${good.slice(0, -1)}~`, good.toUpperCase()])
+        expect(await own.prove(guess)).toMatchObject({ kind: 'nobody' });
+  });
+
   test('whose name is no plain word has a digest for its namespace, and two names never share one', () => {
     const { record } = keep({ records: new Map() } as unknown as World);
     const namespaceOf = (name: string) => keyPrincipal({ ...record, name }).ownNamespace;
