@@ -94,6 +94,12 @@ export function cheapenRequests(connection: NatsConnection, inboxPrefix: string 
     }
   };
 
+  const endWithConnection = async (): Promise<void> => {
+    await connection.closed();
+    clearTimeout(timer);
+    rejectAll(new ClosedConnectionError());
+  };
+
   /** With the first request: a connection that makes none has no inbox. */
   const listen = (): void => {
     isListening = true;
@@ -101,10 +107,7 @@ export function cheapenRequests(connection: NatsConnection, inboxPrefix: string 
     if (isWatching) return;
     isWatching = true;
     void watchRefusals();
-    void connection.closed().then(() => {
-      clearTimeout(timer);
-      rejectAll(new ClosedConnectionError());
-    });
+    void endWithConnection();
   };
 
   const request: SendRequest = (subject, payload, options) => {
