@@ -45,17 +45,19 @@ export class CacheBatches {
   }
 
   get(key: string): Promise<GetReply> {
-    this.#beforeGet(key);
-    return new Promise((resolve, reject) => this.#gets.add(key, undefined, { resolve, reject }));
+    return this.read(key, asItIs);
   }
 
-  /** As `get`, of the reply the value alone; undefined on a miss. */
-  value(key: string): Promise<unknown> {
-    this.#beforeGet(key);
-    // One promise a call, where another step would make another one.
+  /**
+   * As `get`, of the reply what `part` makes of it: one promise a call, where another step would make another one.
+   * `part` does not throw.
+   */
+  read<Part>(key: string, part: (reply: GetReply) => Part): Promise<Part> {
+    if (this.#sets.length > 0) this.#flushOne('set', key);
+    if (this.#deletes.length > 0) this.#flushOne('delete', key);
+    this.#schedule();
     return new Promise((resolve, reject) => {
-      const settle = ({ hit, value }: GetReply) => resolve(hit ? value : undefined);
-      this.#gets.add(key, undefined, { resolve: settle, reject });
+      this.#gets.add(key, undefined, { resolve: (reply) => resolve(part(reply)), reject });
     });
   }
 
@@ -97,12 +99,6 @@ export class CacheBatches {
     return this.#wire.request(operation, body, key, timeoutMs);
   }
 
-  #beforeGet(key: string): void {
-    if (this.#sets.length > 0) this.#flushOne('set', key);
-    if (this.#deletes.length > 0) this.#flushOne('delete', key);
-    this.#schedule();
-  }
-
   #flushOne(kind: Kind, key: string): void {
     const batch = this.#batches[kind];
     if (batch.hasKey(key)) batch.flush();
@@ -132,6 +128,8 @@ type Send<Payload, Reply> = (
   keys: readonly string[],
   payloads: readonly Payload[],
 ) => Promise<readonly Item<Reply>[]>;
+
+const asItIs = (reply: GetReply): GetReply => reply;
 
 interface Waiting<Reply> {
   readonly resolve: (reply: Reply) => void;

@@ -79,7 +79,7 @@ export class CacheNamespace<T = unknown> {
     const copy = this.#near?.read(key, this.#clock.monotonicMs());
     if (copy !== undefined) return Promise.resolve(copy.value as T);
     if (this.#near !== undefined || this.#schema !== undefined) return this.#found(key).then(valueFound);
-    return this.#batches.value(key) as Promise<T | undefined>;
+    return this.#batches.read(key, valueOf) as Promise<T | undefined>;
   }
 
   /**
@@ -281,13 +281,23 @@ export class CacheNamespace<T = unknown> {
     if (near === undefined) return this.#read(key);
     const running = this.#reads.get(key);
     if (running !== undefined && near.isCurrent(key, running.stamp)) return running.found;
-    const read = { stamp: near.beginRead(), found: this.#read(key) };
+    const stamp = near.beginRead();
+    const read = { stamp, found: this.#schema === undefined ? this.#readNear(key, stamp) : this.#read(key) };
     this.#reads.set(key, read);
     const end = () => {
       if (this.#reads.get(key) === read) this.#reads.delete(key);
     };
     read.found.then(end, end);
     return read.found;
+  }
+
+  /** As `#read`, in one step. */
+  #readNear(key: string, stamp: number): Promise<Found<T>> {
+    const atMs = this.#clock.monotonicMs();
+    return this.#batches.read(key, (reply) => {
+      this.#near?.keep(key, reply, stamp, atMs);
+      return { value: valueOf(reply) as T | undefined, stale: reply.stale === true };
+    });
   }
 
   async #read(key: string): Promise<Found<T>> {

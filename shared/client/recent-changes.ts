@@ -7,13 +7,11 @@ const tagsMax = 1_000;
 /** What was heard of a key, a tag, or of everything. Times are counted in changes. */
 interface Change {
   /** When the last version was heard, and what is below it is out of date. */
-  readonly at: number;
-  readonly version: number;
+  at: number;
+  version: number;
   /** Whatever was read before this is out of date, whatever its version. */
-  readonly voidBefore: number;
+  voidBefore: number;
 }
-
-const unchanged: Change = { at: 0, version: 0, voidBefore: 0 };
 
 /**
  * What was changed lately, so that a reply which was under way meanwhile is not kept. Bounded: of what was forgotten
@@ -21,12 +19,11 @@ const unchanged: Change = { at: 0, version: 0, voidBefore: 0 };
  */
 export class RecentChanges {
   #now = 0;
-  #forgotten = 0;
-  #all = unchanged;
+  readonly #all: Change = unchanged();
   /** When a tag was last heard of. */
   #tagsAt = 0;
-  readonly #keys = new Map<string, Change>();
-  readonly #tags = new Map<string, Change>();
+  readonly #keys = new Remembered(keysMax);
+  readonly #tags = new Remembered(tagsMax);
 
   /** The present, counted in changes. */
   get now(): number {
@@ -35,17 +32,21 @@ export class RecentChanges {
 
   /** @param version  what is below is out of date; undefined: whatever was read until now */
   key(key: string, version: number | undefined): void {
-    this.#remember(this.#keys, key, version, keysMax);
+    this.#now += 1;
+    note(this.#keys.of(key, this.#now), version, this.#now);
   }
 
   tags(tags: Iterable<string>, version: number | undefined): void {
     this.#tagsAt = this.#now + 1;
-    for (const tag of tags) this.#remember(this.#tags, tag, version, tagsMax);
+    for (const tag of tags) {
+      this.#now += 1;
+      note(this.#tags.of(tag, this.#now), version, this.#now);
+    }
   }
 
   all(version: number | undefined): void {
     this.#now += 1;
-    this.#all = changed(this.#all, version, this.#now);
+    note(this.#all, version, this.#now);
   }
 
   /** Whether an entry that was read since `stamp` has been changed since then. */
@@ -54,7 +55,7 @@ export class RecentChanges {
     read: { readonly version: number; readonly tags: readonly string[] | undefined; readonly stamp: number },
   ): boolean {
     const { version, tags, stamp } = read;
-    if (stamp < this.#forgotten) return true;
+    if (stamp < this.#keys.forgotten || stamp < this.#tags.forgotten) return true;
     const concerns = (change: Change | undefined): boolean =>
       change !== undefined && (stamp < change.voidBefore || (change.at > stamp && version < change.version));
     return (
@@ -68,23 +69,59 @@ export class RecentChanges {
   hasChanged(key: string, stamp: number): boolean {
     return this.#tagsAt > stamp || this.isOutdated(key, { version: 0, tags: undefined, stamp });
   }
+}
 
-  #remember(changes: Map<string, Change>, name: string, version: number | undefined, max: number): void {
-    this.#now += 1;
-    const known = changes.get(name);
-    // Behind all others, so that the first one is the one to forget.
-    if (known !== undefined) changes.delete(name);
-    changes.set(name, changed(known ?? unchanged, version, this.#now));
-    if (changes.size <= max) return;
-    const [oldest] = changes;
-    if (oldest === undefined) return;
-    this.#forgotten = Math.max(this.#forgotten, oldest[1].at, oldest[1].voidBefore);
-    changes.delete(oldest[0]);
+/**
+ * The newest changes by name, in two generations: when the younger one has half of what there may be, the older one
+ * goes as a whole. So nothing is ever taken out of a map, which would cost more than all the rest.
+ */
+class Remembered {
+  readonly #halfMax: number;
+  #young = new Map<string, Change>();
+  #old = new Map<string, Change>();
+  /** When the older one stopped to be the younger one: nothing in it is newer. */
+  #oldUntil = 0;
+  #forgotten = 0;
+
+  constructor(max: number) {
+    this.#halfMax = max / 2;
+  }
+
+  /** What is not known any more is not newer than this. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  get(name: string): Change | undefined {
+    return this.#young.get(name) ?? this.#old.get(name);
+  }
+
+  /** The change of that name, to be noted in. */
+  of(name: string, now: number): Change {
+    const known = this.#young.get(name);
+    if (known !== undefined) return known;
+    const change = this.#old.get(name) ?? unchanged();
+    if (this.#young.size >= this.#halfMax) {
+      this.#forgotten = this.#oldUntil;
+      this.#oldUntil = now - 1;
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(name, change);
+    return change;
   }
 }
 
+function unchanged(): Change {
+  return { at: 0, version: 0, voidBefore: 0 };
+}
+
 /** Versions only grow, so the highest one speaks for all before it. */
-const changed = (known: Change, version: number | undefined, now: number): Change =>
-  version === undefined
-    ? { ...known, voidBefore: now }
-    : { at: now, version: Math.max(version, known.version), voidBefore: known.voidBefore };
+function note(change: Change, version: number | undefined, now: number): void {
+  if (version === undefined) {
+    change.voidBefore = now;
+    return;
+  }
+  change.at = now;
+  change.version = Math.max(version, change.version);
+}

@@ -3,9 +3,14 @@ const smallPart = 0.1;
 /** Uses that are counted: an entry is spared so often. */
 const usesMax = 3;
 
-interface Held<Value> {
-  value: Value;
+/** An entry, or the memory of one that went: in a ring, whose head is no entry. */
+interface Node<Value> {
+  readonly key: string;
+  value: Value | undefined;
   uses: number;
+  queue: Ring<Value> | undefined;
+  older: Node<Value>;
+  newer: Node<Value>;
 }
 
 /**
@@ -18,10 +23,12 @@ interface Held<Value> {
 export class S3FifoMap<Value> {
   readonly #entriesMax: number;
   readonly #smallMax: number;
-  #small = new Fifo<Held<Value>>();
-  #main = new Fifo<Held<Value>>();
-  /** Keys of entries that went. */
-  #ghosts = new Fifo<true>();
+  /** Those that are remembered are in it, too, so that one look tells all that is known of a key. */
+  readonly #nodes = new Map<string, Node<Value>>();
+  #small = new Ring<Value>();
+  #main = new Ring<Value>();
+  /** Of keys whose entries went. */
+  #ghosts = new Ring<Value>();
 
   /** @param entriesMax an integer from 1 */
   constructor(entriesMax: number) {
@@ -35,109 +42,120 @@ export class S3FifoMap<Value> {
 
   /** The value, which counts as a use of it. */
   get(key: string): Value | undefined {
-    const held = this.#held(key);
-    if (held === undefined) return undefined;
-    if (held.uses < usesMax) held.uses += 1;
-    return held.value;
+    const node = this.#nodes.get(key);
+    if (node === undefined || node.queue === this.#ghosts) return undefined;
+    if (node.uses < usesMax) node.uses += 1;
+    return node.value;
   }
 
   /** The value, without a use. */
   peek(key: string): Value | undefined {
-    return this.#held(key)?.value;
+    return this.#nodes.get(key)?.value;
   }
 
   /** Adds an entry, for which another one may go, or replaces the value of one. */
   set(key: string, value: Value): void {
-    const held = this.#held(key);
-    if (held !== undefined) {
-      held.value = value;
+    const known = this.#nodes.get(key);
+    if (known !== undefined && known.queue !== this.#ghosts) {
+      known.value = value;
       return;
     }
     while (this.size >= this.#entriesMax) this.#evict();
-    const queue = this.#ghosts.delete(key) ? this.#main : this.#small;
-    queue.push(key, { value, uses: 0 });
+    // The eviction may have forgotten it.
+    const ghost = known?.queue === undefined ? undefined : known;
+    ghost?.queue?.remove(ghost);
+    const node = ghost ?? newNode<Value>(key);
+    node.value = value;
+    if (ghost === undefined) this.#nodes.set(key, node);
+    (ghost === undefined ? this.#small : this.#main).push(node);
   }
 
   /** True when there was an entry. */
   delete(key: string): boolean {
-    if (this.#small.delete(key)) return true;
-    if (!this.#main.delete(key)) return false;
-    this.#remember(key);
+    const node = this.#nodes.get(key);
+    if (node === undefined || node.queue === this.#ghosts) return false;
+    const wasInMain = node.queue === this.#main;
+    node.queue?.remove(node);
+    if (wasInMain) this.#remember(node);
+    else this.#nodes.delete(key);
     return true;
   }
 
   clear(): void {
-    this.#small = new Fifo();
-    this.#main = new Fifo();
-    this.#ghosts = new Fifo();
+    this.#nodes.clear();
+    this.#small = new Ring();
+    this.#main = new Ring();
+    this.#ghosts = new Ring();
   }
 
   /** Entries may be deleted meanwhile. */
   *entries(): IterableIterator<readonly [key: string, value: Value]> {
-    for (const queue of [this.#small, this.#main])
-      for (const [key, { value }] of queue.entries()) yield [key, value];
-  }
-
-  #held(key: string): Held<Value> | undefined {
-    return this.#main.get(key) ?? this.#small.get(key);
+    for (const [key, { queue, value }] of this.#nodes)
+      if (queue !== this.#ghosts) yield [key, value as Value];
   }
 
   /** One step: an entry goes, or the next one is looked at. Each is spared `usesMax` times at most. */
   #evict(): void {
     const isSmall = this.#small.size > this.#smallMax || this.#main.size === 0;
-    const oldest = (isSmall ? this.#small : this.#main).shift();
-    if (oldest === undefined) return;
-    const [key, held] = oldest;
-    if (isSmall && held.uses > 1) this.#main.push(key, { value: held.value, uses: 0 });
-    else if (!isSmall && held.uses > 0) this.#main.push(key, { value: held.value, uses: held.uses - 1 });
-    else if (isSmall) this.#remember(key);
+    const node = (isSmall ? this.#small : this.#main).shift();
+    if (node === undefined) return;
+    if (isSmall && node.uses > 1) {
+      node.uses = 0;
+      this.#main.push(node);
+    } else if (!isSmall && node.uses > 0) {
+      node.uses -= 1;
+      this.#main.push(node);
+    } else if (isSmall) this.#remember(node);
+    else this.#nodes.delete(node.key);
   }
 
-  #remember(key: string): void {
-    this.#ghosts.push(key, true);
-    if (this.#ghosts.size > this.#entriesMax) this.#ghosts.shift();
+  #remember(node: Node<Value>): void {
+    node.value = undefined;
+    node.uses = 0;
+    this.#ghosts.push(node);
+    if (this.#ghosts.size <= this.#entriesMax) return;
+    const forgotten = this.#ghosts.shift();
+    if (forgotten !== undefined) this.#nodes.delete(forgotten.key);
   }
 }
 
-/** A queue whose elements can also be found and taken out by their key: a map, in the order of insertion. */
-class Fifo<Element> {
-  readonly #elements = new Map<string, Element>();
-  /**
-   * Stands before the oldest element: whatever it has passed was taken out. Beginning anew each time would walk over
-   * the places of all that were, which a map keeps until it grows.
-   */
-  #oldest = this.#elements.entries();
+/** A queue from which anything can be taken out. */
+class Ring<Value> {
+  readonly #head = newNode<Value>('');
+  #size = 0;
 
   get size(): number {
-    return this.#elements.size;
+    return this.#size;
   }
 
-  get(key: string): Element | undefined {
-    return this.#elements.get(key);
+  push(node: Node<Value>): void {
+    const head = this.#head;
+    node.older = head.older;
+    node.newer = head;
+    head.older.newer = node;
+    head.older = node;
+    node.queue = this;
+    this.#size += 1;
   }
 
-  /** Adds behind all others what is not in it. */
-  push(key: string, element: Element): void {
-    this.#elements.set(key, element);
+  shift(): Node<Value> | undefined {
+    if (this.#size === 0) return undefined;
+    const oldest = this.#head.newer;
+    this.remove(oldest);
+    return oldest;
   }
 
-  shift(): [string, Element] | undefined {
-    let next = this.#oldest.next();
-    if (next.done === true) {
-      // It had come to the end: an iterator that has ended stays so.
-      this.#oldest = this.#elements.entries();
-      next = this.#oldest.next();
-    }
-    if (next.done === true) return undefined;
-    this.#elements.delete(next.value[0]);
-    return next.value;
+  remove(node: Node<Value>): void {
+    node.older.newer = node.newer;
+    node.newer.older = node.older;
+    node.queue = undefined;
+    this.#size -= 1;
   }
+}
 
-  delete(key: string): boolean {
-    return this.#elements.delete(key);
-  }
-
-  entries(): IterableIterator<[string, Element]> {
-    return this.#elements.entries();
-  }
+function newNode<Value>(key: string): Node<Value> {
+  const node = { key, value: undefined, uses: 0, queue: undefined } as unknown as Node<Value>;
+  node.older = node;
+  node.newer = node;
+  return node;
 }
