@@ -58,7 +58,8 @@ test('a ttl is kept by the cache itself, and without one that of the namespace c
 });
 
 test('a cache that is not there is an error of Keyv, and not a miss', async () => {
-  const nowhere = await connect({ url: server.serviceUrl, prefix: 'elsewhere' });
+  const { url, user, password } = server;
+  const nowhere = await connect({ url, user, password, prefix: 'elsewhere' });
   const adapter = new KeyvTrivet(nowhere.cache<string>('k', { timeoutMs: 500 }));
   const keyv = new Keyv({ store: adapter });
   const errors: unknown[] = [];
