@@ -47,7 +47,9 @@ function replay(turn: Turn, request: QueueRequest, query: Replay): Result<unknow
   const limit = Math.min(query.limit ?? replayedDefault, pageItemsMax);
   const page = listItems(turn.table, request.queue, { state: 'failed', limit });
   if (!page.ok) return page;
-  const orders = page.value.items.map((item) => item.order);
+  const orders = page.value.items
+    .map((item) => item.order)
+    .filter((order) => !turn.table.flows.isHeld(order));
   if (orders.length > 0) turn.emit({ kind: 'replayed', orders });
   return accept({ count: orders.length });
 }

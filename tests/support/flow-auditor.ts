@@ -39,6 +39,7 @@ export class FlowAuditor {
   /** Items below each root that has begun a flow. */
   readonly #begun = new Map<string, number>();
   readonly #open = new Set<string>();
+  readonly #replayed = new Set<string>();
   readonly #faults: string[] = [];
 
   /** Flows that were begun and not closed. */
@@ -59,10 +60,15 @@ export class FlowAuditor {
     return true;
   }
 
+  /** A parent that failed with a child and is replayed runs with what there is. */
+  replay(id: string): void {
+    this.#replayed.add(id);
+  }
+
   /** An item that has children begins to be worked on, or may be. */
   begin(id: string, what: string): void {
     const member = this.members.get(id);
-    if (member !== undefined && member.ended.size < member.children)
+    if (member !== undefined && !this.#replayed.has(id) && member.ended.size < member.children)
       this.#faults.push(
         `item ${id} is ${what}, ${member.ended.size} of ${member.children} children have ended`,
       );

@@ -247,7 +247,10 @@ class Auditor {
     if (fact.kind === 'unblocked') item.state = this.#unblocked(item);
     else item.state = nextState(item.state, fact, this.#at);
     if (terminal.has(item.state)) item.ends += 1;
-    if (fact.kind === 'replayed') item.ends = 0;
+    if (fact.kind === 'replayed') {
+      item.ends = 0;
+      this.#flows.replay(item.id);
+    }
     if (fact.kind === 'purged' && this.#keys.get(`${item.queue}\n${item.key}`) === item.id)
       this.#keys.delete(`${item.queue}\n${item.key}`);
   }

@@ -1,3 +1,4 @@
+import { simulateFlows } from '#tests/services/queue-broker/flow-simulation.ts';
 import { simulateQueue } from '#tests/services/queue-broker/queue-simulation.ts';
 
 // `npm run sim -- --seeds N` tries N seeds, `SEED=42 npm run sim` replays one. Ends with 1 at the first that fails.
@@ -20,7 +21,7 @@ const isWhole = (text: string): boolean => /^[0-9]{1,9}$/.test(text);
 
 async function run(seeds: readonly number[]): Promise<boolean> {
   const started = performance.now();
-  const sum = { items: 0, records: 0, takeovers: 0, purged: 0 };
+  const sum = { items: 0, records: 0, takeovers: 0, purged: 0, flows: 0, crashes: 0 };
   for (const seed of seeds) {
     try {
       const { items, records, takeovers, purged } = await simulateQueue(seed);
@@ -28,6 +29,10 @@ async function run(seeds: readonly number[]): Promise<boolean> {
       sum.records += records;
       sum.takeovers += takeovers;
       sum.purged += purged;
+      const family = await simulateFlows(seed);
+      sum.items += family.items;
+      sum.flows += family.flows;
+      sum.crashes += family.crashes;
     } catch (error) {
       console.error(error);
       console.error(`seed ${seed} fails; replay it with: SEED=${seed} npm run sim`);
@@ -37,7 +42,7 @@ async function run(seeds: readonly number[]): Promise<boolean> {
   const seconds = ((performance.now() - started) / 1_000).toFixed(1);
   console.log(
     `${seeds.length} seeds hold: ${sum.items} items, ${sum.records} records (${sum.purged} truncated), ` +
-      `${sum.takeovers} takeovers in ${seconds} s`,
+      `${sum.takeovers} takeovers, ${sum.flows} flows, ${sum.crashes} crashes in ${seconds} s`,
   );
   return true;
 }

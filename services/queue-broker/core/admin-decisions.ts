@@ -46,6 +46,8 @@ export function decideReplay(turn: Turn, queue: string, id: string): Result<Stat
       state: found.value.state,
     });
   }
+  if (turn.table.flows.isHeld(found.value.order))
+    return refuse('wrong_state', `the flow of item ${id} is not complete yet`, { id, state: 'failed' });
   turn.emit({ kind: 'replayed', orders: [found.value.order] });
   return accept({ id, state: 'pending' });
 }

@@ -21,9 +21,9 @@ export interface MemberRecord {
   readonly order: number;
 }
 
-/** How a parent waits. For as long as it exists. */
+/** How a parent waits, for as long as it exists; of an item without children, until its flow is complete. */
 export interface FamilyRecord {
-  /** The flow is not complete: whatever becomes of its children, the parent is not let go. */
+  /** The flow is not complete: whatever becomes of its children, the item is not let go. */
   readonly held: boolean;
   /** Children that it still waits for. */
   readonly left: number;

@@ -51,6 +51,11 @@ export class FlowTable {
     return this.#overlay.record(records.familyKey(order)) as records.FamilyRecord | undefined;
   }
 
+  /** True while the flow of an item is not complete: it may not be handed out, whatever becomes of it. */
+  isHeld(order: number): boolean {
+    return this.family(order)?.held === true;
+  }
+
   children(order: number): records.ChildrenRecord['children'] {
     const record = this.#overlay.record(records.childrenKey(order));
     return (record as records.ChildrenRecord | undefined)?.children ?? [];
@@ -98,10 +103,9 @@ export class FlowTable {
   /** An item of a flow has come in. */
   admit(fact: Enqueued, place: FlowPlace): void {
     this.#write(records.memberKey(place.root, place.number), { order: fact.order });
-    if (fact.family === undefined) return;
     const children = place.childQueues.map((queue) => ({ queue }));
     this.#write(records.familyKey(fact.order), { held: true, left: children.length });
-    this.#write(records.childrenKey(fact.order), { children });
+    if (fact.family !== undefined) this.#write(records.childrenKey(fact.order), { children });
   }
 
   apply(fact: FlowRecordFact, at: number): void {
@@ -167,7 +171,7 @@ export class FlowTable {
   #release(root: string, { number, order, children }: ReleasedMember, at: number): void {
     this.#remove(records.memberKey(root, number));
     this.#overlay.putDedup(memberSpace, `${root}/${number}`, { order, until: at + memberWindowMs });
-    if (children === undefined) return;
+    if (children === undefined) return this.#remove(records.familyKey(order));
     // The parent itself may be gone already, and its children are to be cancelled all the same.
     if (this.cascade(order) !== undefined) {
       this.#write(records.cascadeKey(order), { children });

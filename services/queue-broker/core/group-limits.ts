@@ -85,10 +85,10 @@ export class GroupLimits {
       const group = this.#moving.get(number) ?? '';
       this.#moves.shift();
       this.#moving.delete(number);
+      // One that is forgotten already has moved on, too: claims of other groups cleared it away.
       const window = this.#windows.get(group);
-      if (window === undefined) continue;
-      window.prune(nowMs, this.#rate.perMs);
-      if (window.isFull(this.#rate)) this.#awaitMove(group, window, this.#rate);
+      window?.prune(nowMs, this.#rate.perMs);
+      if (window?.isFull(this.#rate) === true) this.#awaitMove(group, window, this.#rate);
       else if (!this.isAtLimit(group)) this.#ready.unpark(group);
     }
   }

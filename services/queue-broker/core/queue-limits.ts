@@ -54,10 +54,10 @@ export class QueueLimits {
   /** True while the queue as a whole may hand out another item. @param leases those that it has now */
   mayClaim(leases: number, nowMs: number): boolean {
     this.#groups?.advance(nowMs);
+    // Whatever the answer: `nextRoomAt` must not name a moment that has passed.
+    if (this.#rate !== undefined) this.#window.prune(nowMs, this.#rate.perMs);
     if (this.#concurrency !== undefined && leases >= this.#concurrency) return false;
-    if (this.#rate === undefined) return true;
-    this.#window.prune(nowMs, this.#rate.perMs);
-    return !this.#window.isFull(this.#rate);
+    return this.#rate === undefined || !this.#window.isFull(this.#rate);
   }
 
   /** When time alone may let the queue hand out more, or undefined. May be early, never late. */

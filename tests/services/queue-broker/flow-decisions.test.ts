@@ -9,6 +9,7 @@ import type { EndState, FlowMember } from '#services/queue-broker/core/flow-fact
 import type { ChildEnding, FlowMessages } from '#services/queue-broker/core/flow-messages.ts';
 import { nextEndings, noteClosed, notePlaced } from '#services/queue-broker/core/flow-outgoing.ts';
 import { parseItemId } from '#services/queue-broker/core/item.ts';
+import { decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideComplete } from '#services/queue-broker/core/lease-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
 import { readFlow } from '#services/queue-broker/flow-requests.ts';
@@ -152,6 +153,25 @@ test('a parent whose children all ended before the flow was complete waits until
   expect(flow.state).toBe('blocked');
   flow.release(3_000, ids);
   expect(flow.state).toBe('pending');
+});
+
+test('nothing of a flow that is not complete is replayed, its parent and its leaves neither', () => {
+  const flow = new MadeFlow('fail');
+  const ids = flow.place(2_000);
+  const [leaf = ''] = ids;
+  flow.made.turn(2_100, (turn) => turn.emit({ kind: 'expired', orders: [parseItemId(leaf).order] }));
+  flow.end(2_200, 0, 'failed');
+  const replay = (at: number, queue: string, id: string) =>
+    flow.made.turn(at, (turn) => decideReplay(turn, queue, id));
+  expect(flow.state).toBe('failed');
+  for (const [queue, id] of [
+    ['sums', flow.flow.id],
+    ['parts', leaf],
+  ] as const)
+    expect(replay(2_300, queue, id)).toMatchObject({ ok: false, error: { code: 'wrong_state' } });
+  flow.release(3_000, ids);
+  expect(replay(4_000, 'parts', leaf)).toMatchObject({ ok: true });
+  expect(replay(4_100, 'sums', flow.flow.id)).toMatchObject({ ok: true });
 });
 
 test('a parent that ended hears of its children and stays what it is', () => {

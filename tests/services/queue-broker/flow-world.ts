@@ -5,7 +5,7 @@ import { FlowCourier, type FlowPartition } from '#services/queue-broker/flow-cou
 import { FlowOutbox } from '#services/queue-broker/flow-outbox.ts';
 import { MemorySnapshots } from '#services/queue-broker/memory-snapshots.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
-import type { LogRecord } from '#services/queue-broker/partition-log.ts';
+import { FencedError, type LogRecord } from '#services/queue-broker/partition-log.ts';
 import { recoverPartition } from '#services/queue-broker/partition-recovery.ts';
 import { Partition } from '#services/queue-broker/partition.ts';
 import { queueOperations } from '#services/queue-broker/queue-operations.ts';
@@ -73,6 +73,10 @@ export class FlowWorld {
       const process = new ProcessClock(this.clock);
       this.#process = process;
       const taking = this.#take(process);
+      // A fence that a dead process had sent may arrive after this one's: then it is taken once more.
+      taking.catch((error: unknown) => {
+        if (error instanceof FencedError) process.end();
+      });
       for (let ms = 0; !process.hasEnded && this.#partitions.length === 0; ms += 1) {
         if (ms > 10_000) throw new Error('the partitions cannot be taken');
         await this.clock.advance(1);
@@ -192,6 +196,7 @@ export class FlowWorld {
     for (const order of orders) {
       const id = `${partition}-${order.toString(36)}`;
       this.auditor.take(id, { ...fact });
+      if (fact.kind === 'replayed') this.auditor.replay(id);
       if (fact.kind === 'claimed' || fact.kind === 'unblocked') this.auditor.begin(id, fact.kind);
     }
   }

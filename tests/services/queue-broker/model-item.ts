@@ -1,4 +1,5 @@
 import type { Enqueued } from '#services/queue-broker/core/facts.ts';
+import { must } from './must.ts';
 
 /** An item, as simply as it can be said. */
 export interface ModelItem {
@@ -8,6 +9,7 @@ export interface ModelItem {
   /** Every payload that it ever had. */
   readonly payloads: Set<string>;
   readonly key: string | undefined;
+  readonly group: string | undefined;
   attemptsMax: number;
   expiresAt: number;
   timeoutMs: number;
@@ -45,6 +47,42 @@ export function isOverdue(item: ModelItem, nowMs: number): boolean {
   return !isFinal(item) && Math.min(item.runAt, item.expiresAt) < nowMs;
 }
 
+/** An item that is about to be handed out, and all that there are. */
+export function mustBeNext(item: ModelItem, items: readonly ModelItem[], at: number): void {
+  const { order } = item;
+  must(
+    item.lease === undefined,
+    `item ${order} is handed out to a second worker while the first one holds it`,
+  );
+  must(item.state === 'pending', `item ${order} is handed out though it is ${item.state}`);
+  must(item.expiresAt > at, `item ${order} is handed out though it has expired`);
+  must(item.attempt < item.attemptsMax, `item ${order} is handed out more often than it may be`);
+  const here = items.filter(({ queue }) => queue === item.queue);
+  if (!here.some(({ group }) => group !== undefined)) {
+    const first = firstInLine(here, at)?.order;
+    return must(first === order, `item ${order} is handed out, item ${first} was first in line`);
+  }
+  // Which group has its turn is the ring's to say; within one, and before those without any, the line holds.
+  const line = here.filter(({ group }) => group === item.group);
+  const first = firstInBand(line, item.band)?.order;
+  must(first === order, `item ${order} is handed out before ${first} of its group`);
+  const free = here.filter(
+    ({ group, state, expiresAt }) =>
+      state === 'pending' && expiresAt > at && (group === undefined || group === item.group),
+  );
+  if (here.some(({ readyAt, state }) => state === 'pending' && at - readyAt >= agingMs)) return;
+  const urgent = free.find(({ band }) => band < item.band);
+  must(urgent === undefined, `item ${order} is handed out before ${urgent?.order}, which is more urgent`);
+}
+
+const firstInBand = (items: readonly ModelItem[], band: number): ModelItem | undefined =>
+  items
+    .filter((item) => item.state === 'pending' && item.band === band)
+    .reduce<ModelItem | undefined>(
+      (first, item) => (first === undefined || item.place < first.place ? item : first),
+      undefined,
+    );
+
 const agingMs = 300_000;
 
 /** The item that must be handed out next: strict by band, but a band's head rises one band every five minutes. */
@@ -73,6 +111,7 @@ export function admitted(
     payload,
     payloads: new Set([payload]),
     key: fact.key,
+    group: fact.group,
     attemptsMax: fact.attemptsMax,
     expiresAt: fact.expiresAt ?? Number.POSITIVE_INFINITY,
     timeoutMs: fact.timeoutMs ?? Number.POSITIVE_INFINITY,

@@ -127,6 +127,8 @@ class SideBySide {
   /** Whoever is turned away by time alone must be woken when the first item is free, and not later. */
   #expectWaking(): void {
     const wakeAt = this.#made.table.queue(queue)?.nextRoomAt;
+    // A moment that has passed would wake who waits again and again, and nothing else would be done.
+    if (wakeAt !== undefined) expect(wakeAt).toBeGreaterThan(this.#nowMs);
     for (let ms = 1; ms <= 100; ms += 1) {
       if (this.plain.free(this.#nowMs + ms).length === 0) continue;
       expect(wakeAt).toBeLessThanOrEqual(this.#nowMs + ms);
@@ -164,4 +166,30 @@ test('no limit is ever passed, nothing waits that could go, and each line keeps 
     }),
     { numRuns: 300 },
   );
+});
+
+test('who is turned away for want of leases is woken by no window that has moved on already', () => {
+  const made = new MadeTable();
+  const settings = { concurrency: { total: 1 }, rateLimit: { total: { count: 1, perMs: 50 } } };
+  made.turn(1_000, (turn) => decideConfigure(turn, queue, settings));
+  for (let n = 0; n < 2; n += 1) made.enqueue(1_000, {}, queue);
+  const dequeue = { queue, max: 1, leaseMs: 1e9 };
+  expect(made.turn(1_000, (turn) => decideDequeue(turn, dequeue))).toHaveLength(1);
+  expect(made.turn(2_000, (turn) => decideDequeue(turn, dequeue))).toEqual([]);
+  expect(made.table.queue(queue)?.nextRoomAt ?? Infinity).toBeGreaterThan(2_000);
+});
+
+test('whoever replays a log lets in each group whose window has moved on meanwhile', () => {
+  const made = new MadeTable();
+  const settings = { rateLimit: { perGroup: { count: 1, perMs: 50 } } };
+  made.turn(1_000, (turn) => decideConfigure(turn, queue, settings));
+  const orders = ['a', 'b', 'c', 'a', 'b', 'c'].map((group) => {
+    const { id } = made.enqueue(1_000, { group }, queue);
+    return Number.parseInt(id.split('-')[1] ?? '', 36);
+  });
+  // Claims of other groups clear a window away, and nobody asks for anything meanwhile.
+  for (const [index, order] of orders.slice(0, 3).entries())
+    made.turn(2_000 + 1_000 * index, (turn) => turn.emit({ kind: 'claimed', orders: [order], leaseMs: 1e9 }));
+  const items = made.turn(9_000, (turn) => decideDequeue(turn, { queue, max: 10, leaseMs: 1e9 }));
+  expect(new Set(items.map(({ group }) => group))).toEqual(new Set(['a', 'b', 'c']));
 });

@@ -8,7 +8,8 @@ import type {
 } from '#services/queue-broker/core/facts.ts';
 import { decodeBatch, decodeFence } from '#services/queue-broker/fact-codec.ts';
 import type { LogRecord } from '#services/queue-broker/partition-log.ts';
-import { type Ending, type ModelItem, admitted, firstInLine, isFinal, isOverdue } from './model-item.ts';
+import { LimitModel } from './limit-model.ts';
+import { type Ending, type ModelItem, admitted, isFinal, isOverdue, mustBeNext } from './model-item.ts';
 import { ModelFinished, type ModelRetention } from './model-finished.ts';
 import { ModelKeys } from './model-keys.ts';
 import { must } from './must.ts';
@@ -34,6 +35,7 @@ export class QueueModel {
   /** The item that was enqueued last. */
   #newest = 0;
   readonly #keys = new ModelKeys();
+  readonly #limits: LimitModel;
   readonly #finished: ModelFinished;
   #places = 0;
   #epoch = 0;
@@ -43,6 +45,7 @@ export class QueueModel {
   constructor(submitted: Submitted, retention: ModelRetention) {
     this.#submitted = submitted;
     this.schedules = new ScheduleModel(submitted);
+    this.#limits = new LimitModel(submitted);
     this.#finished = new ModelFinished(retention);
   }
 
@@ -68,14 +71,6 @@ export class QueueModel {
     for (const fact of batch.facts) this.#apply(fact);
   }
 
-  /** The item that must be handed out next. */
-  next(queue: string): ModelItem | undefined {
-    return firstInLine(
-      [...this.items.values()].filter((item) => item.queue === queue),
-      this.at,
-    );
-  }
-
   /** True when the item was handed out under this token, whatever became of it. */
   wasClaimed(order: number, token: number): boolean {
     const item = this.all.get(order);
@@ -85,6 +80,7 @@ export class QueueModel {
   /** An item that a dequeue at `queue` could have had at any moment since the record `since`, or undefined. */
   readySince(queue: string, since: number): ModelItem | undefined {
     if (this.paused.has(queue) || (this.pauseChanged.get(queue) ?? 0) > since) return undefined;
+    if (this.#limits.limited(queue, since)) return undefined;
     return [...this.items.values()].find(
       (item) =>
         item.queue === queue &&
@@ -187,6 +183,9 @@ export class QueueModel {
       case 'updated':
       case 'replaced':
         return this.#edit(fact);
+      case 'configured':
+        this.#limits.set(fact, this.sequence);
+        return this.#sweep(fact.queue);
       case 'schedule-set':
       case 'schedule-removed':
       case 'slot-passed':
@@ -227,15 +226,9 @@ export class QueueModel {
     for (const order of fact.orders) {
       const item = this.#live(order);
       must(!this.paused.has(item.queue), `item ${order} was handed out though ${item.queue} is paused`);
-      must(
-        item.lease === undefined,
-        `item ${order} is handed out to a second worker while the first one holds it`,
-      );
-      must(item.state === 'pending', `item ${order} is handed out though it is ${item.state}`);
-      must(item.expiresAt > this.at, `item ${order} is handed out though it has expired`);
-      must(item.attempt < item.attemptsMax, `item ${order} is handed out more often than it may be`);
-      const first = this.next(item.queue)?.order;
-      must(first === order, `item ${order} is handed out, item ${first} was first in line`);
+      const all = [...this.items.values()];
+      mustBeNext(item, all, this.at);
+      this.#limits.claim(item, all, this.at);
       must(this.sequence > item.token, `the token of item ${order} does not grow`);
       item.state = 'processing';
       item.attempt += 1;
@@ -345,6 +338,7 @@ export class QueueModel {
     const left = [...this.items.values()].find((item) => item.queue === queue);
     must(left === undefined, `${queue} was forgotten while it held item ${left?.order}`);
     this.#keys.forget(queue);
+    this.#limits.forget(queue, this.sequence);
     this.paused.delete(queue);
     this.pauseChanged.set(queue, this.sequence);
   }

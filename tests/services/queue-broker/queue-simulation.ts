@@ -1,3 +1,4 @@
+import { decideConfigure } from '#services/queue-broker/core/settings-decisions.ts';
 import { decodeFence } from '#services/queue-broker/fact-codec.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
 import { VirtualWorld } from '#tests/support/virtual-world.ts';
@@ -19,7 +20,10 @@ export interface SimulationFigures {
 
 /** Small enough that a short run sees items go. */
 const retention = { done: { ageMs: 120_000, count: 8 }, failed: { ageMs: 400_000 } };
-const queues = ['mail', 'images', 'reports'] as const;
+const queues = ['mail', 'images', 'reports', 'videos'] as const;
+/** Whose items have groups, and which is limited now and then. */
+const limitedQueue = 'videos';
+const groups = ['g1', 'g2', 'g3'] as const;
 const keys = ['k1', 'k2', 'k3', 'k4'] as const;
 const stepsOfChaos = 300;
 /** Longest delay, lease, back-off and timeout of the simulation are all below a minute and a half. */
@@ -73,6 +77,7 @@ class Run {
     const { random } = this.#world;
     this.#world.brokers[0]?.start();
     await this.#pass(200);
+    if (random.chance(0.7)) this.#limit();
     for (let step = 0; step < stepsOfChaos; step += 1) {
       this.#act();
       if (random.chance(0.05)) this.#disturb();
@@ -193,21 +198,22 @@ class Run {
     const { random } = this.#world;
     const queue = random.pick(queues);
     const dice = random.next01();
-    if (dice < 0.27) return this.#clients.enqueue(queue, [this.#newItem()]);
+    if (dice < 0.27) return this.#clients.enqueue(queue, [this.#newItem(queue)]);
     if (dice < 0.32) {
-      const items = Array.from({ length: random.integer(2, 8) }, () => this.#newItem());
+      const items = Array.from({ length: random.integer(2, 8) }, () => this.#newItem(queue));
       return this.#clients.enqueue(queue, items);
     }
     if (dice < 0.52) return this.#dequeue(queue);
     if (dice < 0.84) return this.#useLease();
     if (dice > 0.985) return this.#schedule('reports');
+    if (dice > 0.97) return this.#limit();
     const item = this.#someItem();
     if (item === undefined) return undefined;
     if (dice < 0.86) return this.#clients.cancel(item.queue, item.order);
     if (dice < 0.87) return this.#purge(item);
     if (dice < 0.9) return this.#clients.replay(item.queue, item.order);
     if (dice < 0.93) return this.#clients.reprioritize(item.queue, item.order, random.integer(0, 3));
-    if (dice < 0.97) return this.#update(item);
+    if (dice < 0.96) return this.#update(item);
     return this.#clients.pause(queue, random.chance(0.4));
   }
 
@@ -230,6 +236,28 @@ class Run {
     );
   }
 
+  /** Other limits for the queue that has some. */
+  #limit(): void {
+    const { random } = this.#world;
+    const maybe = <T>(make: () => T): T | undefined => (random.chance(0.5) ? make() : undefined);
+    const rate = (counts: readonly number[]) => () => ({
+      count: random.pick(counts),
+      perMs: random.pick([50, 500, 5_000]),
+    });
+    const settings = {
+      concurrency: definedOnly({
+        total: maybe(() => random.pick([1, 2, 5])),
+        perGroup: maybe(() => random.pick([1, 2])),
+      }),
+      rateLimit: definedOnly({ total: maybe(rate([2, 3, 7])), perGroup: maybe(rate([1, 2])) }),
+    };
+    this.#submitted.note('configure', limitedQueue, JSON.stringify(settings));
+    this.#clients.plain((turn) => {
+      decideConfigure(turn, limitedQueue, settings);
+      return { ok: true, value: {} };
+    });
+  }
+
   #update({ queue, order }: ModelItem): void {
     const { random } = this.#world;
     this.#clients.update(queue, order, {
@@ -246,7 +274,7 @@ class Run {
     return { number: this.#payloads, ...(random.chance(0.1) ? { text: 'x'.repeat(3_000) } : {}) };
   }
 
-  #newItem() {
+  #newItem(queue: string) {
     const { random } = this.#world;
     const maybe = (probability: number, fields: () => object) => (random.chance(probability) ? fields() : {});
     return {
@@ -257,6 +285,7 @@ class Run {
       ...maybe(0.15, () => ({ expires: random.pick(['100ms', '5s', '20s']) })),
       ...maybe(0.15, () => ({ timeout: random.pick(['50ms', '2s', '5s']) })),
       ...this.#timeAndKey(),
+      ...(queue === limitedQueue && random.chance(0.75) ? { group: random.pick(groups) } : {}),
     };
   }
 
@@ -307,3 +336,8 @@ class Run {
     return items.length === 0 ? undefined : this.#world.random.pick(items);
   }
 }
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+const definedOnly = <T extends object>(fields: T): Defined<T> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;

@@ -206,7 +206,7 @@ export class SimulatedClients {
 
   cancel(queue: string, order: number): void {
     this.#submitted.note('cancel', order);
-    this.#plain((turn) => decideCancel(turn, queue, itemId(0, order)), {
+    this.plain((turn) => decideCancel(turn, queue, itemId(0, order)), {
       value: () => {
         const state = this.#model.all.get(order)?.state;
         must(state === 'cancelled', `item ${order} was cancelled and is ${state}`);
@@ -216,24 +216,24 @@ export class SimulatedClients {
 
   purge(queue: string, order: number): void {
     this.#submitted.note('purge', order);
-    this.#plain((turn) => decidePurge(turn, queue, itemId(0, order)), {
+    this.plain((turn) => decidePurge(turn, queue, itemId(0, order)), {
       value: () => must(!this.#model.items.has(order), `item ${order} was purged and is still there`),
     });
   }
 
   purgeAll(queue: string, limit: number): void {
     this.#submitted.note('purge-all', queue);
-    this.#plain((turn) => ({ ok: true, value: decidePurgeAll(turn, queue, limit) }), {});
+    this.plain((turn) => ({ ok: true, value: decidePurgeAll(turn, queue, limit) }), {});
   }
 
   replay(queue: string, order: number): void {
     this.#submitted.note('replay', order);
-    this.#plain((turn) => decideReplay(turn, queue, itemId(0, order)), {});
+    this.plain((turn) => decideReplay(turn, queue, itemId(0, order)), {});
   }
 
   reprioritize(queue: string, order: number, band: number): void {
     this.#submitted.note('reprioritize', order, band);
-    this.#plain((turn) => decideReprioritize(turn, queue, itemId(0, order), band), {});
+    this.plain((turn) => decideReprioritize(turn, queue, itemId(0, order), band), {});
   }
 
   /** @param changes as in the body of `update` */
@@ -256,7 +256,7 @@ export class SimulatedClients {
       ...(maxAttempts === undefined ? {} : { attemptsMax: maxAttempts }),
     };
     const request = { id: itemId(0, order), options, ...content };
-    this.#plain((turn) => decideUpdate(turn, queue, request), {});
+    this.plain((turn) => decideUpdate(turn, queue, request), {});
   }
 
   /** Sets a schedule of the slots that `madeSlots` knows. */
@@ -266,12 +266,12 @@ export class SimulatedClients {
     this.#submitted.note('schedule', `${queue} ${name}`, cron, missed);
     this.#submitted.note('enqueue', queue, text);
     const schedule = madeSchedule({ cron, missed }, text);
-    this.#plain((turn) => this.#configure(turn, queue, new Map([[name, schedule]])), {});
+    this.plain((turn) => this.#configure(turn, queue, new Map([[name, schedule]])), {});
   }
 
   unschedule(queue: string, name: string): void {
     this.#submitted.note('unschedule', `${queue} ${name}`);
-    this.#plain((turn) => this.#configure(turn, queue, new Map([[name, null]])), {});
+    this.plain((turn) => this.#configure(turn, queue, new Map([[name, null]])), {});
   }
 
   #configure(turn: Turn, queue: string, changes: ScheduleChanges): Result<unknown> {
@@ -283,13 +283,13 @@ export class SimulatedClients {
 
   pause(queue: string, paused: boolean): void {
     this.#submitted.note(paused ? 'pause' : 'resume', queue);
-    this.#plain((turn) => {
+    this.plain((turn) => {
       decidePause(turn, queue, paused);
       return { ok: true, value: {} };
     }, {});
   }
 
-  #plain(decide: (turn: Turn) => Result<unknown>, answers: Answers): void {
+  plain(decide: (turn: Turn) => Result<unknown>, answers: Answers = {}): void {
     this.#send((_, caller) => works.plainWork(caller, decide), answers);
   }
 

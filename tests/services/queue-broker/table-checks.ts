@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Item } from '#services/queue-broker/core/item.ts';
 import type { PartitionTable } from '#services/queue-broker/core/partition-table.ts';
+import type { QueueIndex } from '#services/queue-broker/core/queue-index.ts';
 import { priorities, states } from '#shared/protocol/queue-schemas.ts';
 import { must } from './must.ts';
 import type { ModelItem } from './model-item.ts';
@@ -21,13 +22,20 @@ export function contents(table: PartitionTable, keys: readonly string[]) {
         counts: queue.counts,
         byPriority: queue.byPriority,
         bytes: queue.payloadBytes,
-        next: table.nextReady(queue, table.applied.at)?.order,
+        next: nextOf(table, queue, items),
         keys: keys.map((key) => table.duplicateOf(queue.name, key, table.applied.at)),
       }))
       // A queue of which nothing is left is the same as a queue that never was.
       .filter((queue) => queue.paused || states.some((state) => queue.counts[state] > 0))
       .sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
+}
+
+/** What is handed out next; of groups it is not kept whose turn it is: there it is whether anything is. */
+function nextOf(table: PartitionTable, queue: QueueIndex, items: readonly Item[]) {
+  const next = table.nextReady(queue, table.applied.at)?.order;
+  const hasGroups = items.some((item) => item.queue === queue.name && item.group !== undefined);
+  return hasGroups ? next !== undefined : next;
 }
 
 /** Names the first difference between two tables that should be equal. */
