@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 
 import { type CalloutKeys, newCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
+import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import { newSigningSeed } from '#shared/runtime/signing-key.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 
@@ -96,6 +97,7 @@ export class Cluster {
       ...address,
       token,
       http: firstGateway(plans, ready),
+      otlp: ready.find(({ otlp }) => Object.keys(otlp ?? {}).length > 0)?.otlp ?? {},
       monitor: nats?.monitor,
       data: data.path,
     });
@@ -150,6 +152,7 @@ export class Cluster {
     readonly natsUrl: string;
     readonly http: string;
     readonly token: string;
+    readonly otlp: OtlpPorts;
     readonly monitor: string | undefined;
     readonly data: string;
   }): Promise<void> {
@@ -174,6 +177,7 @@ export class Cluster {
     terminal.show(
       readyScreen(cluster, {
         prefix: options.prefix,
+        otlp: shown.otlp,
         monitor: shown.monitor,
         natsCommand,
         needsToken: options.requireTokens === 'true',

@@ -1,3 +1,5 @@
+import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
+
 /** What a start prints when everything serves. Pure. */
 
 export interface ReadyCluster {
@@ -19,6 +21,8 @@ export interface ReadyCluster {
 }
 
 export interface ScreenOptions {
+  /** Where the first of the collectors that do receives OTLP. */
+  readonly otlp?: OtlpPorts;
   readonly prefix: string;
   /** Of the embedded nats-server. */
   readonly monitor: string | undefined;
@@ -39,6 +43,7 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
     ['Sign in', `${cluster.http}/sign-in`],
     ['OpenAPI', `${cluster.http}/openapi.json`],
     ['NATS', cluster.nats],
+    ['OTLP', otlpText(options.otlp ?? {})],
     ['NATS monitoring', options.monitor],
     ['Data', cluster.data],
     ['Token', cluster.token],
@@ -53,9 +58,33 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
     '',
     ...oneLiners(cluster, options).map((line) => `    ${line}`),
     '',
+    '  For your programs, and for npx trivet in other folders:',
+    '',
+    ...exports(cluster, options).map((line) => `    ${line}`),
+    '',
     '  Ctrl-C drains everything and ends it.',
     '',
   ].join('\n');
+}
+
+const otlpText = ({ http, grpc }: OtlpPorts): string | undefined => {
+  const ways = [
+    ...(http === undefined ? [] : [`http://127.0.0.1:${http} (HTTP)`]),
+    ...(grpc === undefined ? [] : [`http://127.0.0.1:${grpc} (gRPC)`]),
+  ];
+  return ways.length === 0 ? undefined : ways.join(', ');
+};
+
+/** What clients look for elsewhere by themselves is named where it is not what they look for. */
+function exports(cluster: ReadyCluster, { otlp, prefix }: ScreenOptions): string[] {
+  const variables: readonly (readonly [string, string | undefined])[] = [
+    ['NATS_URL', cluster.nats === 'nats://127.0.0.1:4222' ? undefined : cluster.nats],
+    ['TRIVET_HTTP_URL', cluster.http === 'http://127.0.0.1:8420' ? undefined : cluster.http],
+    ['TRIVET_PREFIX', prefix === 'trivet' ? undefined : prefix],
+    ['TRIVET_TOKEN', cluster.token],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', otlp?.http === undefined ? undefined : `http://127.0.0.1:${otlp.http}`],
+  ];
+  return variables.flatMap(([name, value]) => (value === undefined ? [] : [`export ${name}=${value}`]));
 }
 
 function oneLiners(cluster: ReadyCluster, { prefix, natsCommand, needsToken }: ScreenOptions): string[] {

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 
 import type { Clock } from '#shared/runtime/clock.ts';
+import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 
 import { afterCrash, type CrashHistory, neverCrashed } from './restart-policy.ts';
@@ -24,6 +25,7 @@ export interface ReadyMessage {
   readonly type: 'ready';
   /** Base URL, where it speaks HTTP. */
   readonly http?: string;
+  readonly otlp?: OtlpPorts;
   /** Of nats-server, from its keeper. */
   readonly nats?: { readonly pid: number; readonly port: number; readonly monitorPort: number | undefined };
 }

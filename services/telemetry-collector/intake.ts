@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { StartRefused, exitCodes } from '#shared/runtime/exit-codes.ts';
+import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { DeadLetters } from './collector-service.ts';
@@ -15,7 +16,7 @@ export interface Intake {
   /** @param elsewhere asked about a port that is taken */
   start(elsewhere: ReceivedElsewhere): Promise<void>;
   /** Where OTLP is received now. */
-  ports(): readonly number[];
+  ports(): OtlpPorts;
   /** Takes nothing more; what was taken is stored. */
   stop(): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { DestinationPlan } from './core/pipelines.ts';
 import { receiveGrpc } from './otlp-grpc-receiver.ts';
@@ -24,13 +25,24 @@ const againMs = 2_000;
 
 /** One way in: what it is called, the setting of its port, and how it is opened. */
 interface Way {
+  readonly protocol: keyof OtlpPorts;
   readonly what: string;
   readonly setting: string;
   readonly receive: (options: ReceiverOptions) => Promise<Receiver>;
 }
 
-const overHttp: Way = { what: 'OTLP over HTTP', setting: 'TRIVET_OTLP_HTTP_PORT', receive: receiveHttp };
-const overGrpc: Way = { what: 'OTLP over gRPC', setting: 'TRIVET_OTLP_GRPC_PORT', receive: receiveGrpc };
+const overHttp: Way = {
+  protocol: 'http',
+  what: 'OTLP over HTTP',
+  setting: 'TRIVET_OTLP_HTTP_PORT',
+  receive: receiveHttp,
+};
+const overGrpc: Way = {
+  protocol: 'grpc',
+  what: 'OTLP over gRPC',
+  setting: 'TRIVET_OTLP_GRPC_PORT',
+  receive: receiveGrpc,
+};
 
 /** Says whether another collector of this cluster receives on a port. */
 export type ReceivedElsewhere = (port: number) => Promise<boolean>;
@@ -38,7 +50,7 @@ export type ReceivedElsewhere = (port: number) => Promise<boolean>;
 /** The ports on which OTLP is received. */
 export class Receivers {
   readonly #options: ReceiversOptions;
-  readonly #open: Receiver[] = [];
+  readonly #open: { readonly protocol: keyof OtlpPorts; readonly receiver: Receiver }[] = [];
   #isStopped = false;
 
   constructor(options: ReceiversOptions) {
@@ -46,8 +58,8 @@ export class Receivers {
   }
 
   /** Where this collector receives now. */
-  get ports(): readonly number[] {
-    return this.#open.map(({ port }) => port);
+  get ports(): OtlpPorts {
+    return Object.fromEntries(this.#open.map(({ protocol, receiver }) => [protocol, receiver.port]));
   }
 
   /** Resolves when each port was tried once. */
@@ -61,7 +73,7 @@ export class Receivers {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await Promise.all(this.#open.splice(0).map((one) => one.stop()));
+    await Promise.all(this.#open.splice(0).map(({ receiver }) => receiver.stop()));
   }
 
   async #listen(way: Way, port: number | 'off', elsewhere: ReceivedElsewhere): Promise<void> {
@@ -101,13 +113,13 @@ export class Receivers {
   }
 
   /** @returns what was in the way, if anything was */
-  async #tried({ what, receive }: Way, port: number): Promise<string | undefined> {
+  async #tried({ protocol, what, receive }: Way, port: number): Promise<string | undefined> {
     const { host, token, intake, destinations, log } = this.#options;
     if (isDestination(port, destinations())) return ownDestination;
     try {
       const receiver = await receive({ host, port, token, intake });
       if (this.#isStopped) await receiver.stop();
-      else this.#open.push(receiver);
+      else this.#open.push({ protocol, receiver });
       log.info({ host, port: receiver.port }, `${what} is received`);
       return undefined;
     } catch (error) {

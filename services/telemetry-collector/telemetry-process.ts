@@ -132,7 +132,7 @@ export class TelemetryProcess implements Service {
       this.#cluster.useAlerts(alerts);
     });
     const { intake } = this.#options;
-    await this.#cluster.join(() => intake.ports());
+    await this.#cluster.join(() => Object.values(intake.ports()));
     await intake.start((port) => this.#cluster.receivesElsewhere(port));
     this.#pulling = stream.pull(
       () => held.room(),
@@ -140,7 +140,7 @@ export class TelemetryProcess implements Service {
     );
     this.#pulling.catch(fail);
     this.#options.log.info({ metrics: `${this.#metrics.url}/metrics` }, 'metrics are served');
-    return { http: this.#metrics.url };
+    return { http: this.#metrics.url, otlp: intake.ports() };
   }
 
   /** Pulls nothing more, gives what is under way some time to arrive, and leaves the rest in the stream. */

@@ -16,6 +16,13 @@ export interface Service {
 export interface Readiness {
   /** Base URL, where the process speaks HTTP. */
   readonly http?: string;
+  readonly otlp?: OtlpPorts;
+}
+
+/** Where a process receives OTLP; left out where it does not. */
+export interface OtlpPorts {
+  readonly http?: number;
+  readonly grpc?: number;
 }
 
 /** Handed to a service, so that it can say that it must end. */

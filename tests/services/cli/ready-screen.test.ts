@@ -51,3 +51,19 @@ test('the one-liners name another prefix where there is one', () => {
   expect(screen).toContain('--subject-prefix acme enqueue hello');
   expect(screen).toContain('request acme.queue.hello.dequeue');
 });
+
+test('the screen says where OTLP is received, and what to export so that other programs find all of it', () => {
+  const options = { prefix: 'trivet', monitor: undefined, natsCommand: false };
+  const usual = readyScreen(cluster, { ...options, otlp: { http: 4318, grpc: 4317 } });
+  expect(usual).toContain('http://127.0.0.1:4318 (HTTP), http://127.0.0.1:4317 (gRPC)');
+  expect(usual).toContain('export TRIVET_TOKEN=the-token');
+  expect(usual).toContain('export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318');
+  expect(usual).not.toMatch(/export (NATS_URL|TRIVET_HTTP_URL|TRIVET_PREFIX)/);
+
+  const moved = { ...cluster, nats: 'nats://127.0.0.1:4333', http: 'http://127.0.0.1:8500' };
+  const other = readyScreen(moved, { ...options, prefix: 'acme' });
+  expect(other).toContain('export NATS_URL=nats://127.0.0.1:4333');
+  expect(other).toContain('export TRIVET_HTTP_URL=http://127.0.0.1:8500');
+  expect(other).toContain('export TRIVET_PREFIX=acme');
+  expect(other).not.toContain('OTLP');
+});
