@@ -1,7 +1,12 @@
 import { type Encoding, json } from '#shared/protocol/encoding.ts';
 import { type Encoded, spliceList, spliceObject } from '#shared/protocol/splice.ts';
 import { isNamed, skipJsonValue, visitElements, visitMembers } from '#shared/protocol/json-spans.ts';
-import { isPackedName, skipPackedValue, visitPackedElements, visitPackedMembers } from './msgpack-spans.ts';
+import {
+  isPackedName,
+  skipPackedValue,
+  visitPackedElements,
+  visitPackedMembers,
+} from '#shared/protocol/msgpack-spans.ts';
 
 // A batch that concerns several nodes is taken apart, and its reply put together, by the bytes of its items: nobody
 // looks inside them, so a value passes as it was written.

@@ -4,7 +4,7 @@ import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/
 import { cacheKeysPageBytesMax, cacheKeysPageDefault } from '#shared/protocol/limits.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { ClusterNode } from './cluster-node.ts';
-import { type KeysCursor, firstCursor, readCursor, writeCursor } from './core/keys-cursor.ts';
+import { type KeysCursor, type Listing, firstCursor, readCursor, writeCursor } from './core/keys-cursor.ts';
 import type { Namespace } from './core/namespace.ts';
 import type { NamespaceSettings } from './core/namespace-settings.ts';
 import { SlotSet } from './core/slot-set.ts';
@@ -115,7 +115,8 @@ export class ClusterOperations {
     namespace: string,
     { prefix = '', limit = cacheKeysPageDefault, cursor }: KeysRequest,
   ): Promise<Result<{ readonly keys: readonly string[]; readonly cursor?: string }>> {
-    const from = cursor === undefined ? firstCursor() : readCursor(cursor);
+    const listing = { namespace, prefix };
+    const from = cursor === undefined ? firstCursor() : readCursor(cursor, listing);
     if (from === undefined) return refuseField('cursor', 'must be as keys returned it');
     const { clock } = this.#options;
     let { done, at } = from;
@@ -139,7 +140,7 @@ export class ClusterOperations {
       if (answer === undefined || id === undefined) {
         // The node has gone: what it had not listed to the end is listed where it is now.
         at = undefined;
-        if (found.length > 0) return pageOf(found, { done });
+        if (found.length > 0) return pageOf(found, { done }, listing);
         if (clock.monotonicMs() > untilMs) return notAll;
         await sleep(clock, againMs);
         continue;
@@ -156,7 +157,7 @@ export class ClusterOperations {
         if (clock.monotonicMs() > untilMs && found.length === 0 && !done.isFull) return notAll;
       } else at = { node: id, slots, serial: at?.serial ?? answer.serial, cursor: answer.cursor };
       const isFull = found.length >= limit || bytes >= cacheKeysPageBytesMax || answer.cursor !== undefined;
-      if (isFull && !done.isFull) return pageOf(found, at === undefined ? { done } : { done, at });
+      if (isFull && !done.isFull) return pageOf(found, at === undefined ? { done } : { done, at }, listing);
     }
     return accept({ keys: found });
   }
@@ -326,4 +327,5 @@ const missingIn = (done: SlotSet): SlotSet => {
   return missing;
 };
 
-const pageOf = (keys: readonly string[], cursor: KeysCursor) => accept({ keys, cursor: writeCursor(cursor) });
+const pageOf = (keys: readonly string[], cursor: KeysCursor, listing: Listing) =>
+  accept({ keys, cursor: writeCursor(cursor, listing) });

@@ -1,4 +1,4 @@
-import { type Encoding, decode, json } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, json, msgpack, notOf } from '#shared/protocol/encoding.ts';
 import type { Result } from '#shared/protocol/errors.ts';
 import type { StoredValue } from './core/entry.ts';
 import {
@@ -8,7 +8,12 @@ import {
   visitElements,
   visitMembers,
 } from '#shared/protocol/json-spans.ts';
-import { isPackedName, visitPackedElements, visitPackedMembers } from './msgpack-spans.ts';
+import {
+  isPackedName,
+  packedFault,
+  visitPackedElements,
+  visitPackedMembers,
+} from '#shared/protocol/msgpack-spans.ts';
 
 /** A value of a set that was left as it came in. A class, so that nothing that a caller sends can pass for one. */
 export class KeptValue {
@@ -65,7 +70,10 @@ function jsonMember(bytes: Uint8Array, start: number, name: string) {
 }
 
 function decodeMsgpackSets(body: Uint8Array, operation: string): Result<unknown> {
-  const source = { body, encoding: 'application/msgpack' } as const;
+  // Here, since the decoder does not see the values.
+  const fault = packedFault(body);
+  if (fault !== undefined) return notOf(msgpack, fault);
+  const source = { body, encoding: msgpack };
   /** Where every `value` stands, in order: of members of the same name all are left out, and the last one counts. */
   const spans: Span[] = [];
   const valueOf = (start: number): Span | undefined => {

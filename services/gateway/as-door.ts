@@ -2,6 +2,7 @@ import { requestReply } from '#shared/client/request.ts';
 import { localAdminId } from '#shared/protocol/credentials.ts';
 import { type Encoding, decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, refuse } from '#shared/protocol/errors.ts';
+import { singleHeader } from '#shared/protocol/headers.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { type Subjects } from '#shared/protocol/subjects.ts';
 import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
@@ -85,7 +86,10 @@ async function handle(options: AsDoorOptions, message: Msg, encoding: Encoding):
       return value === '' ? [] : [[name, value]];
     }),
   );
-  const result = await requestReply(nats, request.subject, message.data, { headers, timeoutMs: answerMs });
+  const contentType = singleHeader(message.headers, 'Content-Type');
+  const result = contentType.ok
+    ? await requestReply(nats, request.subject, message.data, { headers, timeoutMs: answerMs })
+    : contentType;
   await audit.note(note(result.ok ? 'ok' : result.error.code));
   return result;
 }

@@ -1,4 +1,4 @@
-import { type Encoding, decode, encode, msgpack } from '#shared/protocol/encoding.ts';
+import { type Encoding, encode } from '#shared/protocol/encoding.ts';
 import { type Result, accept } from '#shared/protocol/errors.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import type { ChildView } from '#shared/protocol/queue-more-schemas.ts';
@@ -7,6 +7,7 @@ import type { Item } from './core/item.ts';
 import type { Turn } from './core/turn.ts';
 import type { FlowCourier } from './flow-courier.ts';
 import { byPartition } from './flow-outbox.ts';
+import { shownValue } from './kept-value.ts';
 
 /** A child as its parent knows it. */
 export interface KnownChild {
@@ -68,7 +69,7 @@ export function childViews(
 ): readonly ChildView[] {
   let bytes = envelopeBytes;
   return childPlaces(children, states).map((place, index) => {
-    const view: ChildView = { ...place, ...leftView(children[index]?.left) };
+    const view: ChildView = { ...place, ...leftView(children[index]?.left, encoding) };
     const size = encode(view, encoding).length + 1;
     // Room is kept for the places of those that follow.
     const fits = bytes + size + (children.length - index) * envelopeBytes <= replyBytesMax;
@@ -78,18 +79,12 @@ export function childViews(
   });
 }
 
-function leftView(left: ChildRecord | undefined) {
+function leftView(left: ChildRecord | undefined, encoding: Encoding) {
   if (left === undefined) return {};
   const { result, resultOmitted, error } = left;
   return {
-    ...(result === undefined ? {} : { result: valueOf(result) }),
+    ...(result === undefined ? {} : { result: shownValue(result, encoding) }),
     ...(resultOmitted === undefined ? {} : { resultOmitted }),
     ...(error === undefined ? {} : { error }),
   };
-}
-
-/** Results are kept as MessagePack, whatever they came in. */
-function valueOf(bytes: Uint8Array): unknown {
-  const decoded = decode(bytes, msgpack);
-  return decoded.ok ? decoded.value : bytes;
 }

@@ -4,6 +4,7 @@ import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Item, type Parent, itemId } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
+import { shownValue } from './kept-value.ts';
 
 /** An item with its payload, ready to be shown. */
 export interface ItemWithPayload {
@@ -135,8 +136,8 @@ export function itemView(partition: number, { item, payload }: ItemWithPayload, 
     ...given('runAt', time(item.runAt)),
     ...given('startedAt', time(item.startedAt)),
     ...given('finishedAt', time(item.finishedAt)),
-    ...given('progress', stored(item.progress)),
-    ...given('result', stored(item.result)),
+    ...given('progress', stored(item.progress, encoding)),
+    ...given('result', stored(item.result, encoding)),
     ...payloadView(item, payload, encoding),
     ...given('contentType', item.contentType),
     ...given('headers', headers),
@@ -161,9 +162,8 @@ export const withPayload = (table: PartitionTable, item: Item): ItemWithPayload 
 
 const time = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : formatTime(ms));
 
-/** Results and progress are kept as MessagePack, whatever they came in. */
-const stored = (bytes: Uint8Array | undefined): unknown =>
-  bytes === undefined ? undefined : valueOf(bytes, msgpack);
+const stored = (bytes: Uint8Array | undefined, encoding: Encoding): unknown =>
+  bytes === undefined ? undefined : shownValue(bytes, encoding);
 
 const given = <K extends string, V>(name: K, value: V | undefined): { readonly [N in K]?: V } =>
   value === undefined ? {} : ({ [name]: value } as { readonly [N in K]?: V });

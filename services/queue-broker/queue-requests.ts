@@ -1,6 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
-import { type Encoding, encode, msgpack } from '#shared/protocol/encoding.ts';
+import type { Encoding } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { saysOneThing, singleHeader, twofold } from '#shared/protocol/headers.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import type { Owners } from '#shared/protocol/owner.ts';
@@ -30,6 +31,7 @@ import {
 } from './core/item-options.ts';
 import type { CompleteRequest, ExtendRequest, FailRequest, ReleaseRequest } from './core/lease-decisions.ts';
 import { readJsonItems } from './json-items.ts';
+import { keptValue } from './kept-value.ts';
 import { type Payload, rawPayload, valuePayload } from './payload.ts';
 
 // The door: what comes in as `unknown` leaves as the core's own requests, or as a refusal that names the field.
@@ -63,9 +65,11 @@ export function readEnqueue(
 ): Result<EnqueueRequest> {
   const unreadable = headers?.get(unreadableHeader) ?? '';
   if (unreadable !== '') return badHeaderName(unreadable);
-  const payload = rawPayload(body, headers?.get('Content-Type'), strict);
+  const given = headerOptions(headers);
+  if (!given.ok) return given;
+  const payload = rawPayload(body, given.value.contentType, strict);
   if (!payload.ok) return payload;
-  return withOptions(queue, payload.value, headerOptions(headers), headerFault);
+  return withOptions(queue, payload.value, given.value.options, headerFault);
 }
 
 const badHeaderName = (line: string) =>
@@ -77,23 +81,33 @@ const badHeaderName = (line: string) =>
 /** Options that may be a number: of attempts, or of milliseconds. A header is always text. */
 const numericOptions = new Set(['maxAttempts', 'delay', 'runAt', 'timeout', 'expires']);
 
-/** Options as the headers give them; `headers` are all others, such as `traceparent`. */
-function headerOptions(headers: MsgHdrs | undefined): Record<string, unknown> {
+const optionOf = new Map<string, string>(
+  Object.entries(optionHeaders).map(([option, header]) => [header, option]),
+);
+
+interface GivenInHeaders {
+  readonly contentType: string | undefined;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** Options as the headers give them; `headers` are all others, such as `traceparent`, of each its first value. */
+function headerOptions(headers: MsgHdrs | undefined): Result<GivenInHeaders> {
   const options: Record<string, unknown> = {};
-  if (headers === undefined) return options;
-  for (const [name, header] of Object.entries(optionHeaders)) {
-    const given = headers.get(header);
-    if (given === '') continue;
-    options[name] = numericOptions.has(name) && /^[0-9]{1,15}$/.test(given) ? Number(given) : given;
+  const others: [string, string][] = [];
+  let contentType: string | undefined;
+  for (const [name, values] of headers ?? []) {
+    const [value = ''] = values;
+    const option = optionOf.get(name);
+    if ((option !== undefined || name === 'Content-Type') && !saysOneThing(values)) return twofold(name);
+    if (option !== undefined) {
+      if (value === '') continue;
+      options[option] = numericOptions.has(option) && /^[0-9]{1,15}$/.test(value) ? Number(value) : value;
+    } else if (name === 'Content-Type') contentType = value;
+    else if (ownHeader.test(name)) options[name] = value;
+    else if (!carriedApart.test(name)) others.push([name, value]);
   }
-  const known: readonly string[] = Object.values(optionHeaders);
-  for (const name of headers.keys()) {
-    if (ownHeader.test(name) && !known.includes(name)) options[name] = headers.get(name);
-  }
-  const others = headers.keys().filter((name) => !carriedApart.test(name) && !ownHeader.test(name));
-  if (others.length > 0)
-    options['headers'] = Object.fromEntries(others.map((name) => [name, headers.get(name)]));
-  return options;
+  if (others.length > 0) options['headers'] = Object.fromEntries(others);
+  return accept({ contentType, options });
 }
 
 /** Names the header instead of the option that it stands for. */
@@ -137,17 +151,24 @@ export function refusedPublish(
 ): EnqueueRequest {
   const defaults = readItemOptions({});
   if (!defaults.ok) throw new Error('an item without options is refused');
-  const contentType = headers?.get('Content-Type') ?? '';
-  const kept = contentType.length <= limits.keyLengthMax ? contentType : undefined;
+  const kept = usable(headers, 'Content-Type');
   const payload = rawPayload(body.slice(0, payloadBytesMax), kept, false);
-  const key = headers?.get('Nats-Msg-Id') ?? '';
-  const keyed = key !== '' && key.length <= limits.keyLengthMax ? { key } : {};
+  const key = usable(headers, 'Nats-Msg-Id');
+  const keyed = key === undefined ? {} : { key };
   return {
     queue,
     ...(payload.ok ? payload.value : { payload: body.slice(0, payloadBytesMax), payloadIsJson: false }),
     options: { ...defaults.value, ...keyed },
     refused: { message: fault.message, type: fault.code },
   };
+}
+
+/** A header of a publish that is refused: of one that says two things, or too much, nothing is kept. */
+function usable(headers: MsgHdrs | undefined, name: string): string | undefined {
+  const value = singleHeader(headers, name);
+  return value.ok && value.value !== '' && value.value.length <= limits.keyLengthMax
+    ? value.value
+    : undefined;
 }
 
 export function readEnqueueMany(
@@ -242,7 +263,7 @@ function readComplete(item: CompleteItem): Result<CompleteRequest> {
   const { id, token } = item;
   if (item.result === undefined) return accept({ id, token });
   if (isTooDeep(item.result)) return tooDeep('result');
-  const result = encode(item.result, msgpack);
+  const result = keptValue(item.result);
   if (result.length > limits.resultBytesMax) return tooLarge('result', result.length, limits.resultBytesMax);
   return accept({ id, token, result });
 }
@@ -270,7 +291,7 @@ function readExtend({ id, token, lease, progress: note }: ExtendItem): Result<Ex
   if (!leaseMs.ok) return leaseMs;
   if (note === undefined) return accept({ id, token, leaseMs: leaseMs.value });
   if (isTooDeep(note)) return tooDeep('progress');
-  const progress = encode(note, msgpack);
+  const progress = keptValue(note);
   if (progress.length > limits.progressBytesMax)
     return tooLarge('progress', progress.length, limits.progressBytesMax);
   return accept({ id, token, leaseMs: leaseMs.value, progress });

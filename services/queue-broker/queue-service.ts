@@ -1,5 +1,6 @@
 import { decode, decodeExactly, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { singleHeader } from '#shared/protocol/headers.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { type Owners, ownerHeader } from '#shared/protocol/owner.ts';
@@ -14,7 +15,7 @@ import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg } from '#shared/runtime/nats.ts';
-import { type RequestEncodings, requestEncodings } from '#shared/runtime/replies.ts';
+import { type RequestEncodings, replyEncoding, requestEncodings } from '#shared/runtime/replies.ts';
 import type { Callers, UnclaimedLease } from './callers.ts';
 import { itemId } from './core/item.ts';
 import { decideRelease } from './core/lease-decisions.ts';
@@ -22,6 +23,7 @@ import type { Observer } from './observation.ts';
 import { answerOverall } from './overall-questions.ts';
 import type { Partition } from './partition.ts';
 import { queueOperations } from './queue-operations.ts';
+import { withExactValues } from './kept-value.ts';
 import type { OperationContext, QueueRequest } from './queue-request.ts';
 import { readDequeue, readEnqueue, readEnqueueMany, readPlainEnqueueMany } from './queue-requests.ts';
 import * as works from './queue-works.ts';
@@ -141,13 +143,16 @@ export class QueueService {
       return undefined;
     }
     if (operation === 'dequeue') {
-      const read = readDequeue(queue, orEmpty(body.value), message.headers?.get('Nats-Msg-Id'));
+      const claim = singleHeader(message.headers, 'Nats-Msg-Id');
+      const read = claim.ok ? readDequeue(queue, orEmpty(body.value), claim.value) : claim;
       if (!read.ok) return read.error;
       this.#options.workers.seen(queue, read.value.worker ?? '', this.#options.clock.nowMs());
       partition.submit(works.dequeueWork(partition, read.value, caller));
       return undefined;
     }
-    return queueOperations[operation](request, orEmpty(body.value), this.#options);
+    const exact =
+      encodings.request === json ? withExactValues(operation, message.data, body.value) : body.value;
+    return queueOperations[operation](request, orEmpty(exact), this.#options);
   }
 
   #partitionOf(queue: string): Partition | undefined {
@@ -163,14 +168,11 @@ const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body);
 
 /** `enqueue` takes a payload of any content type; its reply is JSON then, unless `Accept` says otherwise. */
 function encodingsOf(message: Msg, operation: string): Result<RequestEncodings> {
-  const encodings = requestEncodings(message);
-  if (encodings.ok || operation !== 'enqueue' || encodings.error.details?.['field'] !== 'Content-Type')
-    return encodings;
-  const wanted = message.headers?.get('Accept') ?? '';
-  const reply = wanted === '' || wanted === '*/*' ? json : encodingOf(wanted);
-  return reply === undefined
-    ? refuseField('Accept', 'must be application/json or application/msgpack')
-    : accept({ request: json, reply });
+  if (operation !== 'enqueue') return requestEncodings(message);
+  const contentType = singleHeader(message.headers, 'Content-Type');
+  if (!contentType.ok) return contentType;
+  const reply = replyEncoding(message, encodingOf(contentType.value) ?? json);
+  return reply.ok ? accept({ request: json, reply: reply.value }) : reply;
 }
 
 const badQueue = refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;

@@ -1,3 +1,4 @@
+import { saysOneThing } from '#shared/protocol/headers.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { spanContextOf } from '#shared/runtime/trace-context.ts';
 import type { DropExamples } from './core/drop-examples.ts';
@@ -221,7 +222,9 @@ export class Collector {
 
   #read({ headers, sequence, receivedMs, body, subject }: Delivery): ReadMessage {
     const rules = this.#rules;
-    const contentType = headers?.get('Content-Type');
+    const contentTypes = headers?.values('Content-Type') ?? [];
+    // One that says two things is a content type that nobody speaks.
+    const contentType = saysOneThing(contentTypes) ? contentTypes[0] : contentTypes.join(', ');
     const signal = signalOf(subject);
     if (signal !== undefined) return readOtlp({ signal, contentType, body }, { rules, sequence });
     const span = spanContextOf(headers);

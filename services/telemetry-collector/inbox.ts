@@ -1,11 +1,11 @@
-import type { TraceHeaders } from '#shared/runtime/trace-context.ts';
+import type { MsgHdrs } from '#shared/runtime/nats.ts';
 
 /** A message of the stream, as it was given to this collector. */
 export interface Delivery {
   /** In the stream; the same whenever it comes again. */
   readonly sequence: number;
   readonly subject: string;
-  readonly headers: TraceHeaders | undefined;
+  readonly headers: MsgHdrs | undefined;
   readonly body: Uint8Array;
   /** When JetStream stored it, epoch milliseconds. */
   readonly receivedMs: number;

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr';
 import { type Result, accept, refuse } from './errors.ts';
 import { parseExactly } from './exact-json.ts';
+import { packedFault } from './msgpack-spans.ts';
 import { richValue } from './rich-values.ts';
 
 /** The two encodings of the wire. */
@@ -42,14 +43,24 @@ export function decodeExactly(body: Uint8Array, encoding: Encoding): Result<unkn
 function decodeWith(parse: (text: string) => unknown, body: Uint8Array, encoding: Encoding): Result<unknown> {
   if (body.length === 0) return accept(undefined);
   try {
-    if (encoding === msgpack) return accept(packr.unpack(body) as unknown);
+    if (encoding === msgpack) return unpacked(body);
     return accept(parse(textDecoder.decode(body)));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const name = encoding === msgpack ? 'MessagePack' : 'JSON';
-    return refuse('invalid_request', `the body is not ${name}: ${reason}`, { field: 'body' });
+    return notOf(encoding, reason);
   }
 }
+
+function unpacked(body: Uint8Array): Result<unknown> {
+  const fault = packedFault(body);
+  return fault === undefined ? accept(packr.unpack(body) as unknown) : notOf(msgpack, fault);
+}
+
+/** A body that is not of its encoding. */
+export const notOf = (encoding: Encoding, reason: string): Result<never> =>
+  refuse('invalid_request', `the body is not ${encoding === msgpack ? 'MessagePack' : 'JSON'}: ${reason}`, {
+    field: 'body',
+  });
 
 /** Encodes a value. A value that JSON cannot carry becomes what it can: bytes base64, big integers digits, maps and sets lists. */
 export function encode(value: unknown, encoding: Encoding): Uint8Array {

@@ -6,11 +6,16 @@ interface RawJson {
     reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
   ): unknown;
   rawJSON(text: string): object;
+  isRawJSON(value: unknown): boolean;
 }
 const raw = JSON as unknown as RawJson;
 
-/** Most texts have none of them, and reviving costs ten times the reading. */
-const mayBeInexact = /[0-9]{16}|[0-9][eE]|\.[0-9]*0(?![0-9])|-0/;
+/**
+ * Most texts have none of them, and reviving costs ten times the reading. Where a number may begin, so that ids and times
+ * within strings are seldom taken for one.
+ */
+const mayBeInexact =
+  /[0-9][0-9.]{15}|(?:^|[:,[\s])-?[0-9][0-9.]*[eE]|\.[0-9]*0(?![0-9])|(?:^|[:,[\s])-0(?![0-9.])/;
 
 /**
  * As `JSON.parse`; a number that would be written otherwise than it was read is an object that `JSON.stringify` writes
@@ -23,4 +28,11 @@ export function parseExactly(text: string): unknown {
       ? raw.rawJSON(source)
       : value,
   );
+}
+
+/** True when a number somewhere in the value is one of those that `parseExactly` passes on. O(size) */
+export function holdsExactNumbers(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if (raw.isRawJSON(value)) return true;
+  return Array.isArray(value) ? value.some(holdsExactNumbers) : Object.values(value).some(holdsExactNumbers);
 }

@@ -1,4 +1,5 @@
 import { addExtension, pack, unpack } from 'msgpackr';
+import { packedFault } from './msgpack-spans.ts';
 
 /*
  * Maps, sets and integers beyond 64 bits in MessagePack, as extension types of our own: 16 is a map (its body a list of
@@ -61,6 +62,8 @@ addExtension({
 });
 
 function listIn(body: Uint8Array): readonly unknown[] {
+  const fault = packedFault(body);
+  if (fault !== undefined) throw new Error(fault);
   const list: unknown = unpack(body);
   if (!Array.isArray(list)) throw new Error('the extension does not hold a list');
   return list;

@@ -11,6 +11,7 @@ import {
   connect,
   headers,
 } from '@nats-io/transport-node';
+import { headerName } from '#shared/protocol/headers.ts';
 import type { Log } from './log.ts';
 import { cheapenRequests } from './requests.ts';
 
@@ -53,11 +54,22 @@ setSha256Backend('native');
 const decodeStrictly = MsgHdrsImpl.decode.bind(MsgHdrsImpl);
 MsgHdrsImpl.decode = (bytes) => {
   try {
-    return decodeStrictly(bytes);
+    return withOurNames(decodeStrictly(bytes));
   } catch {
-    return decodeLineByLine(bytes);
+    return withOurNames(decodeLineByLine(bytes));
   }
 };
+
+/** Gives each header that is ours the name that it is read by, in whatever case it came. */
+function withOurNames(read: MsgHdrsImpl): MsgHdrsImpl {
+  for (const [name, values] of read) {
+    const ours = headerName(name);
+    if (ours === name) continue;
+    read.delete(name);
+    for (const value of values) read.append(ours, value);
+  }
+  return read;
+}
 
 function decodeLineByLine(bytes: Uint8Array): MsgHdrsImpl {
   const [version = '', ...lines] = Buffer.from(bytes).toString().split('\r\n');

@@ -1,5 +1,6 @@
 import { type Encoding, encode, encodingOf, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, errorTable, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, errorTable, refuseField } from '#shared/protocol/errors.ts';
+import { singleHeader } from '#shared/protocol/headers.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { type Msg, headers, serviceInboxPrefix } from './nats.ts';
 
@@ -21,22 +22,26 @@ export interface RequestEncodings {
 
 /** Reads `Content-Type` and `Accept`; a content type that we do not speak is refused by name. */
 export function requestEncodings(message: Msg): Result<RequestEncodings> {
-  const contentType = message.headers?.get('Content-Type');
-  const request = encodingOf(contentType);
-  if (request === undefined) {
-    return refuse('invalid_request', `Content-Type must be application/json or application/msgpack`, {
-      field: 'Content-Type',
-    });
-  }
-  const wanted = message.headers?.get('Accept');
-  const reply = wanted === undefined || wanted === '' || wanted === '*/*' ? request : encodingOf(wanted);
-  if (reply === undefined) {
-    return refuse('invalid_request', `Accept must be application/json or application/msgpack`, {
-      field: 'Accept',
-    });
-  }
-  return accept({ request, reply });
+  const { headers } = message;
+  if (headers === undefined) return accept(jsonBothWays);
+  const contentType = singleHeader(headers, 'Content-Type');
+  if (!contentType.ok) return contentType;
+  const request = encodingOf(contentType.value);
+  if (request === undefined) return refuseField('Content-Type', mustBeOurs);
+  const reply = replyEncoding(message, request);
+  return reply.ok ? accept({ request, reply: reply.value }) : reply;
 }
+
+/** The encoding that `Accept` asks for; `otherwise` where it asks for none. */
+export function replyEncoding(message: Msg, otherwise: Encoding): Result<Encoding> {
+  const wanted = singleHeader(message.headers, 'Accept');
+  if (!wanted.ok) return wanted;
+  const reply = wanted.value === '' || wanted.value === '*/*' ? otherwise : encodingOf(wanted.value);
+  return reply === undefined ? refuseField('Accept', mustBeOurs) : accept(reply);
+}
+
+const jsonBothWays: RequestEncodings = { request: json, reply: json };
+const mustBeOurs = 'must be application/json or application/msgpack';
 
 /** The body of an error reply. */
 export const errorBody = (refusal: Refusal) => ({ error: refusal });

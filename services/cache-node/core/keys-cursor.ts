@@ -1,3 +1,4 @@
+import { textHash } from '#shared/protocol/cache-slots.ts';
 import { SlotSet } from './slot-set.ts';
 
 /** Where a listing of keys over several nodes stands. */
@@ -18,14 +19,24 @@ export interface KeysCursor {
 
 export const firstCursor = (): KeysCursor => ({ done: new SlotSet() });
 
-export function writeCursor({ done, at }: KeysCursor): string {
-  const parts = at === undefined ? [] : [at.node, at.slots.write(), at.serial.toString(36), at.cursor];
-  return [done.write(), ...parts].join('.');
+/** What a cursor is about: it leads on in this listing, and in no other. */
+export interface Listing {
+  readonly namespace: string;
+  readonly prefix: string;
 }
 
-/** Undefined for a text that `writeCursor` did not make. */
-export function readCursor(text: string): KeysCursor | undefined {
-  const [doneText = '', node, slotsText, serialText, cursor, ...more] = text.split('.');
+export function writeCursor({ done, at }: KeysCursor, listing: Listing): string {
+  const parts = at === undefined ? [] : [at.node, at.slots.write(), at.serial.toString(36), at.cursor];
+  const text = [done.write(), ...parts].join('.');
+  return `${checkOf(text, listing)}.${text}`;
+}
+
+/** Undefined for a text that `writeCursor` did not make for this listing. */
+export function readCursor(text: string, listing: Listing): KeysCursor | undefined {
+  const checkEnd = text.indexOf('.');
+  const rest = text.slice(checkEnd + 1);
+  if (checkEnd < 0 || text.slice(0, checkEnd) !== checkOf(rest, listing)) return undefined;
+  const [doneText = '', node, slotsText, serialText, cursor, ...more] = rest.split('.');
   const done = SlotSet.read(doneText);
   if (done === undefined || more.length > 0) return undefined;
   if (node === undefined) return { done };
@@ -34,3 +45,6 @@ export function readCursor(text: string): KeysCursor | undefined {
   if (slots === undefined || !Number.isSafeInteger(serial) || cursor === undefined) return undefined;
   return { done, at: { node, slots, serial, cursor } };
 }
+
+const checkOf = (text: string, { namespace, prefix }: Listing): string =>
+  textHash(`${namespace}.${prefix}.${text}`).toString(36);

@@ -1,5 +1,5 @@
 import { durationMs } from '#shared/protocol/durations.ts';
-import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { delayMsMax } from '#shared/protocol/limits.ts';
 import { type Owners, ownerHeader, reservedHeader } from '#shared/protocol/owner.ts';
 import type { OnDuplicate } from '#shared/protocol/queue-item-options.ts';
@@ -62,6 +62,8 @@ export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
     // The log is UTF-8, which has no half of a surrogate pair: such a key would be another one after a restart.
     if (options[name]?.isWellFormed() === false) return refuseField(name, 'must be well-formed Unicode');
   }
+  const header = options.headers === undefined ? undefined : headerFault(options.headers);
+  if (header !== undefined) return { ok: false, error: header };
   const runAt = options.runAt === undefined ? undefined : timeMs(options.runAt);
   if (options.runAt !== undefined && runAt === undefined)
     return refuseField('runAt', 'is not a time that exists');
@@ -69,6 +71,19 @@ export function readItemOptions(options: EnqueueOptions): Result<ItemOptions> {
   if (backoff === undefined && options.backoff !== undefined)
     return refuseField('backoff', 'must have a first delay within its cap, of ten years at most');
   return accept(withDefaults(options, backoff, runAt));
+}
+
+/** What would end a header where it is written on, and begin another one. */
+const lineEnd = /[\r\n\0]/;
+
+function headerFault(headers: Readonly<Record<string, string>>): Refusal | undefined {
+  for (const [name, value] of Object.entries(headers)) {
+    const text = `${name}: ${value}`;
+    if (!text.isWellFormed()) return refuseField(`headers.${name}`, 'must be well-formed Unicode').error;
+    if (lineEnd.test(text))
+      return refuseField(`headers.${name}`, 'must have no line break and no NUL, in its name neither').error;
+  }
+  return undefined;
 }
 
 function withDefaults(

@@ -110,6 +110,20 @@ test('a ttl beyond ten years is refused wherever it stands', async () => {
   expect(await cache.ask('ttl', 'configure', { defaultTtl: ttl })).toMatchObject(refusal('defaultTtl'));
 });
 
+test('a cursor that was changed, or is of another listing, is refused', async () => {
+  const keys = Array.from({ length: 5 }, (_, n) => ({ key: `k${n}`, value: n }));
+  for (const namespace of ['pages', 'others']) await cache.ask(namespace, 'set-many', { items: keys });
+  const { body } = await cache.ask('pages', 'keys', { prefix: 'k', limit: 2 });
+  const { cursor = '' } = body as { cursor?: string };
+  expect((await cache.ask('pages', 'keys', { prefix: 'k', limit: 2, cursor })).status).toBe(0);
+  for (const changed of [`${cursor}A`, cursor.slice(0, -1), `A${cursor}`, cursor.replace('.', '..'), 'k3'])
+    expect(await cache.ask('pages', 'keys', { prefix: 'k', cursor: changed })).toMatchObject(
+      refusal('cursor'),
+    );
+  expect(await cache.ask('pages', 'keys', { cursor })).toMatchObject(refusal('cursor'));
+  expect(await cache.ask('others', 'keys', { prefix: 'k', cursor })).toMatchObject(refusal('cursor'));
+});
+
 test('ifAbsent and ifVersion exclude each other', async () => {
   const reply = await cache.ask('cas', 'set', { key: 'a', value: 1, ifAbsent: true, ifVersion: 1 });
   expect(reply).toMatchObject(refusal('ifVersion'));
@@ -122,6 +136,18 @@ test('a body that is not of its encoding, and an encoding that we do not speak, 
   expect(await cache.send(subject, new Uint8Array([0xff, 0xfe]))).toMatchObject(refusal('body'));
   const packed = { 'Content-Type': 'application/msgpack' };
   expect(await cache.send(subject, new Uint8Array([0x92, 0x01]), packed)).toMatchObject(refusal('body'));
+  // A byte that means nothing, and a string that is no UTF-8: in a key, and in a value that would be kept as it is.
+  const set = subject.replace('.get', '.set');
+  for (const value of ['c1', 'a1ff', '91a2c328', '81c3c1'])
+    for (const body of [
+      `82a36b6579a161a576616c7565${value}`,
+      `81a56974656d739182a36b6579a161a576616c7565${value}`,
+    ])
+      for (const to of [set, `${set}-many`])
+        expect(await cache.send(to, Buffer.from(body, 'hex'), packed)).toMatchObject(refusal('body'));
+  expect(await cache.send(subject, Buffer.from('81a36b6579a1ff', 'hex'), packed)).toMatchObject(
+    refusal('body'),
+  );
   expect(await cache.send(subject, '', { 'Content-Type': 'text/xml' })).toMatchObject(
     refusal('Content-Type'),
   );

@@ -302,6 +302,8 @@ test.each<[string, Encoding]>([
   );
 });
 
+const listing = { namespace: 'n', prefix: 'p' };
+
 test('a cursor is read as it was written', () => {
   const at = fc.record({ node: fc.stringMatching(/^[0-9a-f]{16}$/), slots, serial: fc.maxSafeNat() });
   const cursor = fc.stringMatching(/^[A-Za-z0-9_-]{1,30}$/);
@@ -311,7 +313,7 @@ test('a cursor is read as it was written', () => {
         done: SlotSet.of(done),
         ...(where === null ? {} : { at: { ...where, slots: SlotSet.of(where.slots), cursor: nodes } }),
       };
-      const read = readCursor(writeCursor(made));
+      const read = readCursor(writeCursor(made, listing), listing);
       expect([...(read?.done ?? [])]).toEqual([...done].sort((a, b) => a - b));
       expect(read?.at?.node).toBe(where?.node);
       expect(read?.at?.serial).toBe(where?.serial);
@@ -322,8 +324,25 @@ test('a cursor is read as it was written', () => {
 });
 
 test('what is no cursor is refused, and nothing is thrown', () => {
-  const good = writeCursor({ done: new SlotSet() });
+  const good = writeCursor({ done: new SlotSet() }, listing);
   for (const text of ['', 'x', `${good}.a`, `${good}.a.${good}`, `${good}.a.${good}.z`, `${good}.a.b.c.d`])
-    expect(readCursor(text)).toBeUndefined();
-  fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => void readCursor(text)));
+    expect(readCursor(text, listing)).toBeUndefined();
+  fc.assert(fc.property(fc.string({ maxLength: 300 }), (text) => void readCursor(text, listing)));
+});
+
+test('a cursor is refused that was changed in one place, or is of another listing', () => {
+  const at = { node: '0123456789abcdef', slots: new SlotSet(), serial: 7, cursor: 'a2V5' };
+  const good = writeCursor({ done: SlotSet.of([1, 2]), at }, listing);
+  expect(readCursor(good, listing)).toBeDefined();
+  for (const other of [
+    { namespace: 'm', prefix: 'p' },
+    { namespace: 'n', prefix: 'q' },
+  ])
+    expect(readCursor(good, other)).toBeUndefined();
+  fc.assert(
+    fc.property(fc.nat(good.length - 1), fc.constantFrom('a', 'Z', '0', '_', '-', '.'), (place, letter) => {
+      fc.pre(good[place] !== letter);
+      expect(readCursor(good.slice(0, place) + letter + good.slice(place + 1), listing)).toBeUndefined();
+    }),
+  );
 });

@@ -165,7 +165,6 @@ const badHeaders: Readonly<Record<string, readonly string[]>> = {
   'Trivet-On-Duplicate': ['drop', 'keep'],
   'Nats-Msg-Id': ['k'.repeat(257)],
   'Trivet-Prioritty': ['high'],
-  'trivet-priority': ['high'],
   'Content-Type': ['x'.repeat(257)],
   Accept: ['image/png'],
 };
@@ -184,6 +183,48 @@ test('delay and run-at exclude each other, and headers of the user have their li
   expect(await queue.ask('bad-headers', 'enqueue', 1, many)).toMatchObject(refusal('headers'));
   const long = await queue.ask('bad-headers', 'enqueue', 1, { Long: 'x'.repeat(1_025) });
   expect(long).toMatchObject(refusal('headers.Long'));
+});
+
+test.each([
+  ['a line break', 'a\r\nb'],
+  ['a line feed', 'a\nb'],
+  ['NUL', 'a\0b'],
+  ['half a surrogate pair', 'a\ud83d'],
+])('%s stands in no header of an item, wherever it is enqueued', async (_, text) => {
+  const schedule = (headers: object) => ({ schedules: { tick: { cron: '0 0 1 1 *', headers } } });
+  for (const [name, headers] of [
+    ['x', { x: text }],
+    [text, { [text]: 'x' }],
+  ] as const) {
+    const items = [{ payload: 1, headers }, { payload: 2 }];
+    expect((await queue.ask('bad-lines', 'enqueue-many', { items })).body).toMatchObject({
+      items: [{ error: { details: { field: `items[0].headers.${name}` } } }, { state: 'pending' }],
+    });
+    const children = [{ queue: 'bad-lines', payload: 1, headers }];
+    for (const [field, operation, body] of [
+      [
+        `headers.${name}`,
+        'enqueue-flow',
+        { payload: 1, headers, children: [{ ...children[0], headers: {} }] },
+      ],
+      [`children[0].headers.${name}`, 'enqueue-flow', { payload: 1, children }],
+      [`schedules.tick.headers.${name}`, 'configure', schedule(headers)],
+    ] as const)
+      expect(await queue.ask('bad-lines', operation, body)).toMatchObject(refusal(field));
+  }
+});
+
+test('nobody says whose an item is, in a flow and in a schedule neither', async () => {
+  const headers = { 'Trivet-Owner': 'somebody' };
+  const field = 'headers.Trivet-Owner';
+  const children = [{ queue: 'owned', payload: 1, headers }];
+  const schedules = { tick: { cron: '0 0 1 1 *', headers } };
+  expect(await queue.ask('owned', 'enqueue-flow', { payload: 1, children })).toMatchObject(
+    refusal(`children[0].${field}`),
+  );
+  expect(await queue.ask('owned', 'configure', { schedules })).toMatchObject(
+    refusal(`schedules.tick.${field}`),
+  );
 });
 
 test('what to do with a duplicate needs a key, and debounce a delay', async () => {
@@ -262,6 +303,12 @@ test('a body that is not of its encoding, and an encoding that we do not speak, 
       await queue.send(`trivet.queue.bad.${operation}`, new Uint8Array([0x92, 0x01]), packed),
     ).toMatchObject(refusal('body'));
   expect(await queue.send('trivet.queue.bad.enqueue', '{', json)).toMatchObject(refusal('body'));
+  // A byte that means nothing; strings that are no UTF-8, short, long, as a name, and within a set.
+  for (const body of ['81a161c1', 'a1ff', `d940${'61'.repeat(63)}ff`, '81a2c328c0', 'c7041191a2c328'])
+    for (const operation of ['get', 'enqueue'])
+      expect(
+        await queue.send(`trivet.queue.bad.${operation}`, Buffer.from(body, 'hex'), packed),
+      ).toMatchObject(refusal('body'));
   const text = { 'Content-Type': 'text/xml' };
   expect(await queue.send('trivet.queue.bad.get', '', text)).toMatchObject(refusal('Content-Type'));
   expect(await queue.send('trivet.queue.stats', '', text)).toMatchObject(refusal('Content-Type'));

@@ -91,3 +91,23 @@ test('a broker that stops sends away who waits, and the next one can be asked', 
   await queue.ask('handed-over', 'complete', { id, token: item?.token, result: 1 });
   expect((await again).body).toMatchObject({ state: 'done', result: 1 });
 });
+
+test('results and progress in JSON have every digit, for a parent and after a restart too', async () => {
+  const exact = '{"n":12345678901234567890,"price":1.10}';
+  const { client } = queue;
+  const text = async (name: string, operation: string, body: string) =>
+    (await client.request(`trivet.queue.${name}.${operation}`, body)).string();
+  const children = [{ queue: 'exact', payload: 1 }];
+  const parent = shown(await queue.ask('parents', 'enqueue-flow', { payload: 1, children })).id;
+  const [item] = leased(await queue.ask('exact', 'dequeue', { wait: '5s' }));
+  const named = `"id":"${item?.id}","token":${item?.token}`;
+  expect(await text('exact', 'extend', `{${named},"lease":"1m","progress":${exact}}`)).toContain('"id"');
+  expect(await text('exact', 'complete', `{"items":[{${named},"result":${exact}}]}`)).toContain('"done"');
+  await broker.kill();
+  broker = await queue.startBroker();
+  const get = await text('exact', 'get', `{"id":"${item?.id}"}`);
+  expect(get).toContain(`"progress":${exact}`);
+  expect(get).toContain(`"result":${exact}`);
+  expect(await text('exact', 'result', `{"id":"${item?.id}"}`)).toContain(`"result":${exact}`);
+  await expect.poll(() => text('parents', 'children', `{"id":"${parent}"}`)).toContain(`"result":${exact}`);
+});

@@ -22,3 +22,17 @@ test('headers that NATS allows are read as they were', () => {
   const read = decode('NATS/1.0\r\nTrivet-Priority: high\r\n\r\n');
   expect([...read]).toEqual([['Trivet-Priority', ['high']]]);
 });
+
+test('a header that is ours is read in whatever case it came, and others stay as they are', () => {
+  const read = decode(
+    'NATS/1.0\r\nnats-msg-id: k\r\nCONTENT-TYPE: a\r\nContent-Type: b\r\nx-own: 1\r\nX-Own: 2\r\n\r\n',
+  );
+  expect(new Map(read)).toEqual(
+    new Map([
+      ['Nats-Msg-Id', ['k']],
+      ['Content-Type', ['b', 'a']],
+      ['x-own', ['1']],
+      ['X-Own', ['2']],
+    ]),
+  );
+});

@@ -1,4 +1,5 @@
-import type { Span } from '#shared/protocol/json-spans.ts';
+import { isUtf8 } from 'node:buffer';
+import type { Span } from './json-spans.ts';
 
 // Where the parts of a MessagePack message stand, by the heads of the format alone: nothing is decoded, so values of
 // any extension type pass. Broken lengths end the walk: the decoder then says what is wrong.
@@ -35,12 +36,42 @@ export function visitPackedElements(bytes: Uint8Array, start: number, visit: (st
 /** Whether a member's name is this text of at most 31 ASCII characters, whatever form of string it stands in. */
 export function isPackedName(bytes: Uint8Array, { start, end }: Span, name: string): boolean {
   const type = bytes[start] ?? 0;
-  const isString = (type >= 0xa0 && type < 0xc0) || (type >= 0xd9 && type <= 0xdb);
   const textStart = end - name.length;
-  if (!isString || textStart !== headEnd(bytes, start)) return false;
+  if (!isString(type) || textStart !== headEnd(bytes, start)) return false;
   for (let index = 0; index < name.length; index += 1)
     if (bytes[textStart + index] !== name.charCodeAt(index)) return false;
   return true;
+}
+
+/**
+ * What is wrong in a message though a decoder reads it: the byte 0xc1, which stands for nothing, and strings that are no
+ * UTF-8, which would become other strings. Not looked for inside of extensions: their bodies are their types' affair.
+ * @returns undefined where nothing is wrong, or what a decoder finds by itself; never throws; O(size)
+ */
+export function packedFault(bytes: Uint8Array): string | undefined {
+  let at = 0;
+  while (at < bytes.length) {
+    const type = bytes[at] ?? 0;
+    if (type < 0xa0 || type >= 0xe0) {
+      at += 1;
+      continue;
+    }
+    if (type === 0xc1) return 'it holds the byte 0xc1, which has no meaning';
+    const head = headEnd(bytes, at);
+    at = kindAt(bytes, at) === isScalar ? head + bodyBytes(bytes, at) : head;
+    if (isString(type) && !isText(bytes, head, at)) return 'a string in it is not UTF-8';
+  }
+  return undefined;
+}
+
+const isString = (type: number): boolean => (type >= 0xa0 && type < 0xc0) || (type >= 0xd9 && type <= 0xdb);
+
+/** Most strings are short and ASCII: to look at those here costs less than to ask for it. */
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
+  const asciiEnd = Math.min(end, start + 32);
+  let at = start;
+  while (at < asciiEnd && (bytes[at] ?? 0) < 0x80) at += 1;
+  return at >= end || isUtf8(bytes.subarray(start, end));
 }
 
 const cutOff = -1;
