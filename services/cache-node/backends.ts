@@ -2,6 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { slotsOf } from '#shared/protocol/cache-slots.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
+import { defaultRedisUrl } from '#shared/runtime/config.ts';
 import { DamagedFileError } from '#shared/runtime/lmdb.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Backend } from './backend.ts';
@@ -51,6 +52,14 @@ export class Backends {
     if (type !== 'redis') return;
     await this.#options.redis.reached();
     await this.#options.redis.command(undefined, ['PING']);
+  }
+
+  /** Where it was looked for in vain. */
+  placeOf(type: BackendType): string {
+    if (type === 'file') return 'its folder for files of the cache';
+    return this.#options.redis.isDefault
+      ? `Redis at ${defaultRedisUrl}, which is where it looks while TRIVET_REDIS_URL says nothing else`
+      : 'the Redis of its TRIVET_REDIS_URL';
   }
 
   /** Removes what a namespace has left in files. */

@@ -1,6 +1,6 @@
 import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, notDone, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, notDone, refuse } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -13,7 +13,7 @@ import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
 import { Namespaces, type VersionSource } from './core/namespaces.ts';
 import { writeOutcome } from './entry-reply.ts';
-import { type Decided, type Request, operations } from './operations.ts';
+import { type Decided, type Request, badAddress, operations } from './operations.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
 import type { Arrived } from './sharding.ts';
@@ -150,10 +150,11 @@ export class CacheService {
 
   /** Keeps settings of a namespace for all nodes, and lets them hold here. */
   async configure(name: string, settings: Partial<Namespace['settings']>): Promise<Refusal | undefined> {
-    const namespace = this.#namespaces.open(name);
+    const { opened: namespace, leave } = this.#namespaces.visit(name);
     if (!namespace.ok) return namespace.error;
     const refusal = await this.#tiers.configure(namespace.value, settings);
     if (namespace.value.events.isWaiting) this.#publishEvents(namespace.value);
+    leave();
     return refusal;
   }
 
@@ -186,12 +187,13 @@ export class CacheService {
     name: string,
     act: (namespace: Namespace, nowMs: number, tier: Tier | undefined) => Value,
   ): Promise<Result<Value>> {
-    const namespace = this.#namespaces.open(name);
+    const { opened: namespace, leave } = this.#namespaces.visit(name);
     if (!namespace.ok) return namespace;
     const tier = this.#tiers.of(namespace.value);
     tier?.deciding(tier.untilMs(this.#options.clock.monotonicMs()));
     const value = act(namespace.value, this.#nowMs(), tier);
     if (namespace.value.events.isWaiting) this.#publishEvents(namespace.value);
+    leave();
     const refusal = await tier?.decided();
     return refusal === undefined ? accept(value) : { ok: false, error: refusal };
   }
@@ -242,14 +244,16 @@ export class CacheService {
       : cluster.elsewhere(asked, keys, body);
     if (other !== undefined) return other;
     if (!mayServe() || !versions.hasRoom) return via === 'node' ? notMine : notNow;
-    const namespace = this.#namespaces.open(name);
+    const { opened: namespace, leave } = this.#namespaces.visit(name);
     if (!namespace.ok) return namespace.error;
     const tier = this.#tiers.of(namespace.value);
     cluster.noteKeys(name, keys);
     this.#out.begin(encodings.reply);
-    if (tier === undefined) return this.#decideIn(namespace.value, read.value, asked);
+    const decided = tier === undefined ? this.#decideIn(namespace.value, read.value, asked) : 'elsewhere';
+    leave();
+    if (tier === undefined) return decided;
     void this.#answerTiered(asked, { tier, namespace: namespace.value, request: read.value });
-    return 'elsewhere';
+    return decided;
   }
 
   #question(message: Msg, kind: 'stats' | 'map'): void {
@@ -393,8 +397,3 @@ export class CacheService {
 
 const notNow = refuse('unavailable', 'this node does not answer for its keys just now', notDone).error;
 const notMine = refuse('wrong_owner', 'this node does not answer for its keys just now').error;
-
-const badAddress = (namespace: string): Refusal =>
-  isName(namespace)
-    ? refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`).error
-    : refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;

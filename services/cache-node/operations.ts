@@ -5,8 +5,9 @@ import {
   type SetRequest,
   cacheRequests,
 } from '#shared/protocol/cache-schemas.ts';
-import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
+import { isName } from '#shared/protocol/names.ts';
 import { type Validator, validator } from '#shared/protocol/validation.ts';
 import { compressed } from './compression.ts';
 import type { KeysCommand, SetCommand } from './core/commands.ts';
@@ -184,6 +185,14 @@ const setOne: Decide<SetCommand> = (command, { namespace, nowMs, out }) => {
 const deleteOne: Decide<string> = (key, call) =>
   written(accept({ deleted: call.namespace.delete(key, call.nowMs) }), call);
 
+const deleteVersion: Decide<{ readonly key: string; readonly ifVersion: number | undefined }> = (
+  { key, ifVersion },
+  call,
+) => {
+  const conflict = ifVersion === undefined ? undefined : call.namespace.isOther(key, ifVersion, call.nowMs);
+  return conflict ?? deleteOne(key, call);
+};
+
 const keysOf = (request: { readonly keys: readonly unknown[] }) => request.keys;
 
 const ofKey = (read: { readonly key: string }): string => read.key;
@@ -195,7 +204,12 @@ const isUnconditional = ({ condition }: SetCommand): boolean => condition.kind =
 export const operations: Readonly<Record<CacheRequestName, Operation>> = {
   get: keyOperation(getOne),
   set: onOne(checkSet, (request: SetRequest) => readSet(request), ofKey, setOne, isUnconditional),
-  delete: keyOperation(deleteOne),
+  delete: onOne(
+    validator(cacheRequests.delete),
+    ({ key, ifVersion }) => withKey(key, accept({ ifVersion }), (condition) => condition),
+    ofKey,
+    deleteVersion,
+  ),
   'get-many': batch(validator(cacheRequests['get-many']), keysOf, {
     read: readBatchKey,
     keyOf: sameKey,
@@ -342,3 +356,9 @@ function readSettings(request: ConfigureRequest): Result<Partial<NamespaceSettin
     ...(graceMs.value === undefined ? {} : { defaultGraceMs: graceMs.value }),
   });
 }
+
+/** Why a request went to no operation of a namespace. */
+export const badAddress = (namespace: string): Refusal =>
+  isName(namespace)
+    ? refuseField('operation', `must be one of ${Object.keys(cacheRequests).join(', ')}`).error
+    : refuseField('namespace', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error;

@@ -1,4 +1,5 @@
 import type { Clock } from '#shared/runtime/clock.ts';
+import { defaultRedisUrl } from '#shared/runtime/config.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Redis } from '#shared/runtime/redis.ts';
 
@@ -24,6 +25,11 @@ export class RedisConnection implements Redis {
 
   constructor(options: RedisConnectionOptions) {
     this.#options = options;
+  }
+
+  /** Whether it is where Redis is looked for while nobody says where it is. */
+  get isDefault(): boolean {
+    return this.#options.url === defaultRedisUrl;
   }
 
   get isCluster(): boolean {

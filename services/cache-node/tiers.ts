@@ -171,7 +171,8 @@ export class Tiers {
       await this.#inTime(this.#options.backends.reach(backend));
       return accept(undefined);
     } catch {
-      return refuse('unavailable', `this node cannot reach its ${backend}`, { field: 'backend' });
+      const place = this.#options.backends.placeOf(backend);
+      return refuse('unavailable', `this node cannot reach ${place}`, { field: 'backend' });
     }
   }
 

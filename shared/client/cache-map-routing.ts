@@ -26,7 +26,7 @@ export class CacheMapRouting {
   readonly #subjects: Subjects;
   readonly #listeners = new Set<() => void>();
   #known: Known | undefined;
-  #reading: Promise<void> | undefined;
+  #reading: Promise<boolean> | undefined;
   #hasBegun = false;
 
   constructor(nats: Nats, subjects: Subjects) {
@@ -56,7 +56,8 @@ export class CacheMapRouting {
         const node = key === undefined ? undefined : this.#known?.owners[slotOf(key)];
         return node === undefined ? any.subjectOf(operation, key) : directSubject(operation, node);
       },
-      epochOf: () => undefined,
+      nodeOf: (key) => this.#known?.owners[slotOf(key)],
+      refresh: () => this.#read(),
       instead: (subject, refusal) => {
         const node = nodeAt.get(subject);
         if (node === undefined) return any.instead(subject, refusal);
@@ -102,16 +103,18 @@ export class CacheMapRouting {
     void this.#read();
   }
 
-  #read(): Promise<void> {
+  /** False where nobody answered. */
+  #read(): Promise<boolean> {
     this.#reading ??= this.#ask().finally(() => {
       this.#reading = undefined;
     });
     return this.#reading;
   }
 
-  async #ask(): Promise<void> {
+  async #ask(): Promise<boolean> {
     const reply = await requestReply(this.#nats, this.#subjects.cacheMap, {}, { timeoutMs: mapMsMax });
     if (reply.ok) this.#learn(reply.value as CacheMap);
+    return reply.ok;
   }
 
   #learn({ serial, nodes, owners }: CacheMap): void {

@@ -10,13 +10,15 @@ export interface CacheRouting {
    * @returns a string that is the same object for all keys of one node: keys with one subject share a message
    */
   subjectOf(operation: string, key: string | undefined): string;
-  /** The epoch whose events tell what happens to `key`; undefined where that is not known. */
-  epochOf(key: string): string | undefined;
+  /** The node that answers for `key`, with which the epochs of its events begin; undefined where that is not known. */
+  nodeOf(key: string): string | undefined;
   /**
    * Where a request goes that was not taken at `subject`: nothing was done there. Undefined where there is no other way.
    * Resolves after a moment, or after the map was read again.
    */
   instead(subject: string, refusal: Refusal): Promise<string> | undefined;
+  /** Resolves once what is known of the nodes is as new as any of them knows; false where none could be asked. */
+  refresh(): Promise<boolean>;
   /** Calls `listener` when keys have moved to other nodes; the returned function ends that. */
   onMove(listener: () => void): () => void;
 }
@@ -39,7 +41,8 @@ export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
       made.set(operation, subject);
       return subject;
     },
-    epochOf: () => undefined,
+    nodeOf: () => undefined,
+    refresh: () => Promise.resolve(true),
     instead: (subject, refusal) => (isNotDone(refusal) ? delay(againMs, subject) : undefined),
     onMove: () => () => undefined,
   };

@@ -21,7 +21,7 @@ import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
 import type { Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 
-/** How often `update` begins anew when somebody else was quicker. */
+/** How often `update` and `pull` begin anew when somebody else was quicker. */
 const updatesMax = 1_000;
 
 /** What a namespace lives on. */
@@ -157,10 +157,18 @@ export class CacheNamespace<T = unknown> {
     return Promise.all(keys.map((key) => this.delete(key)));
   }
 
-  /** The value, which is then gone; undefined on a miss. Of several callers at once one gets it. */
+  /** The value, which is then gone; undefined on a miss. Of several callers at once one gets it, and nobody loses another one. */
   async pull(key: string): Promise<T | undefined> {
-    const entry = await this.getEntry(key);
-    return entry !== undefined && (await this.delete(key)) ? entry.value : undefined;
+    for (let attempt = 1; ; attempt += 1) {
+      const entry = await this.getEntry(key);
+      if (entry === undefined) return undefined;
+      this.#near?.forget(key);
+      const body = { key, ifVersion: entry.version };
+      const deleted = await this.#batches.request('delete', body, key);
+      if (deleted.ok && (deleted.value as { deleted: boolean }).deleted) return entry.value;
+      if (!deleted.ok && (deleted.error.code !== 'conflict' || attempt === updatesMax))
+        throw new TrivetError(deleted.error);
+    }
   }
 
   async exists(key: string): Promise<boolean> {

@@ -14,7 +14,7 @@ type Listener = (...values: unknown[]) => void;
 const pageSize = 500;
 
 /**
- * A storage adapter for Keyv (https://keyv.org), versions 5 and 6.
+ * A storage adapter for Keyv (https://keyv.org); tested with version 5.
  * Keyv hands over text that it has written itself, so any namespace will do: `trivet.cache<string>('sessions')`.
  * Several Keyv with namespaces of their own may share one: their keys begin with the name and a colon. Without a ttl
  * an entry lives as long as the namespace's `defaultTtl` says.

@@ -178,6 +178,8 @@ export class NearCache {
 
   /** Keys have moved to other nodes: copies whose source no longer tells what happens to them go. */
   keysMoved(): void {
+    // What is being read now came perhaps from the node that a key has left.
+    this.#changes.all(undefined);
     for (const [key, copy] of this.#copies.entries())
       if (this.#limits.epochOf(key) !== copy.source?.epoch) this.#drop(key);
   }

@@ -59,13 +59,14 @@ export class NearCaches {
     const ttlMs = durationMs(ttl);
     if (ttlMs === undefined || ttlMs === 0)
       throw new TrivetError(refuseField('near.ttl', 'must be a duration such as "1m"').error);
-    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => routing.epochOf(key) });
-    const feed = new NearFeed({
+    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => feed.epochOf(routing.nodeOf(key)) });
+    const feed: NearFeed = new NearFeed({
       nats,
       clock,
       namespace,
       subject: subjects.cacheEvents(namespace),
       near,
+      refresh: () => routing.refresh(),
       ask: (operation, body) =>
         requestReply(nats, routing.subjectOf(operation, undefined), body, { timeoutMs: 2_000 }),
     });

@@ -17,6 +17,8 @@ export interface NearFeedOptions {
   /** The subject of the namespace's events. */
   readonly subject: string;
   readonly near: NearCache;
+  /** Brings what is known of the nodes up to date; false where that was not possible. */
+  readonly refresh: () => Promise<boolean>;
   readonly ask: (operation: 'configure' | 'missed', body: object) => Promise<Result<unknown>>;
 }
 
@@ -33,6 +35,8 @@ const noEpoch = '-';
 export class NearFeed {
   readonly #options: NearFeedOptions;
   readonly #asked = new Set<string>();
+  /** The epoch in which each node was heard last. */
+  readonly #epochs = new Map<string, string>();
   #subscription: Subscription | undefined;
   #stopWatching = () => {};
   #cancelRound = () => {};
@@ -51,6 +55,11 @@ export class NearFeed {
     void this.#round();
   }
 
+  /** The epoch in which a node tells what happens; one that nobody has for a node that was not heard yet. */
+  epochOf(node: string | undefined): string | undefined {
+    return node === undefined ? undefined : (this.#epochs.get(node) ?? noEpoch);
+  }
+
   stop(): void {
     this.#cancelRound();
     this.#stopWatching();
@@ -64,6 +73,7 @@ export class NearFeed {
     const event = decoded.ok ? checkEvent(decoded.value) : decoded;
     // What this client cannot read is not passed over: the sequence then has a hole, and it is asked for.
     if (!event.ok) return;
+    this.#note(event.value.epoch);
     const gap = this.#options.near.take(event.value, this.#options.clock.monotonicMs());
     if (gap !== undefined) void this.#close(gap);
   }
@@ -85,7 +95,10 @@ export class NearFeed {
     const told = await this.#options.ask('configure', { nearCache: true });
     if (told.ok) {
       const missed = await this.#missed({ epoch: noEpoch, after: 0 });
-      if (missed !== undefined) this.#options.near.learn(missed, this.#options.clock.monotonicMs());
+      if (missed !== undefined) {
+        this.#note(missed.epoch);
+        this.#options.near.learn(missed, this.#options.clock.monotonicMs());
+      }
     } else if (told.error.code === 'forbidden' && !this.#hasWarned) {
       this.#hasWarned = true;
       const { namespace } = this.#options;
@@ -94,16 +107,27 @@ export class NearFeed {
     }
   }
 
+  /** An epoch begins with the id of its node. */
+  #note(epoch: string): void {
+    const [node = ''] = epoch.split('.', 1);
+    this.#epochs.set(node, epoch);
+  }
+
   #closeAll(gaps: readonly Gap[]): void {
     for (const gap of gaps) void this.#close(gap);
   }
 
-  /** One question a source at a time. */
+  /**
+   * One question a source at a time. What came of it is taken up by who answers for which key now: a copy of a key that
+   * has moved, unnoticed, to the node that is asked would otherwise be another node's affair.
+   */
   async #close(gap: Gap): Promise<void> {
     if (this.#asked.has(gap.epoch)) return;
     this.#asked.add(gap.epoch);
-    const reply = await this.#missed(gap);
+    const isCurrent = await this.#options.refresh();
+    const reply = isCurrent ? await this.#missed(gap) : undefined;
     this.#asked.delete(gap.epoch);
+    if (reply !== undefined) this.#note(reply.epoch);
     this.#options.near.close(gap, reply, this.#options.clock.monotonicMs());
   }
 

@@ -15,6 +15,13 @@ export type CacheOperation = Static<typeof CacheOperation>;
 export const KeyRequest = Strict({ key: CacheKey });
 export type KeyRequest = Static<typeof KeyRequest>;
 
+export const DeleteRequest = Strict({
+  key: CacheKey,
+  /** Deletes this version and no other. */
+  ifVersion: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
+});
+export type DeleteRequest = Static<typeof DeleteRequest>;
+
 /** A word that entries are given and invalidated by. */
 const Tag = Type.String({ minLength: 1, maxLength: limits.tagLengthMax });
 
@@ -124,7 +131,7 @@ export const cacheRequests = {
   'get-many': Strict({ keys }),
   'set-many': Strict({ items: keys }),
   'delete-many': Strict({ keys }),
-  delete: KeyRequest,
+  delete: DeleteRequest,
   exists: KeyRequest,
   increment: IncrementRequest,
   touch: TouchRequest,

@@ -73,10 +73,12 @@ export const prefix = (setting: About<string>): Setting<string> => ({
       : { expected: '1 to 32 characters of A-Z, a-z, 0-9, _ and -' },
 });
 
+export const defaultRedisUrl = 'redis://127.0.0.1:6379';
+
 /** Where a Redis is. It may hold a password. */
 export const redisUrl = (about: string): Setting<string> => ({
   env: 'TRIVET_REDIS_URL',
-  default: 'redis://127.0.0.1:6379',
+  default: defaultRedisUrl,
   about: `${about}: redis://[[user]:password@]host[:port][/database], rediss:// for TLS`,
   secret: true,
   parse: (given) =>

@@ -1,6 +1,6 @@
 import type { CacheStats } from '#shared/protocol/cache-schemas.ts';
 import { decode } from '#shared/protocol/encoding.ts';
-import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import type {
   IncrementCommand,
@@ -133,6 +133,13 @@ export class Namespace {
     const deleted = this.residents.delete(key, nowMs);
     this.fills.pass(key, nowMs);
     return deleted;
+  }
+
+  /** Why the entry that is there, also a stale one, is not the one that is meant; undefined where it is, or is gone. */
+  isOther(key: string, version: number, nowMs: number): Refusal | undefined {
+    const current = this.residents.present(key, nowMs);
+    const conflict = current && conflictOf({ kind: 'version', version }, current.version);
+    return conflict?.error;
   }
 
   /** Adds to a counter. The ttl begins when the counter does, so that "so many a minute" can be counted. */

@@ -31,7 +31,7 @@ export interface NamespacesOptions {
   readonly noteOf?: (namespace: string) => NoteChange | undefined;
 }
 
-/** The namespaces of one node. They exist from their first request; only so many may. */
+/** The namespaces of one node. They exist from the first that is written or configured; only so many may. */
 export class Namespaces {
   readonly #options: NamespacesOptions;
   readonly #byName = new Map<string, Namespace>();
@@ -73,6 +73,20 @@ export class Namespaces {
   /** The namespace, where there is one. */
   find(name: string): Namespace | undefined {
     return this.#byName.get(name);
+  }
+
+  /**
+   * The namespace of that name for one question, and what to call behind it: a namespace that there was not before, and
+   * in which nothing was put meanwhile, is then as little there as before.
+   */
+  visit(name: string): { readonly opened: Result<Namespace>; readonly leave: () => void } {
+    if (this.#byName.has(name)) return { opened: this.open(name), leave: () => undefined };
+    const opened = this.open(name);
+    const leave = () => {
+      if (opened.ok && opened.value.isIdle && this.#byName.get(name) === opened.value)
+        this.#byName.delete(name);
+    };
+    return { opened, leave };
   }
 
   /** What part of the keys is on this node: its quotas are that part of what was configured. */

@@ -5,7 +5,7 @@ import { type Reply, type RunningCache, startCache } from './running-cache.ts';
 let cache: RunningCache;
 
 beforeAll(async () => {
-  cache = await startCache({}, 20_000);
+  cache = await startCache({ TRIVET_REDIS_URL: 'redis://127.0.0.1:1' }, 20_000);
 });
 
 afterAll(() => cache?.stop());
@@ -152,11 +152,53 @@ test('a large value is kept compressed, comes back as it was, and counts for wha
   expect(bytes).toBeLessThan(JSON.stringify(value).length / 2);
 });
 
-test('a backend that the node does not have is refused, and nothing changes', async () => {
-  expect(await cache.ask('backend', 'configure', { strategy: 's3-fifo', bytesMax: 5_000 })).toMatchObject({
-    body: { strategy: 's3-fifo', bytesMax: 5_000 },
+test('a backend that the node cannot reach is refused with the place where it was looked for, and nothing changes', async () => {
+  const set = { strategy: 's3-fifo', bytesMax: 5_000, backend: 'memory' };
+  expect(await cache.ask('backend', 'configure', set)).toMatchObject({ body: set });
+  await body('backend', 'set', { key: 'a', value: 1 });
+  const refused = await cache.ask('backend', 'configure', { backend: 'redis', bytesMax: 9_000 });
+  expect(refused).toMatchObject({
+    status: 503,
+    body: { error: { code: 'unavailable', details: { field: 'backend' } } },
   });
+  expect(JSON.stringify(refused.body)).toContain('TRIVET_REDIS_URL');
+  expect(await body('backend', 'stats')).toMatchObject({ ...set, entries: 1 });
+  expect(await body('backend', 'get', { key: 'a' })).toMatchObject({ hit: true });
+  expect(await cache.ask('never-made', 'configure', { backend: 'redis' })).toMatchObject({ status: 503 });
+  expect(await names()).not.toContain('never-made');
 });
+
+test('asking about a namespace that nobody wrote or configured leaves nothing behind', async () => {
+  const questions: readonly [string, object][] = [
+    ['get', { key: 'a' }],
+    ['get-many', { keys: ['a', 'b'] }],
+    ['exists', { key: 'a' }],
+    ['keys', {}],
+    ['stats', {}],
+    ['delete', { key: 'a' }],
+    ['delete-many', { keys: ['a'] }],
+    ['touch', { key: 'a', ttl: '1m' }],
+    ['clear', {}],
+    ['invalidate-tags', { tags: ['t'] }],
+    ['set', { key: 'a', value: 1, ifVersion: 7 }],
+  ];
+  for (const [operation, request] of questions) {
+    await cache.ask('only-asked', operation, request);
+    expect({ operation, names: await names() }).not.toMatchObject({
+      names: expect.arrayContaining(['only-asked']) as string[],
+    });
+  }
+  await body('only-asked', 'set', { key: 'a', value: 1 });
+  expect(await names()).toContain('only-asked');
+  await body('only-asked', 'delete', { key: 'a' });
+  await body('only-asked', 'get', { key: 'a' });
+  expect(await body('only-asked', 'stats')).toMatchObject({ misses: 1 });
+});
+
+async function names(): Promise<readonly string[]> {
+  const { body: stats } = await cache.send('trivet.cache.stats', '');
+  return (stats as { namespaces: { namespace: string }[] }).namespaces.map(({ namespace }) => namespace);
+}
 
 interface Event {
   readonly epoch: string;

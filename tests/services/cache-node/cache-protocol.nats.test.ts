@@ -246,3 +246,18 @@ test('a reply goes to an inbox and nowhere else', async () => {
   await cache.client.flush();
   expect(overheard).toEqual([]);
 });
+
+test('a delete that names a version deletes that one and no other', async () => {
+  const { version } = (await cache.ask('versions', 'set', { key: 'a', value: 1 })).body as {
+    version: number;
+  };
+  const newer = (await cache.ask('versions', 'set', { key: 'a', value: 2 })).body as { version: number };
+  expect(await cache.ask('versions', 'delete', { key: 'a', ifVersion: version })).toMatchObject({
+    status: 409,
+    body: { error: { code: 'conflict', details: { version: newer.version } } },
+  });
+  expect((await cache.ask('versions', 'get', { key: 'a' })).body).toMatchObject({ hit: true, value: 2 });
+  const ifVersion = newer.version;
+  expect((await cache.ask('versions', 'delete', { key: 'a', ifVersion })).body).toEqual({ deleted: true });
+  expect((await cache.ask('versions', 'delete', { key: 'a', ifVersion })).body).toEqual({ deleted: false });
+});

@@ -185,6 +185,27 @@ test('what is set for ever has no end, in a namespace whose entries have one', a
   expect(ends).toEqual([expect.any(Number), undefined, undefined]);
 });
 
+test('what is set while others pull is pulled once, and never lost', async () => {
+  const tickets = trivet.cache<number>('tickets');
+  const pulled: number[] = [];
+  const count = 200;
+  const pull = async () => {
+    while (pulled.length < count) {
+      const ticket = await tickets.pull('next');
+      if (ticket !== undefined) pulled.push(ticket);
+    }
+  };
+  const set = async () => {
+    for (let ticket = 0; ticket < count;)
+      ticket += await tickets.set('next', ticket, { ifAbsent: true }).then(
+        () => 1,
+        () => 0,
+      );
+  };
+  await Promise.all([set(), pull(), pull(), pull()]);
+  expect(pulled.sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, n) => n));
+});
+
 test('of many that pull a key at once one gets it', async () => {
   const tokens = trivet.cache<string>('pulled');
   await tokens.set('t', 'once');
