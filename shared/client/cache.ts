@@ -17,9 +17,10 @@ import type {
   Ttl,
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
-import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
+import { CacheWire, type SetReply, isRefused, refusedItem } from './cache-wire.ts';
 import type { Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
+import { SharedReads, isConstant } from './shared-reads.ts';
 
 /** How often `update` and `pull` begin anew when somebody else was quicker. */
 const updatesMax = 1_000;
@@ -45,7 +46,7 @@ export class CacheNamespace<T = unknown> {
   readonly #near: NearCache | undefined;
   readonly #schema: PayloadSchema<unknown, T> | undefined;
   readonly #fill: CacheFill<T>;
-  readonly #reads = new Map<string, { readonly stamp: number; readonly found: Promise<Found<T>> }>();
+  readonly #reads: SharedReads<T> | undefined;
 
   constructor(parts: CacheParts, options: CacheNamespaceOptions<T>) {
     const { subjects, namespace, timeoutMs = 10_000, encoding = json, onError } = options;
@@ -59,6 +60,7 @@ export class CacheNamespace<T = unknown> {
     this.#batches = new CacheBatches(this.#wire);
     this.#clock = parts.clock ?? systemClock;
     this.#near = parts.near;
+    this.#reads = parts.near && new SharedReads(parts.near);
     this.#schema = options.schema;
     this.#fill = new CacheFill({
       clock: this.#clock,
@@ -123,12 +125,30 @@ export class CacheNamespace<T = unknown> {
     const encoded = this.#wire.encodeSet(key, checked, options);
     if (this.#near === undefined) return this.#batches.set(key, encoded);
     this.#near.forget(key);
-    const began = this.#beginRead();
-    const { version, ttlMs } = await this.#batches.set(key, encoded);
+    const written = this.#batches.set(key, encoded);
     // What its owner can still change is not what was written, and what a schema reads is another value.
     if (this.#schema === undefined && isConstant(value))
-      this.#keep(key, { hit: true, value, version, ttlMs, tags: options?.tags }, began);
+      this.#keepWritten(key, value, written, options?.tags);
+    const { version } = await written;
     return { version };
+  }
+
+  /** What was written is kept under the version that it gets; who reads meanwhile waits for that, and asks nobody. */
+  #keepWritten(key: string, value: T, written: Promise<SetReply>, tags: readonly string[] | undefined): void {
+    const began = this.#beginRead();
+    if (began === undefined) return;
+    const found = written.then(
+      ({ version, ttlMs }) => {
+        this.#keep(key, { hit: true, value, version, ttlMs, tags }, began);
+        return { value, stale: false };
+      },
+      () => undefined,
+    );
+    this.#reads?.share(
+      key,
+      began.stamp,
+      found.then((known) => known ?? this.#read(key)),
+    );
   }
 
   /** As `set`, with no end to its life. */
@@ -287,16 +307,12 @@ export class CacheNamespace<T = unknown> {
   #found(key: string): Promise<Found<T>> {
     const near = this.#near;
     if (near === undefined) return this.#read(key);
-    const running = this.#reads.get(key);
-    if (running !== undefined && near.isCurrent(key, running.stamp)) return running.found;
+    const shared = this.#reads?.of(key);
+    if (shared !== undefined) return shared;
     const stamp = near.beginRead();
-    const read = { stamp, found: this.#schema === undefined ? this.#readNear(key, stamp) : this.#read(key) };
-    this.#reads.set(key, read);
-    const end = () => {
-      if (this.#reads.get(key) === read) this.#reads.delete(key);
-    };
-    read.found.then(end, end);
-    return read.found;
+    const found = this.#schema === undefined ? this.#readNear(key, stamp) : this.#read(key);
+    this.#reads?.share(key, stamp, found);
+    return found;
   }
 
   /** As `#read`, in one step. */
@@ -381,12 +397,6 @@ interface Began {
 }
 
 const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
-/** Whether a value comes back from the node as it is, and cannot be changed meanwhile. */
-const isConstant = (value: unknown): boolean =>
-  typeof value === 'string'
-    ? value.isWellFormed()
-    : typeof value === 'boolean' || Number.isSafeInteger(value);
-
 const valueFound = <T>({ value }: Found<T>): T | undefined => value;
 
 function warn(namespace: string, key: string, error: unknown): void {

@@ -75,6 +75,34 @@ test('what this process writes it reads at once', async () => {
   expect(await cache.get('k')).toBeUndefined();
 });
 
+test('who reads what this process is writing waits for the write and asks nobody, or asks when it was refused', async () => {
+  const cache = await withNear('meanwhile');
+  await cache.set('k', 'one');
+  const asked = async () => {
+    const { hits, misses } = await other.cache('meanwhile').stats();
+    return hits + misses;
+  };
+  const before = await asked();
+  const [, ...reads] = await Promise.all([cache.set('k', 'two'), cache.get('k'), cache.get('k')]);
+  expect(reads).toEqual(['two', 'two']);
+  expect(await cache.get('k')).toBe('two');
+  expect(await asked()).toBe(before);
+  const [refused, read] = await Promise.allSettled([
+    cache.set('k', 'three', { ifVersion: 1 }),
+    cache.get('k'),
+  ]);
+  expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'conflict' } });
+  expect(read).toEqual({ status: 'fulfilled', value: 'two' });
+  expect(await asked()).toBe(before + 1);
+  // An object could be changed by whoever gave it: it is asked for.
+  const objects = other.cache<{ n: number }>('meanwhile', { near: true });
+  const given = { n: 1 };
+  const setting = objects.set('o', given);
+  given.n = 2;
+  await setting;
+  expect(await objects.get('o')).toEqual({ n: 1 });
+});
+
 test('those who miss a key at once share one read, and not one from before a write', async () => {
   const cache = await withNear('shared');
   await other.cache('shared').set('k', 'one');
