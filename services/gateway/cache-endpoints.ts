@@ -3,6 +3,7 @@ import { accept } from '#shared/protocol/errors.ts';
 import { CacheStatsList } from '#shared/protocol/http-schemas.ts';
 import { isNamed, visitMembers } from '#shared/protocol/json-spans.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { ask } from './ask.ts';
 import { CacheReads } from './cache-reads.ts';
@@ -13,6 +14,7 @@ import { type Endpoint, endpoint } from './endpoint.ts';
 export interface CacheEndpointsOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly clock: Clock;
   readonly reads: CacheReads;
 }
 

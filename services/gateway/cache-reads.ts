@@ -2,6 +2,7 @@ import { type Result, accept } from '#shared/protocol/errors.ts';
 import { isNamed, skipJsonValue, visitElements, visitMembers } from '#shared/protocol/json-spans.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { requestMessage } from '#shared/client/request.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg, Nats } from '#shared/runtime/nats.ts';
 import { ask, saidHeaders } from './ask.ts';
 import type { Answer } from './endpoint.ts';
@@ -11,16 +12,23 @@ import { KeyedBatches } from './keyed-batches.ts';
 const keysPerMessage = 100;
 const bytesPerMessage = 65_536;
 
+interface CacheReadsOptions {
+  readonly nats: Nats;
+  readonly subjects: Subjects;
+  readonly clock: Clock;
+}
+
 /** Gets entries for different callers, packed into one message a namespace and turn. Values are passed on as they are. */
 export class CacheReads {
   readonly #nats: Nats;
   readonly #subjects: Subjects;
   readonly #batches: KeyedBatches<string, Answer>;
 
-  constructor({ nats, subjects }: { readonly nats: Nats; readonly subjects: Subjects }) {
+  constructor({ nats, subjects, clock }: CacheReadsOptions) {
     this.#nats = nats;
     this.#subjects = subjects;
     this.#batches = new KeyedBatches({
+      clock,
       itemsMax: keysPerMessage,
       bytesMax: bytesPerMessage,
       send: (namespace, keys) => this.#send(namespace, keys),

@@ -2,12 +2,14 @@ import { type Refusal, type Result, accept, refuse } from '#shared/protocol/erro
 import type { Enqueued, QueueItem } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { requestReply } from '#shared/client/request.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { KeyedBatches } from './keyed-batches.ts';
 
 interface EnqueueBatchesOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
+  readonly clock: Clock;
 }
 
 /** Items in one message, and their bytes: more would only wait for each other. As in the client. */
@@ -28,10 +30,11 @@ export class EnqueueBatches {
   readonly #subjects: Subjects;
   readonly #batches: KeyedBatches<string, One>;
 
-  constructor({ nats, subjects }: EnqueueBatchesOptions) {
+  constructor({ nats, subjects, clock }: EnqueueBatchesOptions) {
     this.#nats = nats;
     this.#subjects = subjects;
     this.#batches = new KeyedBatches({
+      clock,
       itemsMax: itemsPerMessage,
       bytesMax: bytesPerMessage,
       send: (queue, items) => this.#send(queue, items),

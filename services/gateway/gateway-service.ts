@@ -129,7 +129,7 @@ function endpointsOf(
   const subjects = subjectsFor(prefix);
   const readiness = new Readiness(nats, clock);
   return [
-    ...cacheEndpoints({ nats, subjects }),
+    ...cacheEndpoints({ nats, subjects, clock }),
     ...queueEndpoints({ nats, subjects, clock }),
     ...telemetryEndpoints({ nats, subjects }),
     ...otlpEndpoints({ nats, subjects }),

@@ -29,8 +29,8 @@ export const queueEndpoints = (options: QueueEndpointsOptions): readonly Endpoin
   ...queueOperationEndpoints(options),
 ];
 
-const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly Endpoint[] => {
-  const batches = new EnqueueBatches({ nats, subjects });
+const enqueueEndpoints = (options: QueueEndpointsOptions): readonly Endpoint[] => {
+  const batches = new EnqueueBatches(options);
   const about = 'The item is durable, or is known already (`duplicate`).';
   return [
     endpoint({
@@ -49,9 +49,9 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
       refusals: ['conflict', 'queue_full'],
       handle: async ({ body, bytes, idempotencyKey, traceHeaders, principal }) => {
         const owner = ownerFrom(principal);
-        const options = withKey(optionsOf(body), idempotencyKey, 'idempotency_key');
-        if (!options.ok) return options;
-        const text = itemText(bytes, withOwner(options.value, owner), traceHeaders);
+        const asked = withKey(optionsOf(body), idempotencyKey, 'idempotency_key');
+        if (!asked.ok) return asked;
+        const text = itemText(bytes, withOwner(asked.value, owner), traceHeaders);
         const added = await batches.enqueue(
           body.queue_name,
           text,
@@ -80,9 +80,9 @@ const enqueueEndpoints = ({ nats, subjects }: QueueEndpointsOptions): readonly E
       handle: async ({ path, body, bytes, idempotencyKey, traceHeaders, principal }) => {
         const owner = ownerFrom(principal);
         const { payload: _payload, ...given } = body;
-        const options = withKey(given, idempotencyKey, 'key');
-        if (!options.ok) return options;
-        const text = itemText(bytes, withOwner(options.value, owner), traceHeaders);
+        const asked = withKey(given, idempotencyKey, 'key');
+        if (!asked.ok) return asked;
+        const text = itemText(bytes, withOwner(asked.value, owner), traceHeaders);
         const added = await batches.enqueue(
           path.queue_name,
           text,

@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest';
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { ManualClock } from '#shared/runtime/manual-clock.ts';
 import { KeyedBatches } from '#services/gateway/keyed-batches.ts';
 
 /** Batches whose answers the test gives, one by one. */
 function made(itemsMax = 100, bytesMax = 1_000) {
   const sent: { readonly key: string; readonly items: readonly number[]; readonly answer: () => void }[] = [];
+  const clock = new ManualClock(0);
   const batches = new KeyedBatches<number, number>({
+    clock,
     itemsMax,
     bytesMax,
     send: (key, items) =>
@@ -13,7 +16,7 @@ function made(itemsMax = 100, bytesMax = 1_000) {
         sent.push({ key, items, answer: () => resolve(items.map((item) => accept(item * 2))) });
       }),
   });
-  return { sent, batches };
+  return { sent, batches, clock };
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -64,6 +67,27 @@ test('few who wait for a large message leave as soon as it is answered', async (
   expect(await late).toEqual(accept(100));
 });
 
+test('nobody waits long for others: a message that is not answered holds up nobody behind it', async () => {
+  const { sent, batches, clock } = made();
+  for (let item = 0; item < 50; item += 1) void batches.add('a', item, 1);
+  await turn();
+  void batches.add('a', 50, 1);
+  await clock.advance(24, async () => void (await turn()));
+  expect(sent).toHaveLength(1);
+  await clock.advance(1, async () => void (await turn()));
+  expect(sent[1]?.items).toEqual([50]);
+  expect(clock.count).toBe(0);
+});
+
+test('what does not fit into one message does not wait for others for ever either', async () => {
+  const { sent, batches, clock } = made(3);
+  for (let item = 0; item < 4; item += 1) void batches.add('a', item, 1);
+  await turn();
+  expect(sent.map(({ items }) => items)).toEqual([[0, 1, 2]]);
+  await clock.advance(25, async () => void (await turn()));
+  expect(sent[1]?.items).toEqual([3]);
+});
+
 test('while two messages of a key are on their way, the others gather and leave with the next answer', async () => {
   const { sent, batches } = made();
   const asked: Promise<unknown>[] = [];
@@ -98,6 +122,7 @@ test('a message has at most so many items and bytes, and always one', async () =
 test('a fault reaches everybody who was in the message, and the next one goes its way', async () => {
   let calls = 0;
   const batches = new KeyedBatches<number, number>({
+    clock: new ManualClock(0),
     itemsMax: 10,
     bytesMax: 10,
     send: (_key, items) => {
