@@ -176,6 +176,41 @@ test('another backend takes what is in memory with it, and what the former one h
   expect(await value('f', 'b')).toBeUndefined();
 });
 
+test(
+  'a node that joins and one that ends take over what is in a file, also what memory has no room for',
+  { timeout: 60_000 },
+  async () => {
+    await configure('f', { backend: 'file' });
+    // Three times what the memory of a node holds.
+    const values = new Map(Array.from({ length: 300 }, (_, n) => [`key-${n}`, `${n} ${'x'.repeat(10_000)}`]));
+    const missing = async () => {
+      const left: string[] = [];
+      for (const [key, expected] of values) if ((await value('f', key)) !== expected) left.push(key);
+      return left;
+    };
+    for (const [key, one] of values) await cache.ask('f', 'set', { key, value: one });
+    await startAgain({ TRIVET_NAME: 'second', TRIVET_DATA: join(data, 'second') });
+    await expect.poll(settledNodes, { timeout: 20_000 }).toBe(2);
+    expect(await missing()).toEqual([]);
+    for (const key of ['key-0', 'key-1', 'key-2', 'key-3']) {
+      values.set(key, 'newer');
+      await cache.ask('f', 'set', { key, value: 'newer' });
+    }
+    expect(await cache.node.stop()).toBe(0);
+    await expect.poll(settledNodes, { timeout: 20_000 }).toBe(1);
+    expect(await missing()).toEqual([]);
+  },
+);
+
+/** How many nodes there are, once nothing moves among them. */
+async function settledNodes(): Promise<number> {
+  const { nodes, moving } = (await cache.send('trivet.cache.map', '')).body as {
+    readonly nodes: readonly object[];
+    readonly moving: number;
+  };
+  return moving === 0 ? nodes.length : 0;
+}
+
 test('a file that another node has been used instead of is void', async () => {
   await configure('f', { backend: 'file' });
   await cache.ask('f', 'set', { key: 'a', value: 'old' });

@@ -157,6 +157,37 @@ test('1,000 callers count to 1,000, and one of a hundred is the first', async ()
   expect(races.filter(({ status }) => status === 0)).toHaveLength(1);
 });
 
+test('a node that joins and one that ends serve what is in Redis, each key once and as it was last', async () => {
+  const keys = Array.from({ length: 200 }, (_, n) => `key-${n}`);
+  const setAll = (one: string) => ask('set-many', { items: keys.map((key) => ({ key, value: one })) });
+  const values = async () => {
+    const { items } = (await ask('get-many', { keys })).body as { items: { value?: unknown }[] };
+    return new Set(items.map((item) => item.value));
+  };
+  const nodes = async () => {
+    const map = (await cache.send('trivet.cache.map', '')).body as { nodes: object[]; moving: number };
+    return map.moving === 0 ? map.nodes.length : 0;
+  };
+  await setAll('alone');
+  const second = await startService('cache-node', {
+    ...natsEnvironment(cache.server),
+    ...environment,
+    TRIVET_NAME: 'second',
+  });
+  try {
+    await expect.poll(nodes, { timeout: 20_000 }).toBe(2);
+    expect(await values()).toEqual(new Set(['alone']));
+    await setAll('both');
+    expect(await second.stop()).toBe(0);
+  } finally {
+    await second.kill();
+  }
+  await expect.poll(nodes, { timeout: 20_000 }).toBe(1);
+  expect(await values()).toEqual(new Set(['both']));
+  const listed = (await ask('keys', { limit: 1_000 })).body as { keys: string[] };
+  expect(listed.keys.sort()).toEqual([...keys].sort());
+});
+
 test('keys are listed from Redis, and after a clear there are none', async () => {
   const items = Array.from({ length: 300 }, (_, index) => ({ key: `k${index}`, value: index }));
   await ask('set-many', { items });
