@@ -68,7 +68,7 @@ const isString = (type: number): boolean => (type >= 0xa0 && type < 0xc0) || (ty
 
 /** Most strings are short and ASCII: to look at those here costs less than to ask for it. */
 function isText(bytes: Uint8Array, start: number, end: number): boolean {
-  const asciiEnd = Math.min(end, start + 32);
+  const asciiEnd = Math.min(end, start + 160);
   let at = start;
   while (at < asciiEnd && (bytes[at] ?? 0) < 0x80) at += 1;
   return at >= end || isUtf8(bytes.subarray(start, end));

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { runChaos } from './chaos-run.ts';
 
-const durationMs = 20_000;
+const durationMs = 13_000;
 
 // `npm run chaos -- --minutes N` is the same for as long as one likes.
 test(
@@ -12,7 +12,7 @@ test(
     console.log(`SEED=${seed}`);
     const { blows, handled, cacheCalls, increments, faults } = await runChaos({ durationMs, seed });
     expect(faults).toEqual([]);
-    expect(blows.length).toBeGreaterThan(2);
+    expect(blows.length).toBeGreaterThan(1);
     for (const count of [handled, cacheCalls, increments]) expect(count).toBeGreaterThan(0);
   },
 );
