@@ -135,6 +135,6 @@ export class DeltaLane {
   async #refused(points: readonly Series[], reason: string): Promise<void> {
     const ids = new Set(points.map((point) => point.id));
     for (const { value } of this.#sending)
-      if (value.series.some((one) => ids.has(one.id))) await value.refuse(value.counted, reason);
+      if (value.series.some((one) => ids.has(one.id))) await value.refuse([...value.counted], reason);
   }
 }

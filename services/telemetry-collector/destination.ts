@@ -12,6 +12,7 @@ import {
 } from './core/otlp-chunks.ts';
 import type { RuleKind } from '#shared/protocol/telemetry-pipelines.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
+import type { Places } from './core/reading.ts';
 import type { Series } from './core/series.ts';
 import { DeltaLane } from './delta-lane.ts';
 import type { DeltaStore } from './delta-table.ts';
@@ -34,7 +35,7 @@ export interface ItemsParcel {
 export interface SeriesParcel {
   readonly series: readonly Series[];
   /** Places of the records that count in them. */
-  readonly counted: readonly number[];
+  readonly counted: Places;
   readonly refuse: Refuse;
 }
 
@@ -182,5 +183,5 @@ const seriesWays = (encoding: OtlpEncoding) => ({
   sizeOf: ({ series }: SeriesParcel) => series.length,
   // A total is not one record's: which of them made it unacceptable cannot be told.
   halve: () => undefined,
-  refused: ({ counted, refuse }: SeriesParcel, reason: string) => refuse(counted, reason),
+  refused: ({ counted, refuse }: SeriesParcel, reason: string) => refuse([...counted], reason),
 });

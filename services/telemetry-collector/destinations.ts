@@ -5,7 +5,7 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import type { Reached } from './core/destination-accounts.ts';
 import { type Chunk, type Signal, bytesIn, itemsIn, placesIn } from './core/otlp-chunks.ts';
 import type { Connection, DestinationPlan } from './core/pipelines.ts';
-import type { KeptRecord, ReadMessage } from './core/reading.ts';
+import type { KeptRecord, Places, ReadMessage } from './core/reading.ts';
 import { operationCount, operationDuration } from './core/interpret.ts';
 import type { Series } from './core/series.ts';
 import { Destination, type Refuse } from './destination.ts';
@@ -38,7 +38,7 @@ export interface Shipment {
   readonly kind: RuleKind;
   readonly cargo: Cargo;
   /** Places of the records that count in `series`. */
-  readonly counted: readonly number[];
+  readonly counted: Places;
   /** Shared by all messages of a group. */
   readonly series: readonly Series[];
   /** Lanes that have their part already. */
@@ -242,35 +242,40 @@ function recordsFor(
   parcels: readonly Parcel[],
   kept: readonly KeptRecord[],
 ): number {
-  const counted = countedFor(plan, read, kept);
+  const isCounted = countedBy(plan, read);
   const [first] = parcels;
-  if (first === undefined) return counted.length;
+  const counts = countOf(read, kept, isCounted);
+  if (first === undefined) return counts;
   const isWhole = read.otlp !== undefined || kept.length === read.kept.length;
   // Nearly always a message has items of one signal, or counts: then no record is in two of these.
-  if (parcels.length === 1 && counted.length === 0 && isWhole) return itemsIn(first.chunks);
+  if (parcels.length === 1 && counts === 0 && isWhole) return itemsIn(first.chunks);
   const found = new Set(read.otlp === undefined ? kept.map(({ index }) => index) : []);
-  const places = new Set(counted);
+  const places = new Set<number>();
+  for (const { index, updates } of kept) if (isCounted(updates[0])) places.add(index);
+  for (const [at, series] of read.known.series.entries())
+    if (isCounted(series[0])) places.add(read.known.places[at] ?? 0);
   for (const { chunks } of parcels)
     for (const place of placesIn(chunks)) if (read.otlp !== undefined || found.has(place)) places.add(place);
   return places.size;
 }
 
-/** Places of the records whose series a destination gets. */
-function countedFor(
-  { signals, wants }: DestinationPlan,
-  { kind, known }: ReadMessage,
+type Counted = { readonly source: string } | undefined;
+
+/** Records whose series a destination gets. */
+function countOf(
+  { known }: ReadMessage,
   kept: readonly KeptRecord[],
-): readonly number[] {
-  if (!signals.includes('metrics') || kind === 'other') return [];
-  const isWanted = (source: string) => wants === undefined || wants({ source, kind, level: undefined });
-  const places: number[] = [];
-  for (const { index, updates } of kept) {
-    const source = updates[0]?.source;
-    if (source !== undefined && isWanted(source)) places.push(index);
-  }
-  for (const { index, series } of known) {
-    const source = series[0]?.source;
-    if (source !== undefined && isWanted(source)) places.push(index);
-  }
-  return places;
+  isCounted: (first: Counted) => boolean,
+): number {
+  let count = 0;
+  for (const { updates } of kept) if (isCounted(updates[0])) count += 1;
+  for (const series of known.series) if (isCounted(series[0])) count += 1;
+  return count;
+}
+
+/** Whether a destination gets a record's series, by the first of them. */
+function countedBy({ signals, wants }: DestinationPlan, { kind }: ReadMessage): (first: Counted) => boolean {
+  if (!signals.includes('metrics') || kind === 'other') return () => false;
+  return (first) =>
+    first !== undefined && (wants === undefined || wants({ source: first.source, kind, level: undefined }));
 }

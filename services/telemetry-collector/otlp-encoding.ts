@@ -63,8 +63,12 @@ export class OtlpEncoding {
         latest[one.id] = one;
       }
     }
-    const points = ids.flatMap((id) => latest[id] ?? []);
-    for (const id of ids) latest[id] = undefined;
+    const points: Series[] = [];
+    for (const id of ids) {
+      const one = latest[id];
+      if (one !== undefined) points.push(one);
+      latest[id] = undefined;
+    }
     return this.#metrics(points, AggregationTemporality.CUMULATIVE);
   }
 

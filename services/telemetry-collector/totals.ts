@@ -4,7 +4,7 @@ import type { Lesson } from './core/known-records.ts';
 import { itemsIn } from './core/otlp-chunks.ts';
 import type { Exemplar } from './core/prometheus-text.ts';
 import { type Known, nothingKnown } from './core/read-message.ts';
-import type { DeadLetter, DeadReason, KeptRecord, KnownRecord, ReadMessage } from './core/reading.ts';
+import type { DeadLetter, DeadReason, KeptRecord, KnownBatch, Places, ReadMessage } from './core/reading.ts';
 import {
   type MetricUpdate,
   type Rejection,
@@ -43,9 +43,9 @@ export interface Arrival {
 export interface Applied {
   readonly kept: readonly KeptRecord[];
   /** Places of the records that count in series. */
-  readonly counted: readonly number[];
-  /** Ids of its series, each once. What they are after this group, `snapshots` tells once the group is taken. */
-  readonly series: readonly number[];
+  readonly counted: Places;
+  /** Its series, each once. What they are after this group, `snapshots` tells once the group is taken. */
+  readonly series: readonly Series[];
   /** Dead letters that nobody has stored yet; empty for a message that comes again. */
   readonly letters: readonly DeadLetter[];
 }
@@ -168,16 +168,11 @@ export class Totals {
     const kept: KeptRecord[] = [];
     const counted: number[] = [];
     // In the order of the message, as if all had been decoded: sums of fractions depend on it, and so do gauges.
+    const { known } = read;
     let next = 0;
     for (const record of read.kept) {
-      for (
-        let one = read.known[next];
-        one !== undefined && one.index < record.index;
-        one = read.known[next]
-      ) {
-        this.#countKnown(one, read.origin, counted);
-        next += 1;
-      }
+      for (; next < known.length && (known.places[next] ?? 0) < record.index; next += 1)
+        this.#countKnown(known, next, read.origin);
       if (record.updates.length === 0) {
         kept.push(record);
         continue;
@@ -195,8 +190,7 @@ export class Totals {
           this.#learn(read.kind, record.lesson, changed);
       }
     }
-    for (const one of next === 0 ? read.known : read.known.slice(next))
-      this.#countKnown(one, read.origin, counted);
+    for (; next < known.length; next += 1) this.#countKnown(known, next, read.origin);
     const letters = [...read.dead, ...rejectedLetters(read, rejected)];
     const records = recordsOf(read, kept.length + read.known.length);
     this.#count(read, { records, dead: letters.map((letter) => letter.reason), exported: !mustBeSent });
@@ -210,7 +204,7 @@ export class Totals {
       this.#recent.push(entry);
       if (entry.kind === 'error') this.groups.apply(entry);
     }
-    return { kept, counted, letters, series: this.#messageSeries.take().map((one) => one.id) };
+    return { kept, counted: allPlaces(counted, known), letters, series: this.#messageSeries.take() };
   }
 
   /** Lanes that have their part of a message already. */
@@ -289,27 +283,31 @@ export class Totals {
     for (const series of change.series) this.#committed.set(series.id, series);
   }
 
-  /** The series of these ids as of the last commit. */
-  snapshots(ids: readonly number[]): readonly Series[] {
-    return ids.flatMap((id) => this.#committed.get(id) ?? []);
+  /** These series as of the last commit. */
+  snapshots(series: readonly Series[]): readonly Series[] {
+    // What was counted is committed by then.
+    return series.map((one) => this.#committed.get(one.id) ?? one);
   }
 
   #learn(kind: CountedKind, lesson: Lesson, series: readonly Series[]): void {
     if (kind === 'metric' || kind === 'performance') this.#known[kind].learn(lesson, series);
   }
 
-  #countKnown(record: KnownRecord, origin: Origin | undefined, counted: number[]): void {
-    const { index, series, value, atMs } = record;
-    const [first, second] = series;
+  #countKnown(known: KnownBatch, at: number, origin: Origin | undefined): void {
+    const series = known.series[at] ?? [];
+    const first = series[0];
     if (first === undefined) return;
-    if (origin !== undefined) this.#exemplify(first, record, origin);
-    count(first, value, atMs);
+    const value = known.values[at] ?? 0;
+    const atMs = known.times[at] ?? 0;
+    if (origin !== undefined) this.#exemplify(first, { value, atMs }, origin);
+    // The most frequent of all, and numbers that are handed on are allocated.
+    if (first.type === 'counter') first.total += value;
+    else count(first, value, atMs);
     this.#touch(first);
-    if (second !== undefined) {
-      count(second, 1, atMs);
-      this.#touch(second);
-    }
-    counted.push(index);
+    const second = series.length > 1 ? series[1] : undefined;
+    if (second === undefined) return;
+    count(second, 1, atMs);
+    this.#touch(second);
   }
 
   #exemplify(
@@ -335,12 +333,9 @@ export class Totals {
       if (found.length > 0) counted.push(record.index);
       for (const one of found) this.#messageSeries.add(one);
     }
-    for (const { index, series } of read.known) {
-      counted.push(index);
-      for (const one of series) this.#messageSeries.add(one);
-    }
-    const series = this.#messageSeries.take().map((one) => one.id);
-    return { kept: read.kept, counted, letters: [], series };
+    for (const series of read.known.series) for (const one of series) this.#messageSeries.add(one);
+    const series = this.#messageSeries.take();
+    return { kept: read.kept, counted: allPlaces(counted, read.known), letters: [], series };
   }
 
   #count(
@@ -381,6 +376,13 @@ export class Totals {
       pending[kind] = (pending[kind] ?? 0) + records;
     return pending;
   }
+}
+
+/** Places of records that were decoded and of those that were known, in their order. */
+function allPlaces(decoded: readonly number[], known: KnownBatch): Places {
+  const places = known.places.subarray(0, known.length);
+  if (decoded.length === 0) return places;
+  return places.length === 0 ? decoded : [...decoded, ...places].sort((one, other) => one - other);
 }
 
 /** Each item of an OTLP request counts as a record. */

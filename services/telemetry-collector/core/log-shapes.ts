@@ -1,7 +1,9 @@
 import { timeMs, timeMsMax } from '#shared/protocol/times.ts';
 import { stackLengthMax, tagLengthMax } from '#shared/protocol/limits.ts';
 import { type TelemetryLevel, telemetryLevels } from '#shared/protocol/telemetry-records.ts';
+import { unknownSource } from './interpret.ts';
 import { type Shape, type Slot, shapeOf } from './log-shape.ts';
+import type { FoundRecord } from './scanned-log.ts';
 
 const quote = 0x22;
 const minus = 0x2d;
@@ -23,7 +25,9 @@ const powersOfTen = Array.from({ length: digitsMax + 1 }, (_, power) => 10 ** po
 /** A producer has a few; each one that does not fit costs a comparison up to the first other byte. */
 const shapesMax = 16;
 
-const levels = telemetryLevels.map((level) => [level, Buffer.from(level)] as const);
+const levelWords: readonly Uint8Array[] = telemetryLevels.map((level) => Buffer.from(level));
+/** Of a log record that names none (interpret.ts). */
+const levelDefault = 'info';
 
 /**
  * Reads log records of JSON without decoding them. The records of one line of a program have the same bytes but for
@@ -32,7 +36,7 @@ const levels = telemetryLevels.map((level) => [level, Buffer.from(level)] as con
  * escapes, ASCII alone, a plain number). Everything else is for the decoder. O(bytes), no allocation but for a source
  * that is new.
  */
-export class LogShapes {
+export class LogShapes implements FoundRecord {
   /** The most recently used first. */
   readonly #shapes: Shape[] = [];
   /** From and to of each value, two for each slot of each record since `begin`. */
@@ -50,8 +54,10 @@ export class LogShapes {
   shape: Shape | undefined;
   /** Its first slot's place among all of this message. */
   base = 0;
-  source: string | undefined;
-  level: TelemetryLevel | undefined;
+  start = 0;
+  end = 0;
+  source = unknownSource;
+  level: TelemetryLevel = levelDefault;
   /** Epoch milliseconds; undefined where the record names none. */
   timestamp: number | undefined;
 
@@ -68,7 +74,7 @@ export class LogShapes {
   }
 
   /** Says whether looking was worth it; while it is not, it is tried less and less often. */
-  end(wasUseful: boolean): void {
+  judge(wasUseful: boolean): void {
     this.#restMax = wasUseful ? 0 : Math.min(restMax, this.#restMax * 2 + 1);
     this.#resting = this.#restMax;
   }
@@ -92,6 +98,8 @@ export class LogShapes {
         this.#shapes.unshift(shape);
       }
       this.shape = shape;
+      this.start = start;
+      this.end = end;
       this.base = this.#used;
       this.#used += shape.slots.length;
       return end;
@@ -109,8 +117,8 @@ export class LogShapes {
 
   #match(body: Uint8Array, start: number, { bytes, ends, slots }: Shape): number {
     this.#makeRoom(slots.length);
-    this.source = undefined;
-    this.level = undefined;
+    this.source = unknownSource;
+    this.level = levelDefault;
     this.timestamp = undefined;
     let at = start;
     let literal = 0;
@@ -143,8 +151,7 @@ export class LogShapes {
       case 'message':
         return to > from && to - from <= stackLengthMax;
       case 'level':
-        this.level = levels.find(([, word]) => word.length === to - from && isAt(body, from, word))?.[0];
-        return this.level !== undefined;
+        return this.#isLevel(body, from, to);
       case 'source':
         if (to === from || to - from > tagLengthMax) return false;
         this.source = this.#sourceAt(body, from, to);
@@ -156,6 +163,16 @@ export class LogShapes {
         this.timestamp = timeMs(textOf(body, from, to));
         return this.timestamp !== undefined;
     }
+  }
+
+  #isLevel(body: Uint8Array, from: number, to: number): boolean {
+    for (let index = 0; index < levelWords.length; index += 1) {
+      const word = levelWords[index] as Uint8Array;
+      if (word.length !== to - from || !isAt(body, from, word)) continue;
+      this.level = telemetryLevels[index] ?? levelDefault;
+      return true;
+    }
+    return false;
   }
 
   /** Nearly always it is the one of the record before. */

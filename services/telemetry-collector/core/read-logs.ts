@@ -1,7 +1,7 @@
 import { decode, json } from '#shared/protocol/encoding.ts';
 import { nestingMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import { isTooDeep } from '#shared/protocol/nesting.ts';
-import { type MessageContext, unknownSource } from './interpret.ts';
+import type { MessageContext } from './interpret.ts';
 import { endOfValue, skipSpace } from './json-places.ts';
 import { isAtLeast } from './levels.ts';
 import type { LogShapes } from './log-shapes.ts';
@@ -31,7 +31,7 @@ export function readLogs(
   if (context.rules.redacts || !shapes.begin()) return undefined;
   const scan = new Scan(body, context, shapes);
   const isRead = scan.isRead();
-  shapes.end(isRead && scan.isMostlyKnown);
+  shapes.judge(isRead && scan.isMostlyKnown);
   return isRead ? scan.result() : undefined;
 }
 
@@ -88,7 +88,7 @@ class Scan {
     const { places, numbers } = this.#shapes.take();
     this.#message.places = places;
     this.#message.numbers = numbers;
-    return { ...this.#reading.result([]), origin: this.#context.origin };
+    return { ...this.#reading.result(), origin: this.#context.origin };
   }
 
   /** @returns where it ends, or -1 */
@@ -98,7 +98,7 @@ class Scan {
     const index = this.#count;
     this.#count += 1;
     const found = this.#shapes.find(body, start);
-    if (found >= 0 && this.#take(index, start, found)) return found;
+    if (found >= 0 && this.#take(index)) return found;
     this.#missed += 1;
     if (this.#missed > missedAtFirst && !this.isMostlyKnown) return -1;
     const end = endOfValue(body, start);
@@ -113,15 +113,13 @@ class Scan {
   }
 
   /** @returns false where the rules have more to say about the record than a level */
-  #take(index: number, start: number, end: number): boolean {
-    const { shape, base, source = unknownSource, level = 'info', timestamp } = this.#shapes;
-    const verdict = this.#verdictOf(source);
-    if (verdict.extra !== undefined || verdict.sample < 1 || shape === undefined) return false;
-    if (isAtLeast(level, verdict.level)) {
-      const atMs = timestamp ?? this.#context.receivedMs;
-      const where = { start, end, shape, base, source, level, atMs };
-      this.#reading.keep(index, new ScannedLog(this.#message, where));
-    } else this.#reading.leaveOut(index, 'level');
+  #take(index: number): boolean {
+    const shapes = this.#shapes;
+    const verdict = this.#verdictOf(shapes.source);
+    if (verdict.extra !== undefined || verdict.sample < 1) return false;
+    if (isAtLeast(shapes.level, verdict.level))
+      this.#reading.keep(index, new ScannedLog(this.#message, shapes));
+    else this.#reading.leaveOut(index, 'level');
     return true;
   }
 

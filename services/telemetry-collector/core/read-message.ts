@@ -11,9 +11,10 @@ import {
   type DeadLetter,
   type DeadReason,
   type DecodedMessage,
-  type KnownRecord,
+  KnownBatch,
   type ReadMessage,
   Reading,
+  noneKnown,
   recordsIn,
 } from './reading.ts';
 import type { Series } from './series.ts';
@@ -81,14 +82,22 @@ function unreadable(
     contentType: message.contentType ?? json,
     body: message.body,
   };
-  return { kind, kept: [], known: [], dead: [letter], filtered: 0, sampled: 0, lettersOf: () => [letter] };
+  return {
+    kind,
+    kept: [],
+    known: noneKnown,
+    dead: [letter],
+    filtered: 0,
+    sampled: 0,
+    lettersOf: () => [letter],
+  };
 }
 
 function readRecords(decoded: DecodedMessage, context: MessageContext): ReadMessage {
   const { kind, records, encoding, body } = decoded;
   const reading = new Reading(kind, encoding, body);
   for (const [index, record] of records.entries()) reading.take(record, index, context);
-  return { ...reading.result([]), origin: context.origin };
+  return { ...reading.result(), origin: context.origin };
 }
 
 /** Without decoding what has been seen before; undefined where the message as a whole must be decoded. */
@@ -119,13 +128,13 @@ function readKnown(
   if (!scanner.scan(body)) return undefined;
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const reading = new Reading(kind, json, body);
-  const known: KnownRecord[] = [];
+  const known = new KnownBatch(scanner.count);
   for (let index = 0; index < scanner.count; index += 1) {
     const series = records.find(view, index);
     const value = scanner.values[index] ?? 0;
     const time = scanner.times[index] ?? 0;
     if (series !== undefined && !(value < 0 && mustNotBeNegative(series))) {
-      known.push({ index, series, value, atMs: time < 0 ? context.receivedMs : time });
+      known.add(index, series, value, time < 0 ? context.receivedMs : time);
       continue;
     }
     const decoded = decode(body.subarray(scanner.starts[index], scanner.ends[index]), json);

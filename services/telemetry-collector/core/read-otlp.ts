@@ -4,7 +4,7 @@ import { type Chunk, type Signal, chosen, chunksOf, requestOf } from './otlp-chu
 import { OtlpJsonFault, bytesOfRequest } from './otlp-json.ts';
 import { ruledItems } from './otlp-items.ts';
 import { ProtobufFault } from './protobuf.ts';
-import type { DeadLetter, ReadMessage } from './reading.ts';
+import { type DeadLetter, type ReadMessage, noneKnown } from './reading.ts';
 import type { Rules } from './rules.ts';
 
 const protobuf = 'application/x-protobuf';
@@ -36,7 +36,7 @@ export function readOtlp(
     return {
       kind: 'otlp',
       kept: [],
-      known: [],
+      known: noneKnown,
       dead: broken.map(({ place, problem, body }) => letterOf(place, 'invalid_record', problem, body)),
       filtered: ruled.filtered,
       sampled: ruled.sampled,
@@ -88,7 +88,7 @@ function unreadable({ contentType, body }: OtlpBody, message: string): ReadMessa
   return {
     kind: 'otlp',
     kept: [],
-    known: [],
+    known: noneKnown,
     dead: [letter],
     filtered: 0,
     sampled: 0,

@@ -47,7 +47,7 @@ export interface ReadMessage {
   readonly kind: CountedKind;
   readonly kept: readonly KeptRecord[];
   /** Records that were known by their bytes: kept, too, and counted without being decoded. */
-  readonly known: readonly KnownRecord[];
+  readonly known: KnownBatch;
   readonly dead: readonly DeadLetter[];
   /** Records that a level left out, and others that sampling did. */
   readonly filtered: number;
@@ -75,14 +75,39 @@ export interface KeptRecord {
   readonly lesson?: Lesson;
 }
 
-/** A record that says what another one said, with another number and another time. */
-export interface KnownRecord {
-  readonly index: number;
-  /** The series that it counts in: its number in the first, one in the second, where there is a second. */
-  readonly series: readonly Series[];
-  readonly value: number;
-  readonly atMs: number;
+/**
+ * Records that say what others said, with other numbers and other times. In arrays and not as objects: there are a
+ * hundred in a message, and they wait for the commit.
+ */
+export class KnownBatch {
+  length = 0;
+  /** The series that each counts in: its number in the first, one in the second, where there is a second. */
+  readonly series: (readonly Series[])[] = [];
+  /** Each one's place in the message. */
+  readonly places: Int32Array;
+  readonly values: Float64Array;
+  readonly times: Float64Array;
+
+  constructor(lengthMax: number) {
+    this.places = new Int32Array(lengthMax);
+    this.values = new Float64Array(lengthMax);
+    this.times = new Float64Array(lengthMax);
+  }
+
+  add(place: number, series: readonly Series[], value: number, atMs: number): void {
+    const at = this.length;
+    this.series.push(series);
+    this.places[at] = place;
+    this.values[at] = value;
+    this.times[at] = atMs;
+    this.length = at + 1;
+  }
 }
+
+/** Of records in their message. */
+export type Places = readonly number[] | Int32Array;
+
+export const noneKnown = new KnownBatch(0);
 
 type Kept = Extract<Interpretation, { kind: 'kept' }>;
 
@@ -132,7 +157,7 @@ export class Reading {
     this.#filteredExample ??= { index, by };
   }
 
-  result(known: readonly KnownRecord[]): ReadMessage {
+  result(known = noneKnown): ReadMessage {
     const { kind, encoding, body } = this.#message;
     return {
       kind,

@@ -19,12 +19,13 @@ export interface ScannedMessage {
 export interface FoundRecord {
   readonly start: number;
   readonly end: number;
-  readonly shape: Shape;
+  readonly shape: Shape | undefined;
   /** The place of its first value among those of the message. */
   readonly base: number;
   readonly source: string;
   readonly level: TelemetryLevel;
-  readonly atMs: number;
+  /** Undefined where it names no time. */
+  readonly timestamp: number | undefined;
 }
 
 /** A log record that is still what it came as: it is decoded when somebody asks what is in it, and mostly nobody does. */
@@ -39,15 +40,16 @@ export class ScannedLog implements LogEntry {
   readonly #end: number;
   #decoded: LogEntry | undefined;
 
-  constructor(message: ScannedMessage, { start, end, shape, base, source, level, atMs }: FoundRecord) {
+  constructor(message: ScannedMessage, found: FoundRecord) {
+    if (found.shape === undefined) throw new Error('nothing was found');
     this.message = message;
-    this.shape = shape;
-    this.base = base;
-    this.source = source;
-    this.level = level;
-    this.atMs = atMs;
-    this.#start = start;
-    this.#end = end;
+    this.shape = found.shape;
+    this.base = found.base;
+    this.source = found.source;
+    this.level = found.level;
+    this.atMs = found.timestamp ?? message.receivedMs;
+    this.#start = found.start;
+    this.#end = found.end;
   }
 
   get kind(): 'log' {

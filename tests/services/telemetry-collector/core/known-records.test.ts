@@ -40,7 +40,7 @@ function counting(isQuick: boolean) {
         wanted: () => new Map(),
       });
       return {
-        counted: applied.counted,
+        counted: [...applied.counted],
         letters: applied.letters.map((one) => ({ ...one, body: [...one.body] })),
       };
     },
