@@ -4,6 +4,7 @@ import { decideCancel } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
 import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideComplete, decideFail, decideRelease } from '#services/queue-broker/core/lease-decisions.ts';
+import { QueueCounters, loadCounters } from '#services/queue-broker/core/queue-counters.ts';
 import { decidePurgeAll } from '#services/queue-broker/core/purge-decisions.ts';
 import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
 import { MadeTable } from './made-table.ts';
@@ -57,6 +58,19 @@ test('items that end are counted by how, and the same after a restart', async ()
   if (c !== undefined)
     reloaded.turn(2, (turn) => decideComplete(turn, mail, { id: itemId(0, c.order), token: c.token }));
   expect(finished(reloaded)).toEqual({ done: 2, failed: 1, cancelled: 1 });
+});
+
+test('what a broker wrote that did not count ends is read, and counted on from nothing', () => {
+  const changed = new Set<QueueCounters>();
+  const counters = new QueueCounters(mail, changed);
+  loadCounters(
+    `figures/${mail}`,
+    { attempts: 7, expiredLeases: 1, failures: [['Meant', 2]] },
+    () => counters,
+  );
+  counters.countFinished('cancelled');
+  expect([counters.attempts, counters.finished]).toEqual([7, { done: 0, failed: 0, cancelled: 1 }]);
+  expect(changed).toEqual(new Set([counters]));
 });
 
 test('an attempt that ran too long is a failure, and no expired lease', () => {
