@@ -33,6 +33,10 @@ const Conditions = Type.Object({
   'if-none-match': Type.Optional(Type.String({ description: '`*`: set only where there is no entry' })),
 });
 
+const IfMatch = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'Delete only the entry of this version' })),
+});
+
 const Version = Type.Object({ version: Type.Integer() });
 const Deleted = Type.Object({ deleted: Type.Boolean() });
 const Cleared = Type.Object({ cleared: Type.Integer() });
@@ -230,9 +234,18 @@ const entryEndpoints = ({ nats, subjects, reads }: CacheEndpointsOptions): reado
     tag: 'cache',
     access: { operation: 'cache.delete', resource: ({ path }) => namespaceOf(path) },
     path: EntryPath,
+    headers: IfMatch,
     answers: { 200: { about: 'Whether there was one.', schema: Deleted } },
-    handle: ({ path, traceHeaders }): Promise<Result<Answer>> =>
-      ask(nats, subjects.cache(path.namespace, 'delete'), { key: path.key }, { headers: traceHeaders }),
+    refusals: ['conflict'],
+    handle: async ({ path, headers, traceHeaders }): Promise<Result<Answer>> => {
+      const version = versionOf(headers['if-match']);
+      if (!version.ok) return version;
+      const body = { key: path.key, ...(version.value === undefined ? {} : { ifVersion: version.value }) };
+      const options = { headers: traceHeaders };
+      const deleted = await ask(nats, subjects.cache(path.namespace, 'delete'), body, options);
+      if (!deleted.ok && deleted.error.code === 'conflict') throw preconditionFailed('the entry');
+      return deleted;
+    },
   }),
 ];
 
@@ -248,8 +261,17 @@ function withCondition(
     if (noneMatch.trim() !== '*') return refuseField('If-None-Match', 'must be *');
     return accept({ body: withMember(body, 'ifAbsent', true), isConditional: true });
   }
-  if (match === undefined) return accept({ body, isConditional: false });
+  const version = versionOf(match);
+  if (!version.ok) return version;
+  if (version.value === undefined) return accept({ body, isConditional: false });
+  return accept({ body: withMember(body, 'ifVersion', version.value), isConditional: true });
+}
+
+/** The version that an `If-Match` means; undefined where there is none. */
+function versionOf(match: string | undefined): Result<number | undefined> {
+  if (match === undefined) return accept(undefined);
   const version = versionIn(match);
-  if (version === undefined) return refuseField('If-Match', 'must be one tag, as GET answered it');
-  return accept({ body: withMember(body, 'ifVersion', version), isConditional: true });
+  return version === undefined
+    ? refuseField('If-Match', 'must be one tag, as GET answered it')
+    : accept(version);
 }

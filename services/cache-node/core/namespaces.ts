@@ -80,7 +80,7 @@ export class Namespaces {
    * in which nothing was put meanwhile, is then as little there as before.
    */
   visit(name: string): { readonly opened: Result<Namespace>; readonly leave: () => void } {
-    if (this.#byName.has(name)) return { opened: this.open(name), leave: () => undefined };
+    if (this.#byName.has(name)) return { opened: this.open(name), leave: stays };
     const opened = this.open(name);
     const leave = () => {
       if (opened.ok && opened.value.isIdle && this.#byName.get(name) === opened.value)
@@ -150,3 +150,6 @@ export class Namespaces {
     return false;
   }
 }
+
+/** What was there before a question is there behind it. */
+const stays = (): void => undefined;

@@ -174,7 +174,12 @@ describe('the cache', () => {
         status: 400,
         body: { field: 'If-Match' },
       });
-    expect((await ask('DELETE', path)).body).toEqual({ deleted: true });
+    expect(await ask('DELETE', path, undefined, { 'if-match': tag })).toMatchObject({ status: 412 });
+    expect(await ask('DELETE', path, undefined, { 'if-match': '*' })).toMatchObject({ status: 400 });
+    expect((await ask('GET', path)).body).toMatchObject({ hit: true, value: 3 });
+    const current = { 'if-match': next.headers.get('etag') ?? '' };
+    expect((await ask('DELETE', path, undefined, current)).body).toEqual({ deleted: true });
+    expect((await ask('DELETE', path)).body).toEqual({ deleted: false });
     expect(await ask('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } });
   });
 
