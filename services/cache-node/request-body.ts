@@ -1,6 +1,5 @@
 import { type Encoding, decode, json, msgpack, notOf } from '#shared/protocol/encoding.ts';
-import type { Result } from '#shared/protocol/errors.ts';
-import type { StoredValue } from './core/entry.ts';
+import { type Result, accept } from '#shared/protocol/errors.ts';
 import {
   type Span,
   isNamed,
@@ -14,25 +13,18 @@ import {
   visitPackedElements,
   visitPackedMembers,
 } from '#shared/protocol/msgpack-spans.ts';
-
-/** A value of a set that was left as it came in. A class, so that nothing that a caller sends can pass for one. */
-export class KeptValue {
-  /** Its bytes are a view of the message. */
-  readonly stored: StoredValue;
-
-  constructor(stored: StoredValue) {
-    this.stored = stored;
-  }
-}
+import { readJsonSets } from './json-sets.ts';
+import { KeptValue } from './kept-value.ts';
 
 /**
  * Decodes a request's body, but leaves each `value` of a set as it came in: a `KeptValue` stands in its place. So an
  * integer beyond what JavaScript counts exactly, or an extension type of another language, comes back as it was.
  */
 export function decodeBody(body: Uint8Array, encoding: Encoding, operation: string): Result<unknown> {
-  const isSet = operation === 'set' || operation === 'set-many';
-  if (!isSet) return decode(body, encoding);
-  return encoding === json ? decodeJsonSets(body, operation) : decodeMsgpackSets(body, operation);
+  if (operation !== 'set' && operation !== 'set-many') return decode(body, encoding);
+  if (encoding !== json) return decodeMsgpackSets(body, operation);
+  const read = readJsonSets(body, operation);
+  return read === undefined ? decodeJsonSets(body, operation) : accept(read);
 }
 
 function decodeJsonSets(body: Uint8Array, operation: string): Result<unknown> {

@@ -4,7 +4,7 @@ import { type Result, accept, refuse, refuseField } from '#shared/protocol/error
 import { cacheKeyBytesMax, delayMsMax, payloadBytesMax } from '#shared/protocol/limits.ts';
 import type { SetCommand, SetCondition } from './core/commands.ts';
 import type { StoredValue } from './core/entry.ts';
-import { KeptValue } from './request-body.ts';
+import { KeptValue } from './kept-value.ts';
 
 // What the schemas cannot say of a request: bytes of a key, milliseconds of a ttl, bytes of a value.
 

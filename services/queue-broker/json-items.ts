@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { JsonScanner } from './json-scanner.ts';
+import { JsonScanner } from '#shared/protocol/json-scanner.ts';
 
 /** An item of `enqueue-many` as it stands in the request. */
 export interface JsonItem {

@@ -116,21 +116,35 @@ export class CacheNamespace<T = unknown> {
     return values;
   }
 
-  async set(
+  set(
     key: string,
     value: T,
     options?: SetOptions & { readonly loadToken?: number },
   ): Promise<{ readonly version: number }> {
-    const checked = this.#schema === undefined ? value : await this.#checked(value);
-    const encoded = this.#wire.encodeSet(key, checked, options);
-    if (this.#near === undefined) return this.#batches.set(key, encoded);
-    this.#near.forget(key);
+    if (this.#schema !== undefined) return this.#setChecked(key, value, options);
+    try {
+      return this.#send(key, value, options);
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /** What is set must fit; what travels is what was given, so that a schema that converts can read it again. */
+  async #setChecked(key: string, value: T, options?: SetOptions & { readonly loadToken?: number }) {
+    const checked = this.#schema === undefined ? undefined : await checkPayload(this.#schema, value, 'value');
+    if (checked?.ok === false) throw new TrivetError(checked.error);
+    return this.#send(key, value, options);
+  }
+
+  #send(key: string, value: T, options?: SetOptions & { readonly loadToken?: number }) {
+    const encoded = this.#wire.encodeSet(key, value, options);
+    this.#near?.forget(key);
     const written = this.#batches.set(key, encoded);
+    if (this.#near === undefined) return written;
     // What its owner can still change is not what was written, and what a schema reads is another value.
     if (this.#schema === undefined && isConstant(value))
       this.#keepWritten(key, value, written, options?.tags);
-    const { version } = await written;
-    return { version };
+    return written.then(({ version }) => ({ version }));
   }
 
   /** What was written is kept under the version that it gets; who reads meanwhile waits for that, and asks nobody. */
@@ -374,14 +388,6 @@ export class CacheNamespace<T = unknown> {
     if (!reply.hit) return reply;
     const value = await this.#fitting(reply.value);
     return value === undefined ? { hit: false } : { ...reply, value };
-  }
-
-  /** What is set must fit; what travels is what was given, so that a schema that converts can read it again. */
-  async #checked(value: T): Promise<T> {
-    if (this.#schema === undefined) return value;
-    const checked = await checkPayload(this.#schema, value, 'value');
-    if (!checked.ok) throw new TrivetError(checked.error);
-    return value;
   }
 
   async #ask<Reply>(operation: string, body: unknown, key?: string): Promise<Reply> {

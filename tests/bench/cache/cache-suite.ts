@@ -50,7 +50,7 @@ export const cacheSuite = (sizes: CacheSizes = fullSizes): Suite => {
       getSerially({ keys, calls: sizes.serial }),
       nearHitBesideBento({ keys, calls: sizes.near }),
       nearHitBesideRedis({ keys, calls: sizes.near }),
-      zipf({ keys, calls: sizes.calls }),
+      zipf({ keys, calls: sizes.near }),
       memory(sizes.entries),
     ],
     versions: async () => ({

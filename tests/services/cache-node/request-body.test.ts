@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { expect, test } from 'vitest';
-import { KeptValue, decodeBody } from '#services/cache-node/request-body.ts';
+import { readJsonSets } from '#services/cache-node/json-sets.ts';
+import { KeptValue } from '#services/cache-node/kept-value.ts';
+import { decodeBody } from '#services/cache-node/request-body.ts';
 import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 
 // The MessagePack library renames members called `__proto__`, so that no message reaches a prototype.
@@ -45,6 +47,54 @@ test.each<[Encoding]>([[json], [msgpack]])(
     );
   },
 );
+
+/** With the bytes of every kept value as text, whatever kind of array they are. */
+const asTexts = (read: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(read, (_, value: unknown) =>
+      value instanceof KeptValue ? { kept: Buffer.from(value.stored.bytes).toString() } : value,
+    ),
+  );
+
+const aSet = fc.record(
+  {
+    key: fc.string({ unit: 'binary' }),
+    value: plainValue,
+    ttl: fc.oneof(fc.nat(), fc.string()),
+    tags: plainValue,
+  },
+  { requiredKeys: ['key', 'value'] },
+);
+
+test('what is read in one go is what the decoder and a walk over it find, whatever is cut, doubled or changed', () => {
+  // A byte order mark is unusual enough to be left to the decoder.
+  const slowly = (text: string, operation: string) =>
+    decodeBody(Buffer.from(`\ufeff${text}`), json, operation);
+  const anyText = fc
+    .tuple(fc.oneof(aSet, fc.record({ items: fc.array(aSet, { minLength: 1, maxLength: 5 }) })), fc.nat(3))
+    .map(([body, indent]) => JSON.stringify(body, undefined, indent));
+  const changedText = fc
+    .tuple(
+      anyText,
+      fc.nat(200),
+      fc.nat(200),
+      fc.constantFrom('', '"', '}', ',', '"key":1,', '\\', '\u0001', '1e5'),
+    )
+    .map(([text, at, end, put]) => text.slice(0, at) + put + text.slice(Math.max(at, end)));
+  for (const operation of ['set', 'set-many'] as const) {
+    let quick = 0;
+    fc.assert(
+      fc.property(fc.oneof(anyText, changedText), (text) => {
+        if (readJsonSets(Buffer.from(text), operation) !== undefined) quick += 1;
+        expect(asTexts(decodeBody(Buffer.from(text), json, operation))).toEqual(
+          asTexts(slowly(text, operation)),
+        );
+      }),
+      { numRuns: 500 },
+    );
+    expect(quick).toBeGreaterThan(50);
+  }
+});
 
 test('JSON is read with blanks, escaped names, byte order mark and doubled names', () => {
   const text = '\ufeff { "key" : "a" , "value" : 1 , "\\u0076alue" :\n [ "}" , {"x" : "\\"]"} ]\t} ';

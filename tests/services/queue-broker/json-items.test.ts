@@ -4,7 +4,7 @@ import { json } from '#shared/protocol/encoding.ts';
 import { batchItemsMax } from '#shared/protocol/limits.ts';
 import { type Owners, ownerHeader } from '#shared/protocol/owner.ts';
 import { readJsonItems } from '#services/queue-broker/json-items.ts';
-import { JsonScanner } from '#services/queue-broker/json-scanner.ts';
+import { JsonScanner } from '#shared/protocol/json-scanner.ts';
 import { readEnqueueMany, readPlainEnqueueMany } from '#services/queue-broker/queue-requests.ts';
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));

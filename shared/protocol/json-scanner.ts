@@ -13,6 +13,12 @@ const dot = 0x2e;
 const zero = 0x30;
 const nine = 0x39;
 
+/** 1 for each byte that stands for itself in a string: no quote, backslash or control character. */
+const plainBytes = new Uint8Array(256).fill(1);
+plainBytes.fill(0, 0, 0x20);
+plainBytes[quote] = 0;
+plainBytes[backslash] = 0;
+
 /** Deeper values are left to a reader that can say what is wrong with them. */
 const depthMax = 64;
 
@@ -80,17 +86,19 @@ export class JsonScanner {
    * @returns the name; undefined where there is none, or one with escapes
    */
   name(): string | undefined {
+    const name = this.plainText();
+    return name !== undefined && this.take(colon) ? name : undefined;
+  }
+
+  /** Passes a string. @returns its text; undefined where there is none, or one with escapes */
+  plainText(): string | undefined {
     if (!this.take(quote)) return undefined;
-    const start = this.at;
-    const end = this.bytes.indexOf(quote, start);
-    for (let at = start; at < end; at += 1) {
-      const byte = this.bytes[at] ?? 0;
-      if (byte === backslash || byte < 0x20) return undefined;
-    }
-    if (end < 0) return undefined;
-    this.at = end + 1;
-    const name = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + start, end - start).toString();
-    return this.take(colon) ? name : undefined;
+    const { bytes, at: start } = this;
+    let at = start;
+    while (at < bytes.length && plainBytes[bytes[at] ?? 0] === 1) at += 1;
+    if (bytes[at] !== quote) return undefined;
+    this.at = at + 1;
+    return Buffer.from(bytes.buffer, bytes.byteOffset + start, at - start).toString();
   }
 
   /** Passes a value of any kind. @returns where it begins, behind blanks; -1 where there is none */
@@ -133,13 +141,14 @@ export class JsonScanner {
 
   #string(): boolean {
     const { bytes } = this;
+    const { length } = bytes;
     let at = this.at + 1;
     for (;;) {
+      while (at < length && plainBytes[bytes[at] ?? 0] === 1) at += 1;
       const byte = bytes[at];
-      if (byte === undefined || byte < 0x20) return false;
       at += 1;
       if (byte === quote) break;
-      if (byte !== backslash) continue;
+      if (byte !== backslash) return false;
       const escaped = bytes[at] ?? 0;
       at += 1;
       if (escaped === 0x75) {
