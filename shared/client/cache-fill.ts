@@ -225,3 +225,9 @@ function msOf(duration: Ttl | undefined, field: string): number | undefined {
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Where nobody asked to hear of it. */
+export function warnOfRefresh(namespace: string, key: string, error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error);
+  process.emitWarning(`a refresh of ${key} in ${namespace} failed: ${text}`, 'TrivetWarning');
+}

@@ -5,7 +5,7 @@ import { isName } from '#shared/protocol/names.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { CacheBatches } from './cache-batches.ts';
-import { CacheFill, type Found } from './cache-fill.ts';
+import { CacheFill, type Found, warnOfRefresh } from './cache-fill.ts';
 import type {
   CacheEntry,
   CacheNamespaceOptions,
@@ -72,7 +72,7 @@ export class CacheNamespace<T = unknown> {
       },
       set: (key, value, setOptions) => this.set(key, value, setOptions),
       valueOf: (value) => this.#fitting(value),
-      failed: onError ?? ((error, key) => warn(namespace, key, error)),
+      failed: onError ?? ((error, key) => warnOfRefresh(namespace, key, error)),
     });
   }
 
@@ -103,7 +103,8 @@ export class CacheNamespace<T = unknown> {
   /** The values in the order of `keys`, undefined for each miss: one message a node, without a promise for each key. */
   async getMany(keys: readonly string[]): Promise<(T | undefined)[]> {
     const values: (T | undefined)[] = Array.from({ length: keys.length });
-    const asked = this.#near === undefined ? undefined : this.#fromNear(keys, values);
+    const asked =
+      this.#near === undefined ? undefined : this.#near.readMany(keys, values, this.#clock.monotonicMs());
     const began = this.#beginRead();
     const wanted = asked?.map((index) => keys[index] ?? '') ?? keys;
     const items = await this.#batches.getMany(wanted);
@@ -346,18 +347,6 @@ export class CacheNamespace<T = unknown> {
     return { value: valueOf(fitting) as T | undefined, stale: fitting.stale === true };
   }
 
-  /** Fills in what this process has copies of; returns the places that are left. */
-  #fromNear(keys: readonly string[], values: (T | undefined)[]): readonly number[] {
-    const nowMs = this.#clock.monotonicMs();
-    const left: number[] = [];
-    for (const [index, key] of keys.entries()) {
-      const copy = this.#near?.read(key, nowMs);
-      if (copy === undefined) left.push(index);
-      else values[index] = copy.value as T;
-    }
-    return left;
-  }
-
   #beginRead(): Began | undefined {
     if (this.#near === undefined) return undefined;
     return { stamp: this.#near.beginRead(), atMs: this.#clock.monotonicMs() };
@@ -404,8 +393,3 @@ interface Began {
 
 const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
 const valueFound = <T>({ value }: Found<T>): T | undefined => value;
-
-function warn(namespace: string, key: string, error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
-  process.emitWarning(`a refresh of ${key} in ${namespace} failed: ${text}`, 'TrivetWarning');
-}

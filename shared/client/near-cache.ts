@@ -95,6 +95,17 @@ export class NearCache {
     return undefined;
   }
 
+  /** Puts the copies of `keys` into `values`; returns the places that are left. */
+  readMany(keys: readonly string[], values: unknown[], nowMs: number): readonly number[] {
+    const left: number[] = [];
+    for (const [index, key] of keys.entries()) {
+      const copy = this.read(key, nowMs);
+      if (copy === undefined) left.push(index);
+      else values[index] = copy.value;
+    }
+    return left;
+  }
+
   /** To be called when a read goes out to the node. */
   beginRead(): ReadStamp {
     return this.#changes.now;
