@@ -1,10 +1,8 @@
 import {
   type Attributes as OtelAttributes,
-  type HrTime,
   type SpanContext,
   SpanKind,
   SpanStatusCode,
-  ValueType,
 } from '@opentelemetry/api';
 import { millisToHrTime } from '@opentelemetry/core';
 import {
@@ -16,17 +14,12 @@ import {
   ProtobufTraceSerializer,
 } from '@opentelemetry/otlp-transformer';
 import { type Resource, resourceFromAttributes } from '@opentelemetry/resources';
-import {
-  AggregationTemporality,
-  DataPointType,
-  type MetricData,
-  type ResourceMetrics,
-} from '@opentelemetry/sdk-metrics';
 import type { ReadableSpan } from '@opentelemetry/sdk-trace';
-import { ATTR_SERVICE_INSTANCE_ID, ATTR_SERVICE_NAME } from '@opentelemetry/semantic-conventions';
+import { ATTR_SERVICE_NAME } from '@opentelemetry/semantic-conventions';
 import type { LogEntry, Origin, SpanEntry } from './core/interpret.ts';
 import { type Chunk, chunksOf } from './core/otlp-chunks.ts';
 import { LogRecordEncoder, scopeName } from './core/otlp-log-records.ts';
+import { MetricsEncoder } from './core/otlp-metrics.ts';
 import type { Labels, Series } from './core/series.ts';
 
 const scope = { name: scopeName };
@@ -37,9 +30,9 @@ interface Placed<T> {
   readonly entry: T;
 }
 
-/** Our records as OTLP requests (protobuf), by OpenTelemetry's own serializers. */
+/** Our records as OTLP requests (protobuf): spans by OpenTelemetry's own serializer, the rest by hand. */
 export class OtlpEncoding {
-  readonly #instance: string;
+  readonly #metrics: MetricsEncoder;
   readonly #logRecords = new LogRecordEncoder();
   readonly #latest: (Series | undefined)[] = [];
   // The serializers group by identity: one resource object a source. Bounded like the sources of the series table.
@@ -47,7 +40,7 @@ export class OtlpEncoding {
 
   /** @param instance name of this collector: two that share the work keep totals of their own */
   constructor(instance: string) {
-    this.#instance = instance;
+    this.#metrics = new MetricsEncoder(instance);
   }
 
   /** Cumulative totals. Of a series that comes more than once, what was counted last. */
@@ -69,31 +62,12 @@ export class OtlpEncoding {
       if (one !== undefined) points.push(one);
       latest[id] = undefined;
     }
-    return this.#metrics(points, AggregationTemporality.CUMULATIVE);
+    return this.#metrics.request(points, 'cumulative');
   }
 
   /** Points that carry a change alone; none of a series twice. */
   deltas(points: readonly Series[]): Uint8Array {
-    return this.#metrics(points, AggregationTemporality.DELTA);
-  }
-
-  #metrics(points: Iterable<Series>, temporality: AggregationTemporality): Uint8Array {
-    const bySource = Map.groupBy(points, (one) => one.source);
-    const parts = [...bySource].map(([source, own]) => {
-      // A collector's totals are its own: the instance tells them from another collector's.
-      const resource = resourceFromAttributes({
-        [ATTR_SERVICE_NAME]: source,
-        [ATTR_SERVICE_INSTANCE_ID]: this.#instance,
-      });
-      const byInstrument = Map.groupBy(own, (one) => `${one.type} ${one.unit} ${one.name}`);
-      const metrics = [...byInstrument.values()].map((own) => metricData(own, temporality));
-      return ProtobufMetricsSerializer.serializeRequest({
-        resource,
-        scopeMetrics: [{ scope, metrics }],
-      } satisfies ResourceMetrics);
-    });
-    // A request is a repeated field of resources: protobuf messages that follow each other are one message.
-    return Buffer.concat(parts.map((part) => part ?? new Uint8Array()));
+    return this.#metrics.request(points, 'delta');
   }
 
   logs(placed: readonly Placed<LogEntry>[]): readonly Chunk[] {
@@ -146,74 +120,6 @@ export class OtlpEncoding {
 
 /** Sources of logs whose resource is kept; beyond that it is made anew. */
 const resourcesMax = 1_000;
-
-/** Points of one instrument. */
-function metricData(points: readonly Series[], temporality: AggregationTemporality): MetricData {
-  const [first] = points;
-  const common = {
-    descriptor: {
-      name: first?.name ?? '',
-      description: '',
-      unit: first?.unit ?? '',
-      valueType: ValueType.DOUBLE,
-    },
-    aggregationTemporality: temporality,
-  };
-  switch (first?.type) {
-    case 'histogram':
-      return {
-        ...common,
-        dataPointType: DataPointType.HISTOGRAM,
-        dataPoints: pointsOf(points, first.type, histogramOf),
-      };
-    case 'exponential_histogram': {
-      const dataPoints = pointsOf(points, first.type, exponentialOf);
-      return { ...common, dataPointType: DataPointType.EXPONENTIAL_HISTOGRAM, dataPoints };
-    }
-    case 'counter': {
-      const dataPoints = pointsOf(points, first.type, (one) => one.total);
-      return { ...common, dataPointType: DataPointType.SUM, isMonotonic: true, dataPoints };
-    }
-    default: {
-      const dataPoints = pointsOf(points, 'gauge', (one) => one.value);
-      return { ...common, dataPointType: DataPointType.GAUGE, dataPoints };
-    }
-  }
-}
-
-type SeriesOf<T extends Series['type']> = Extract<Series, { type: T }>;
-
-const pointsOf = <T extends Series['type'], V>(
-  points: readonly Series[],
-  type: T,
-  valueOf: (series: SeriesOf<T>) => V,
-): { startTime: HrTime; endTime: HrTime; attributes: OtelAttributes; value: V }[] =>
-  points
-    .filter((one): one is SeriesOf<T> => one.type === type)
-    .map((one) => ({
-      startTime: millisToHrTime(one.startMs),
-      endTime: millisToHrTime(endMsOf(one)),
-      attributes: attributesOf(one.labels),
-      value: valueOf(one),
-    }));
-
-/** The time of the commit, or of the gauge's value: the same whenever it is sent. */
-const endMsOf = (series: Series): number => (series.type === 'gauge' ? series.atMs : series.updatedMs);
-
-const exponentialOf = ({ histogram }: SeriesOf<'exponential_histogram'>) => {
-  const { positive, negative, min, max, ...rest } = histogram;
-  const buckets = ({ offset, counts }: typeof positive) => ({ offset, bucketCounts: counts });
-  return { ...rest, ...rangeOf({ min, max }), positive: buckets(positive), negative: buckets(negative) };
-};
-
-const histogramOf = (series: SeriesOf<'histogram'>) => {
-  const { bounds, counts, count, sum, min, max } = series.histogram;
-  return { buckets: { boundaries: [...bounds], counts: [...counts] }, count, sum, ...rangeOf({ min, max }) };
-};
-
-/** Of a delta neither is known: OTLP has a way to leave them out. */
-const rangeOf = (range: { readonly min: number; readonly max: number }) =>
-  Number.isFinite(range.min) ? range : {};
 
 const attributesOf = (labels: Labels): OtelAttributes => Object.fromEntries(labels);
 
