@@ -2,6 +2,7 @@ import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import type { Suite } from '#tests/bench/suite.ts';
 import { versionIn } from '#tests/bench/versions.ts';
 import { otelCollectorVersion } from '#tests/support/otel-collector.ts';
+import { earlyAcknowledgement } from './early-acknowledgement.ts';
 import { collectorMemory } from './memory.ts';
 import { metricsAggregated } from './metrics-aggregated.ts';
 import { otelMetricsPeer } from './metrics-peer.ts';
@@ -26,6 +27,7 @@ export const telemetrySuite = (sizes: TelemetrySizes = fullSizes): Suite => ({
     metricsAggregated(sizes.messages, otelMetricsPeer),
     logsPassthrough(sizes.records),
     otlpPassthrough(sizes.records),
+    earlyAcknowledgement(sizes.records),
     collectorMemory(sizes.seconds),
     outage(sizes.seconds),
   ],
