@@ -10,11 +10,9 @@ import {
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { CollectorCluster, until } from './running-collector.ts';
 
-// TRIVET_CHAOS_FULL=1 runs what the goals name: 200,000 records with 20 kills, and a minute without a backend.
-const isFull = process.env['TRIVET_CHAOS_FULL'] === '1';
-const kills = isFull ? 20 : 6;
-const killedRecords = isFull ? 200_000 : 30_000;
-const downSeconds = isFull ? 60 : 12;
+const kills = 20;
+const killedRecords = 200_000;
+const downSeconds = 60;
 const perSecond = 10_000;
 const perMessage = 100;
 
