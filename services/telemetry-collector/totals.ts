@@ -297,8 +297,8 @@ export class Totals {
     const series = known.series[at] ?? [];
     const first = series[0];
     if (first === undefined) return;
-    const value = known.values[at] ?? 0;
-    const atMs = known.times[at] ?? 0;
+    const value = known.valueAt(at);
+    const atMs = known.timeAt(at);
     if (origin !== undefined) this.#exemplify(first, { value, atMs }, origin);
     // The most frequent of all, and numbers that are handed on are allocated.
     if (first.type === 'counter') first.total += value;

@@ -31,44 +31,61 @@ export const numbersPerPoint = 3;
  */
 export class HistoryRecorder {
   readonly #tiers: readonly Tier[];
-  readonly #open: { atMs: number; readonly points: Map<number, readonly [number, number]> }[];
+  readonly #open: { atMs: number; readonly points: Map<number, Series> }[];
+  /** What has changed since a step of any tier was over: most commits note it here alone, and not in every tier. */
+  readonly #latest = new Map<number, Series>();
 
   constructor(tiers: readonly Tier[]) {
     this.#tiers = tiers;
     this.#open = tiers.map(() => ({ atMs: 0, points: new Map() }));
   }
 
-  /** @returns the steps that are over with this */
+  /**
+   * @param changed snapshots: they are kept until their steps are over
+   * @returns the steps that are over with this
+   */
   note(changed: readonly Series[], nowMs: number): readonly HistoryRow[] {
     const done: HistoryRow[] = [];
     for (const [tier, { stepMs }] of this.#tiers.entries()) {
       const open = this.#open[tier];
-      if (open === undefined) continue;
       const atMs = nowMs - (nowMs % stepMs);
-      if (atMs !== open.atMs) {
-        if (open.points.size > 0) done.push({ tier, atMs: open.atMs, numbers: numbersOf(open.points) });
-        open.points.clear();
-        open.atMs = atMs;
-      }
-      for (const series of changed) open.points.set(series.id, pointOf(series));
+      if (open === undefined || atMs === open.atMs) continue;
+      this.#spread();
+      if (open.points.size > 0) done.push({ tier, atMs: open.atMs, numbers: numbersOf(open.points) });
+      open.points.clear();
+      open.atMs = atMs;
     }
+    for (const series of changed) this.#latest.set(series.id, series);
     return done;
   }
 
   /** What is not over yet: at the end of a process, and for who asks now. */
   unfinished(): readonly HistoryRow[] {
+    this.#spread();
     return this.#open.flatMap(({ atMs, points }, tier) =>
       points.size === 0 ? [] : [{ tier, atMs, numbers: numbersOf(points) }],
     );
   }
+
+  /** Into every tier. */
+  #spread(): void {
+    for (const [id, series] of this.#latest) for (const { points } of this.#open) points.set(id, series);
+    this.#latest.clear();
+  }
 }
 
-const numbersOf = (points: ReadonlyMap<number, readonly [number, number]>): Float64Array =>
-  Float64Array.from([...points].flatMap(([id, [value, sum]]) => [id, value, sum]));
-
-function pointOf(series: Series): readonly [number, number] {
-  if (isDistribution(series)) return [series.histogram.count, series.histogram.sum];
-  return [series.type === 'counter' ? series.total : series.value, 0];
+function numbersOf(points: ReadonlyMap<number, Series>): Float64Array {
+  const numbers = new Float64Array(points.size * numbersPerPoint);
+  let at = 0;
+  for (const [id, series] of points) {
+    numbers[at] = id;
+    if (isDistribution(series)) {
+      numbers[at + 1] = series.histogram.count;
+      numbers[at + 2] = series.histogram.sum;
+    } else numbers[at + 1] = series.type === 'counter' ? series.total : series.value;
+    at += numbersPerPoint;
+  }
+  return numbers;
 }
 
 /** The finest tier that reaches back to `fromMs`, and whose steps are no finer than asked for. */

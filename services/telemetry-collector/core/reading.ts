@@ -1,5 +1,6 @@
 import { type Encoding, decode, encode } from '#shared/protocol/encoding.ts';
 import type { Result } from '#shared/protocol/errors.ts';
+import { telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import {
   TelemetryError,
   TelemetryEvent,
@@ -83,26 +84,42 @@ export class KnownBatch {
   length = 0;
   /** The series that each counts in: its number in the first, one in the second, where there is a second. */
   readonly series: (readonly Series[])[] = [];
-  /** Each one's place in the message. */
-  readonly places: Int32Array;
-  readonly values: Float64Array;
-  readonly times: Float64Array;
+  /** Each one's number and time, one behind the other: one piece of memory for both. */
+  readonly #figures: Float64Array;
+  #places = inOrder;
 
   constructor(lengthMax: number) {
-    this.places = new Int32Array(lengthMax);
-    this.values = new Float64Array(lengthMax);
-    this.times = new Float64Array(lengthMax);
+    this.#figures = new Float64Array(lengthMax * 2);
+  }
+
+  /** Each one's place in the message, and further numbers behind them. */
+  get places(): Int32Array {
+    return this.#places;
+  }
+
+  valueAt(at: number): number {
+    return this.#figures[at * 2] ?? 0;
+  }
+
+  timeAt(at: number): number {
+    return this.#figures[at * 2 + 1] ?? 0;
   }
 
   add(place: number, series: readonly Series[], value: number, atMs: number): void {
     const at = this.length;
     this.series.push(series);
-    this.places[at] = place;
-    this.values[at] = value;
-    this.times[at] = atMs;
+    this.#figures[at * 2] = value;
+    this.#figures[at * 2 + 1] = atMs;
     this.length = at + 1;
+    // Mostly all records of a message are known, and their places are one after the other.
+    if (place === at && this.#places === inOrder) return;
+    if (this.#places === inOrder) this.#places = inOrder.slice(0, this.#figures.length / 2);
+    this.#places[at] = place;
   }
 }
+
+/** Shared by all messages whose records are all known; never written. */
+const inOrder = Int32Array.from({ length: telemetryRecordsMax }, (_, place) => place);
 
 /** Of records in their message. */
 export type Places = readonly number[] | Int32Array;
