@@ -42,7 +42,9 @@ export class KnownRecords<T> {
 
   /** @param valueKey name of the member that holds a record's number */
   constructor(valueKey: string, messageRecordsMax: number, limits = defaultLimits) {
-    this.scanner = new RecordScanner(valueKey, messageRecordsMax);
+    this.scanner = new RecordScanner(valueKey, messageRecordsMax, (view, index) =>
+      this.#entryAt(view, index),
+    );
     this.#limits = limits;
   }
 
@@ -57,18 +59,12 @@ export class KnownRecords<T> {
    */
   find(view: DataView, index: number): T | undefined {
     const { scanner } = this;
-    const time = scanner.times[index] ?? Number.NaN;
-    const value = scanner.values[index] ?? Number.NaN;
-    if (time !== time || value !== value) return undefined;
-    const parts = this.#parts;
-    parts[0] = scanner.starts[index] ?? 0;
-    parts[1] = scanner.gapStarts[index * 2] ?? 0;
-    parts[2] = scanner.gapEnds[index * 2] ?? 0;
-    parts[3] = scanner.gapStarts[index * 2 + 1] ?? 0;
-    parts[4] = scanner.gapEnds[index * 2 + 1] ?? 0;
-    parts[5] = scanner.ends[index] ?? 0;
-    const entry = this.#entryOf(view, scanner.hashes[index] ?? 0);
-    return entry < 0 ? undefined : this.#meanings[entry];
+    const guessed = scanner.entries[index] ?? -1;
+    if (guessed >= 0) return this.#meanings[guessed];
+    const entry = this.#entryAt(view, index);
+    if (entry < 0) return undefined;
+    scanner.expect(index);
+    return this.#meanings[entry];
   }
 
   /** What must be remembered of the record at `index` to learn it once it is decoded; undefined where it cannot be. */
@@ -113,6 +109,22 @@ export class KnownRecords<T> {
     this.#meanings.length = 0;
     this.#hashes.length = 0;
     this.#places.length = 0;
+  }
+
+  /** Of the scanner's record; -1 where there is none. */
+  #entryAt(view: DataView, index: number): number {
+    const { scanner } = this;
+    const time = scanner.times[index] ?? Number.NaN;
+    const value = scanner.values[index] ?? Number.NaN;
+    if (time !== time || value !== value) return -1;
+    const parts = this.#parts;
+    parts[0] = scanner.starts[index] ?? 0;
+    parts[1] = scanner.gapStarts[index * 2] ?? 0;
+    parts[2] = scanner.gapEnds[index * 2] ?? 0;
+    parts[3] = scanner.gapStarts[index * 2 + 1] ?? 0;
+    parts[4] = scanner.gapEnds[index * 2 + 1] ?? 0;
+    parts[5] = scanner.ends[index] ?? 0;
+    return this.#entryOf(view, scanner.hashes[index] ?? 0);
   }
 
   #entryOf(view: DataView, hash: number): number {

@@ -1,35 +1,47 @@
 import { timeMsMax } from '#shared/protocol/times.ts';
+import { daysInMonth, daysOf } from './days.ts';
+import {
+  backslash,
+  bytesOf,
+  closeArray,
+  closeObject,
+  colon,
+  comma,
+  digit,
+  isDigit,
+  isNamed,
+  isSpace,
+  minus,
+  openArray,
+  openObject,
+  point,
+  quote,
+  twoDigits,
+  zero,
+} from './json-bytes.ts';
+import { hashOf } from './quick-hash.ts';
+import { RecordLayouts, numberAlone, numberFirst, timeFirst } from './record-layouts.ts';
 
-const quote = 0x22;
-const backslash = 0x5c;
-const comma = 0x2c;
-const colon = 0x3a;
-const minus = 0x2d;
-const point = 0x2e;
-const zero = 0x30;
-const openArray = 0x5b;
-const closeArray = 0x5d;
-const openObject = 0x7b;
-const closeObject = 0x7d;
-
-const isSpace = (byte: number | undefined): boolean =>
-  byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-const isDigit = (byte: number | undefined): byte is number =>
-  byte !== undefined && byte >= zero && byte <= 0x39;
-
-const bytesOf = (text: string): readonly number[] => Array.from(text, (one) => one.charCodeAt(0));
 const timestampKey = bytesOf('timestamp');
+
+/** The last four bytes before a value, as one number: the end of its name, a quotation mark and a colon. */
+const tailOf = (key: readonly number[]): number =>
+  (key.at(-2) ?? 0) | ((key.at(-1) ?? 0) << 8) | (quote << 16) | (colon << 24) | 0;
+const timeTail = tailOf(timestampKey);
 
 // Up to here digits and a division give the same number as JSON.parse: both operands are exact, and one rounding is
 // all there is (Clinger, "How to Read Floating Point Numbers Accurately", 1990).
 const digitsMax = 15;
-const daysInMonth = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const powersOfTen = Array.from({ length: digitsMax + 1 }, (_, power) => 10 ** power);
 
 /**
  * Finds the records in a JSON message without decoding them: where each lies, its number and its time, and a hash of
  * all its other bytes. It is no validator: what it says holds for records whose other bytes are known to be good
  * (KnownRecords), and a record that is not known is decoded on its own, which checks it.
+ *
+ * Before a record is scanned it is guessed where its number and its time are: where they were in records like it. A
+ * guess counts when all other bytes are those of a known record. Then there is nothing left to scan: what reads the
+ * same up to a number, and the same behind it, has its names and values at the same places.
  *
  * The arrays are used again by the next `scan`. One pass, no allocation; O(bytes).
  */
@@ -45,7 +57,12 @@ export class RecordScanner {
   values = new Float64Array(256);
   /** Epoch milliseconds; -1 where the record names no time, NaN where it must be decoded to know. */
   times = new Float64Array(256);
+  /** What `known` has said of a record whose places were guessed; -1 where it was scanned. */
+  entries = new Int32Array(256);
 
+  readonly #layouts = new RecordLayouts();
+  readonly #known: (view: DataView, index: number) => number;
+  readonly #valueTail: number;
   readonly #valueKey: readonly number[];
   readonly #recordsMax: number;
   #body: Uint8Array = new Uint8Array();
@@ -56,9 +73,14 @@ export class RecordScanner {
   #time = -1;
   #gaps = 0;
 
-  /** @param valueKey name of the member that holds the record's number */
-  constructor(valueKey: string, recordsMax: number) {
+  /**
+   * @param valueKey name of the member that holds the record's number
+   * @param known asked about the record at an index of the arrays; -1 where its bytes are not known
+   */
+  constructor(valueKey: string, recordsMax: number, known: (view: DataView, index: number) => number) {
+    this.#known = known;
     this.#valueKey = bytesOf(valueKey);
+    this.#valueTail = tailOf(this.#valueKey);
     this.#recordsMax = recordsMax;
   }
 
@@ -92,6 +114,8 @@ export class RecordScanner {
     const index = this.count;
     if (body[start] !== openObject) return -1;
     if (index >= this.starts.length) this.#grow();
+    const guessed = this.#guess(start, index);
+    if (guessed > 0) return guessed;
     this.#value = Number.NaN;
     this.#time = -1;
     this.#gaps = 0;
@@ -104,15 +128,68 @@ export class RecordScanner {
       if (body[at] !== comma) return -1;
       at = this.#skipSpace(at + 1);
     }
-    const end = at + 1;
+    this.#keep(start, at + 1);
+    this.entries[index] = -1;
+    this.count = index + 1;
+    return at + 1;
+  }
+
+  /** @returns where it ends, or -1: then it must be scanned */
+  #guess(start: number, index: number): number {
+    const { orders, befores, betweens, behinds, length } = this.#layouts;
+    for (let layout = 0; layout < length; layout += 1) {
+      const order = orders[layout];
+      this.#value = Number.NaN;
+      this.#time = -1;
+      this.#gaps = 0;
+      let end = this.#guessed(order === timeFirst, start + (befores[layout] ?? 0));
+      if (this.#gaps < 1) continue;
+      end += betweens[layout] ?? 0;
+      if (order !== numberAlone) {
+        end = this.#guessed(order === numberFirst, end) + (behinds[layout] ?? 0);
+        if (this.#gaps < 2) continue;
+      }
+      if (this.#body[end - 1] !== closeObject) continue;
+      this.#keep(start, end);
+      const entry = this.#known(this.#view, index);
+      if (entry < 0) continue;
+      this.entries[index] = entry;
+      this.count = index + 1;
+      return end;
+    }
+    return -1;
+  }
+
+  /** The time or the number, if it is here: then there is one more gap. @returns where it ends */
+  #guessed(isTime: boolean, at: number): number {
+    if (at > this.#last || this.#view.getInt32(at - 4, true) !== (isTime ? timeTail : this.#valueTail))
+      return -1;
+    return isTime ? this.#timestamp(at) : this.#number(at);
+  }
+
+  /** Expects to find others like this known record, with their number and time at its places. */
+  expect(index: number): void {
+    const start = this.starts[index] ?? 0;
+    const first = this.gapStarts[index * 2] ?? 0;
+    const between = this.gapEnds[index * 2] ?? 0;
+    const second = this.gapStarts[index * 2 + 1] ?? 0;
+    const behind = this.gapEnds[index * 2 + 1] ?? 0;
+    const end = this.ends[index] ?? 0;
+    const tail = this.#view.getInt32(first - 4, true);
+    // One that is written with spaces has no such tail, and is scanned.
+    if (tail !== timeTail && tail !== this.#valueTail) return;
+    const order = this.times[index] === -1 ? numberAlone : tail === timeTail ? timeFirst : numberFirst;
+    this.#layouts.note(order, first - start, second - between, end - behind);
+  }
+
+  #keep(start: number, end: number): void {
+    const index = this.count;
     for (let gap = this.#gaps; gap < 2; gap += 1) this.#gap(index, end, end);
     this.starts[index] = start;
     this.ends[index] = end;
     this.values[index] = this.#value;
     this.times[index] = this.#time;
     this.hashes[index] = this.#hash(index);
-    this.count = index + 1;
-    return end;
   }
 
   /** A name and its value. @returns where they end, or -1 */
@@ -131,15 +208,9 @@ export class RecordScanner {
     }
     at = this.#skipSpace(at + 1);
     const length = nameEnd - nameStart;
-    if (length === this.#valueKey.length && this.#isNamed(nameStart, this.#valueKey)) return this.#number(at);
-    if (length === timestampKey.length && this.#isNamed(nameStart, timestampKey)) return this.#timestamp(at);
+    if (length === this.#valueKey.length && isNamed(body, nameStart, this.#valueKey)) return this.#number(at);
+    if (length === timestampKey.length && isNamed(body, nameStart, timestampKey)) return this.#timestamp(at);
     return body[at] === quote ? this.#endOfString(at) : this.#endOfValue(at);
-  }
-
-  #isNamed(start: number, name: readonly number[]): boolean {
-    for (let index = 0; index < name.length; index += 1)
-      if (this.#body[start + index] !== name[index]) return false;
-    return true;
   }
 
   /** The record's number. Twice the same name, or no plain number, is for the decoder. */
@@ -213,29 +284,19 @@ export class RecordScanner {
       body[at + 10] === 0x54 &&
       body[at + 13] === colon &&
       body[at + 16] === colon;
-    const year = this.#two(at) * 100 + this.#two(at + 2);
-    const month = this.#two(at + 5);
-    const day = this.#two(at + 8);
-    const hour = this.#two(at + 11);
-    const minute = this.#two(at + 14);
-    const second = this.#two(at + 17);
-    const fraction = length === 20 ? 0 : this.#two(at + 20) * 10 + this.#digit(at + 22);
+    const year = twoDigits(body, at) * 100 + twoDigits(body, at + 2);
+    const month = twoDigits(body, at + 5);
+    const day = twoDigits(body, at + 8);
+    const hour = twoDigits(body, at + 11);
+    const minute = twoDigits(body, at + 14);
+    const second = twoDigits(body, at + 17);
+    const fraction = length === 20 ? 0 : twoDigits(body, at + 20) * 10 + digit(body, at + 22);
     // A leap day is not wrong, only rare: the decoder says whether there is one.
     const isDate = year >= 1970 && year < 2286 && day >= 1 && day <= (daysInMonth[month] ?? 0);
     if (!separators || !isDate || !(hour < 24 && minute < 60 && second < 60 && fraction >= 0)) return -1;
     this.#time =
       daysOf(year, month, day) * 86_400_000 + ((hour * 60 + minute) * 60 + second) * 1_000 + fraction;
     return at + length + 1;
-  }
-
-  /** Two digits as a number; NaN where they are none. */
-  #two(at: number): number {
-    return this.#digit(at) * 10 + this.#digit(at + 1);
-  }
-
-  #digit(at: number): number {
-    const byte = this.#body[at];
-    return isDigit(byte) ? byte - zero : Number.NaN;
   }
 
   /** Leaves the record to the decoder. */
@@ -330,36 +391,10 @@ export class RecordScanner {
     this.starts = grown(new Int32Array(length), this.starts);
     this.ends = grown(new Int32Array(length), this.ends);
     this.hashes = grown(new Int32Array(length), this.hashes);
+    this.entries = grown(new Int32Array(length), this.entries);
     this.gapStarts = grown(new Int32Array(length * 2), this.gapStarts);
     this.gapEnds = grown(new Int32Array(length * 2), this.gapEnds);
     this.values = grown(new Float64Array(length), this.values);
     this.times = grown(new Float64Array(length), this.times);
   }
-}
-
-/**
- * Eight bytes a step, in two chains that the processor works on at once. Not a good hash, but a quick one: whoever
- * finds two records of one hash compares their bytes.
- */
-function hashOf(view: DataView, start: number, end: number, seed: number): number {
-  let one = seed;
-  let other = seed ^ (end - start);
-  let at = start;
-  for (; at + 8 <= end; at += 8) {
-    one = Math.imul(one ^ view.getInt32(at, true), 0x9e3779b1);
-    other = Math.imul(other ^ view.getInt32(at + 4, true), 0x85ebca6b);
-  }
-  for (; at < end; at += 1) one = Math.imul(one ^ view.getUint8(at), 0x01000193);
-  const both = one ^ (one >>> 15) ^ Math.imul(other ^ (other >>> 13), 0xc2b2ae35);
-  return both ^ (both >>> 16);
-}
-
-/** Days since 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
-function daysOf(year: number, month: number, day: number): number {
-  const y = month <= 2 ? year - 1 : year;
-  const era = Math.floor(y / 400);
-  const yearOfEra = y - era * 400;
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468;
 }

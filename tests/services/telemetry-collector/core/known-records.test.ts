@@ -192,6 +192,51 @@ test('records that are said again with another number and time are not decoded a
   expect(known).toBe(3);
 });
 
+test('a record that reads like a known one up to its number and then not is read for itself', () => {
+  const say = (...records: readonly string[]): readonly [Kind, Uint8Array] => [
+    'metric',
+    bytes(`[${records.join(',')}]`),
+  ];
+  const plain = '{"name":"n","value":1,"tags":{"a":"b"},"timestamp":5}';
+  const messages = [
+    say(plain),
+    // The same places, and so guessed: in turn another tag, a text that holds what follows a number, a name with
+    // an end as that of the number, the two changed with each other, no time, a number that is none, and the end.
+    say(plain, '{"name":"n","value":2,"tags":{"a":"c"},"timestamp":5}', plain),
+    say('{"name":"n","value":2,"tags":{"a":"b\\"},\\"timestamp\\":5}"},"timestamp":6}', plain),
+    say('{"name":"n","falue":2,"tags":{"a":"b"},"timestamp":5,"value":3}', plain),
+    say(
+      '{"timestamp":7,"tags":{"a":"b"},"value":8,"name":"n"}',
+      '{"timestamp":9,"tags":{"a":"b"},"value":9,"name":"n"}',
+    ),
+    say('{"name":"n","value":2,"tags":{"a":"b"}}', '{"name":"n","value":4,"tags":{"a":"b"}}'),
+    say('{"name":"n","value":01,"tags":{"a":"b"},"timestamp":5}', plain),
+    say('{"name":"n","value":1.5e2,"tags":{"a":"b"},"timestamp":5}', plain),
+    say(plain, '{"name":"n","value":1,"tags":{"a":"b"},"timestamp":5', plain),
+    say(plain, '{"name":"n","value":1,"tags":{"a":"b"},"timestamp":12345'),
+    say('{"name" : "n", "value" : 1}', '{"name" : "n", "value" : 2}', '{"name" : "n", "value" : 3}', plain),
+  ];
+  // Twice: what was decoded the first time is known the second time, and its places are expected.
+  expect(expectTheSame([...messages, ...messages])).toBe(22);
+});
+
+test('a record whose places are expected is asked about before it is scanned', () => {
+  const asked: (readonly [from: number, to: number])[] = [];
+  const scanner = new RecordScanner('value', 10, (_view, index) => {
+    asked.push([scanner.gapStarts[index * 2 + 1] ?? 0, scanner.gapEnds[index * 2 + 1] ?? 0]);
+    return 7;
+  });
+  const say = (tag: string) => bytes(`[{"value":1,"tags":{"a":"${tag}"},"timestamp":123}]`);
+  expect(scanner.scan(say('b'))).toBe(true);
+  expect([asked, scanner.entries[0]]).toEqual([[], -1]);
+  scanner.expect(0);
+  expect(scanner.scan(say('c'))).toBe(true);
+  expect([asked, scanner.entries[0]]).toEqual([[[41, 44]], 7]);
+  // Longer by a letter: at these places there is no time.
+  expect(scanner.scan(say('cc'))).toBe(true);
+  expect([asked.length, scanner.entries[0]]).toEqual([1, -1]);
+});
+
 test('a record that differs in one byte is another one', () => {
   const say = (tag: string): readonly [Kind, Uint8Array] => [
     'metric',
@@ -209,7 +254,7 @@ test('a known counter refuses a negative number', () => {
 });
 
 test('numbers and times are read as JSON.parse and the protocol read them', () => {
-  const scanner = new RecordScanner('value', 10);
+  const scanner = new RecordScanner('value', 10, () => -1);
   fc.assert(
     fc.property(number, time, (value, at) => {
       const body = bytes(`{"value":${value},"timestamp":${at}}`);
