@@ -135,12 +135,17 @@ export function bucketsInOrder(
 /** base^index. */
 export const boundary = (index: number, scale: number): number => 2 ** (index * 2 ** -scale);
 
-/** The bucket of a positive value. */
-export function bucketIndex(value: number, scale: number): number {
-  const index = Math.ceil(Math.log2(value) * 2 ** scale) - 1;
+/**
+ * The bucket of a positive value: at every scale the one that holds its bucket at the finest one, so that it does not
+ * matter at which scale a value was counted. Its index fits 32 bits.
+ */
+export const bucketIndex = (value: number, scale: number): number => finestIndex(value) >> (scaleMax - scale);
+
+function finestIndex(value: number): number {
+  const index = Math.ceil(Math.log2(value) * 2 ** scaleMax) - 1;
   // The logarithm is rounded: at a boundary the value itself decides.
-  if (value <= boundary(index, scale)) return index - 1;
-  return value > boundary(index + 1, scale) ? index + 1 : index;
+  if (value <= boundary(index, scaleMax)) return index - 1;
+  return value > boundary(index + 1, scaleMax) ? index + 1 : index;
 }
 
 function add(buckets: Buckets, index: number, count: number): void {
