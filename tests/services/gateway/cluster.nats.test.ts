@@ -202,8 +202,10 @@ test('a cache entry is set, read, counted and deleted', async () => {
     return answer.body;
   };
   const value = { name: 'Ü', n: [1, null] };
+  // Who asks for what nobody has written leaves nothing behind, and no miss of a namespace that there is not.
   expect(await operate({ operation: 'get', key: 'k' })).toMatchObject({ hit: false });
   expect(await operate({ operation: 'set', key: 'k', value, ttl: '5m' })).toHaveProperty('version');
+  expect(await operate({ operation: 'get', key: 'none' })).toMatchObject({ hit: false });
   expect(await operate({ operation: 'get', key: 'k' })).toMatchObject({ hit: true, value });
   expect(await operate({ operation: 'exists', key: 'k' })).toEqual({ exists: true });
   expect(await operate({ operation: 'stats' })).toMatchObject({ stats: { hits: 1, misses: 1, entries: 1 } });
