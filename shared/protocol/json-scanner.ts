@@ -1,17 +1,19 @@
-// Bytes of the JSON grammar (RFC 8259).
-const quote = 0x22;
-const backslash = 0x5c;
-const openObject = 0x7b;
-const closeObject = 0x7d;
-const openList = 0x5b;
-const closeList = 0x5d;
-const comma = 0x2c;
-const colon = 0x3a;
-const minus = 0x2d;
-const plus = 0x2b;
-const dot = 0x2e;
-const zero = 0x30;
-const nine = 0x39;
+import {
+  backslash,
+  closeArray,
+  closeObject,
+  colon,
+  comma,
+  isDigit,
+  minus,
+  openArray,
+  openObject,
+  plus,
+  point,
+  quote,
+  zero,
+} from './json-bytes.ts';
+import { skipSpace } from './json-places.ts';
 
 /** 1 for each byte that stands for itself in a string: no quote, backslash or control character. */
 const plainBytes = new Uint8Array(256).fill(1);
@@ -46,14 +48,7 @@ export class JsonScanner {
   }
 
   skipBlanks(): void {
-    const { bytes } = this;
-    let { at } = this;
-    for (;;) {
-      const byte = bytes[at];
-      if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break;
-      at += 1;
-    }
-    this.at = at;
+    this.at = skipSpace(this.bytes, this.at);
   }
 
   /** Passes one byte, and blanks before it. */
@@ -66,8 +61,8 @@ export class JsonScanner {
 
   openObject = (): boolean => this.take(openObject);
   closeObject = (): boolean => this.take(closeObject);
-  openList = (): boolean => this.take(openList);
-  closeList = (): boolean => this.take(closeList);
+  openList = (): boolean => this.take(openArray);
+  closeList = (): boolean => this.take(closeArray);
   comma = (): boolean => this.take(comma);
 
   /** Passes this name of a member (as JSON text) and the colon behind it; false, and nothing passed, at another one. */
@@ -112,8 +107,8 @@ export class JsonScanner {
     const byte = this.bytes[this.at];
     if (byte === quote) return this.#string();
     if (byte === openObject) return depth < depthMax && this.#object(depth + 1);
-    if (byte === openList) return depth < depthMax && this.#list(depth + 1);
-    if (byte === minus || (byte !== undefined && byte >= zero && byte <= nine)) return this.#number();
+    if (byte === openArray) return depth < depthMax && this.#list(depth + 1);
+    if (byte === minus || isDigit(byte)) return this.#number();
     return this.#word();
   }
 
@@ -131,12 +126,12 @@ export class JsonScanner {
 
   #list(depth: number): boolean {
     this.at += 1;
-    if (this.take(closeList)) return true;
+    if (this.take(closeArray)) return true;
     do {
       this.skipBlanks();
       if (!this.#value(depth)) return false;
     } while (this.take(comma));
-    return this.take(closeList);
+    return this.take(closeArray);
   }
 
   #string(): boolean {
@@ -163,7 +158,7 @@ export class JsonScanner {
     if (this.bytes[this.at] === minus) this.at += 1;
     if (this.bytes[this.at] === zero) this.at += 1;
     else if (!this.#digits()) return false;
-    if (this.bytes[this.at] === dot) {
+    if (this.bytes[this.at] === point) {
       this.at += 1;
       if (!this.#digits()) return false;
     }
@@ -178,7 +173,7 @@ export class JsonScanner {
     const start = this.at;
     for (;;) {
       const byte = this.bytes[this.at];
-      if (byte === undefined || byte < zero || byte > nine) return this.at > start;
+      if (!isDigit(byte)) return this.at > start;
       this.at += 1;
     }
   }
@@ -194,5 +189,4 @@ export class JsonScanner {
   }
 }
 
-const isHex = (byte = 0): boolean =>
-  (byte >= zero && byte <= nine) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);
+const isHex = (byte = 0): boolean => isDigit(byte) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x66);

@@ -1,5 +1,6 @@
 import { tagLengthMax, tagsMax } from '#shared/protocol/limits.ts';
-import { endOfString, endOfValue, skipSpace } from './json-places.ts';
+import { closeObject, colon, comma, openObject, quote } from '#shared/protocol/json-bytes.ts';
+import { endOfString, endOfValue, skipSpace } from '#shared/protocol/json-places.ts';
 import { BackwardWriter } from './protobuf.ts';
 
 /** A value whose place is known, between bytes that are. */
@@ -22,12 +23,6 @@ export interface Shape {
   readonly message: number;
   readonly attributes: readonly number[];
 }
-
-const quote = 0x22;
-const comma = 0x2c;
-const colon = 0x3a;
-const closeObject = 0x7d;
-const openObject = 0x7b;
 
 /**
  * The shape of a log record that was decoded and found good.

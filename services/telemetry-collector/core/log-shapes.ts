@@ -1,3 +1,4 @@
+import { backslash, minus, point, quote, zero } from '#shared/protocol/json-bytes.ts';
 import { timeMs, timeMsMax } from '#shared/protocol/times.ts';
 import { stackLengthMax, tagLengthMax } from '#shared/protocol/limits.ts';
 import { type TelemetryLevel, telemetryLevels } from '#shared/protocol/telemetry-records.ts';
@@ -5,14 +6,9 @@ import { unknownSource } from './interpret.ts';
 import { type Shape, type Slot, shapeOf } from './log-shape.ts';
 import type { FoundRecord } from './scanned-log.ts';
 
-const quote = 0x22;
-const minus = 0x2d;
-const point = 0x2e;
-const zero = 0x30;
-
 /** Bytes that stand for themselves in a string of JSON: ASCII but for quote, backslash and control characters. */
 const isPlain = Uint8Array.from({ length: 256 }, (_, byte) =>
-  Number(byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== 0x5c),
+  Number(byte >= 0x20 && byte < 0x80 && byte !== quote && byte !== backslash),
 );
 
 // A producer that never says the same costs one look in so many messages.

@@ -1,18 +1,14 @@
 import { decode, json } from '#shared/protocol/encoding.ts';
+import { closeArray, comma, openArray, openObject } from '#shared/protocol/json-bytes.ts';
+import { endOfValue, skipSpace } from '#shared/protocol/json-places.ts';
 import { nestingMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import { isTooDeep } from '#shared/protocol/nesting.ts';
 import type { MessageContext } from './interpret.ts';
-import { endOfValue, skipSpace } from './json-places.ts';
 import { isAtLeast } from './levels.ts';
 import type { LogShapes } from './log-shapes.ts';
 import { type ReadMessage, Reading } from './reading.ts';
 import type { Verdict } from './rules.ts';
 import { ScannedLog, type ScannedMessage } from './scanned-log.ts';
-
-const openArray = 0x5b;
-const closeArray = 0x5d;
-const comma = 0x2c;
-const openObject = 0x7b;
 
 // So many may be of new shapes before the message is given up.
 const missedAtFirst = 8;

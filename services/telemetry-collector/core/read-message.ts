@@ -8,14 +8,13 @@ import { KnownRecords } from './known-records.ts';
 import { LogShapes } from './log-shapes.ts';
 import { readLogs } from './read-logs.ts';
 import {
-  type DeadLetter,
   type DeadReason,
   type DecodedMessage,
   KnownBatch,
   type ReadMessage,
   Reading,
-  noneKnown,
   recordsIn,
+  unreadable,
 } from './reading.ts';
 import type { Series } from './series.ts';
 
@@ -41,10 +40,10 @@ export interface MessageBody {
 export function readMessage(message: MessageBody, context: MessageContext, known?: Known): ReadMessage {
   const { kind } = message;
   if (!isTelemetryKind(kind))
-    return unreadable('other', message, 'unknown_kind', `${kind} is no kind of record`);
+    return unreadableBody('other', message, 'unknown_kind', `${kind} is no kind of record`);
   const encoding = encodingOf(message.contentType);
   if (encoding === undefined) {
-    return unreadable(
+    return unreadableBody(
       kind,
       message,
       'unknown_content_type',
@@ -56,42 +55,26 @@ export function readMessage(message: MessageBody, context: MessageContext, known
     if (read !== undefined) return read;
   }
   const decoded = decode(message.body, encoding);
-  if (!decoded.ok) return unreadable(kind, message, 'undecodable', decoded.error.message);
+  if (!decoded.ok) return unreadableBody(kind, message, 'undecodable', decoded.error.message);
   // A record that is nested too deeply can be read but not written again, into the dead letters neither.
   if (isTooDeep(decoded.value))
-    return unreadable(kind, message, 'undecodable', tooDeep('body').error.message);
+    return unreadableBody(kind, message, 'undecodable', tooDeep('body').error.message);
   const records = recordsIn(decoded);
   if (records.length > telemetryRecordsMax) {
     const problem = `${records.length} records are more than ${telemetryRecordsMax}`;
-    return unreadable(kind, message, 'too_many_records', problem);
+    return unreadableBody(kind, message, 'too_many_records', problem);
   }
   return readRecords({ kind, records, encoding, body: message.body }, context);
 }
 
 /** The whole message as one dead letter. */
-function unreadable(
+const unreadableBody = (
   kind: CountedKind,
-  message: MessageBody,
+  { contentType, body }: MessageBody,
   reason: DeadReason,
   problem: string,
-): ReadMessage {
-  const letter: DeadLetter = {
-    reason,
-    message: problem,
-    index: undefined,
-    contentType: message.contentType ?? json,
-    body: message.body,
-  };
-  return {
-    kind,
-    kept: [],
-    known: noneKnown,
-    dead: [letter],
-    filtered: 0,
-    sampled: 0,
-    lettersOf: () => [letter],
-  };
-}
+): ReadMessage =>
+  unreadable(kind, { reason, message: problem, index: undefined, contentType: contentType ?? json, body });
 
 function readRecords(decoded: DecodedMessage, context: MessageContext): ReadMessage {
   const { kind, records, encoding, body } = decoded;

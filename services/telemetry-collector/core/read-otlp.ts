@@ -4,7 +4,7 @@ import { type Chunk, type Signal, chosen, chunksOf, requestOf } from './otlp-chu
 import { OtlpJsonFault, bytesOfRequest } from './otlp-json.ts';
 import { ruledItems } from './otlp-items.ts';
 import { ProtobufFault } from './protobuf.ts';
-import { type DeadLetter, type ReadMessage, noneKnown } from './reading.ts';
+import { type DeadLetter, type ReadMessage, noneKnown, unreadable } from './reading.ts';
 import type { Rules } from './rules.ts';
 
 const protobuf = 'application/x-protobuf';
@@ -25,7 +25,7 @@ export function readOtlp(
 ): ReadMessage {
   const { signal } = message;
   const bytes = protobufOf(message);
-  if ('problem' in bytes) return unreadable(message, bytes.problem);
+  if ('problem' in bytes) return unreadableBody(message, bytes.problem);
   try {
     const all = chunksOf(bytes.body);
     const { chunks, broken } = checkItems(signal, all);
@@ -45,7 +45,8 @@ export function readOtlp(
         places.map((place) => letterOf(place, reason, problem, requestOf(only(all, place)))),
     };
   } catch (error) {
-    if (error instanceof ProtobufFault) return unreadable(message, `it is no OTLP request: ${error.message}`);
+    if (error instanceof ProtobufFault)
+      return unreadableBody(message, `it is no OTLP request: ${error.message}`);
     throw error;
   }
 }
@@ -77,21 +78,11 @@ const letterOf = (
   body: Uint8Array,
 ): DeadLetter => ({ reason, message, index, contentType: protobuf, body });
 
-function unreadable({ contentType, body }: OtlpBody, message: string): ReadMessage {
-  const letter: DeadLetter = {
+const unreadableBody = ({ contentType, body }: OtlpBody, message: string): ReadMessage =>
+  unreadable('otlp', {
     reason: 'undecodable',
     message,
     index: undefined,
     contentType: contentType ?? protobuf,
     body,
-  };
-  return {
-    kind: 'otlp',
-    kept: [],
-    known: noneKnown,
-    dead: [letter],
-    filtered: 0,
-    sampled: 0,
-    lettersOf: () => [letter],
-  };
-}
+  });

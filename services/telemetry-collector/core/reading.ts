@@ -126,6 +126,17 @@ export type Places = readonly number[] | Int32Array;
 
 export const noneKnown = new KnownBatch(0);
 
+/** A message that is of no use as a whole: all of it is one dead letter. */
+export const unreadable = (kind: CountedKind, letter: DeadLetter): ReadMessage => ({
+  kind,
+  kept: [],
+  known: noneKnown,
+  dead: [letter],
+  filtered: 0,
+  sampled: 0,
+  lettersOf: () => [letter],
+});
+
 type Kept = Extract<Interpretation, { kind: 'kept' }>;
 
 export interface DecodedMessage {

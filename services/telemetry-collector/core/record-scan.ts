@@ -18,7 +18,7 @@ import {
   quote,
   twoDigits,
   zero,
-} from './json-bytes.ts';
+} from '#shared/protocol/json-bytes.ts';
 import { hashOf } from './quick-hash.ts';
 import { RecordLayouts, numberAlone, numberFirst, timeFirst } from './record-layouts.ts';
 

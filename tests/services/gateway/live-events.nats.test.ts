@@ -1,6 +1,7 @@
 import { get as httpGet } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type RunningCluster, startCluster } from './running-cluster.ts';
+import { asking } from './asking.ts';
 import { type RunningGateway, token } from './running-gateway.ts';
 
 // `GET /v1/events` against the real services.
@@ -13,14 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-const ask = (method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) =>
-  gateway.call(method, path, { ...(body === undefined ? {} : { body }), headers });
-
-async function enqueue(queue: string, body: object): Promise<string> {
-  const added = await ask('POST', `/v1/queues/${queue}/enqueue`, body);
-  expect(added.status).toBe(201);
-  return String(added.body['id']);
-}
+const { ask, enqueue } = asking(() => gateway);
 
 /** Reads a stream until it is stopped. */
 async function watch(query: string, lastEventId?: string, credential = token) {

@@ -2,6 +2,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningGateway } from './running-gateway.ts';
 import { type RunningCluster, startCluster } from './running-cluster.ts';
+import { asking } from './asking.ts';
 
 // `/v1` against the real services: resources, conditions, OTLP, the page of the document.
 
@@ -13,14 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.stop());
 
-const ask = (method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}) =>
-  gateway.call(method, path, { ...(body === undefined ? {} : { body }), headers });
-
-async function enqueue(queue: string, body: object): Promise<string> {
-  const added = await ask('POST', `/v1/queues/${queue}/enqueue`, body);
-  expect(added.status).toBe(201);
-  return String(added.body['id']);
-}
+const { ask, enqueue } = asking(() => gateway);
 
 describe('queues', () => {
   test('an item is enqueued, found at its Location, edited, worked on, waited for and removed', async () => {

@@ -2,24 +2,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
-import {
-  type Metric,
-  type Point,
-  type RunningOtelCollector,
-  otelCollectorAvailable,
-  startOtelCollector,
-} from '#tests/support/otel-collector.ts';
+import { type Metric, type Point, type RunningOtelCollector } from '#tests/support/otel-collector.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
-import { CollectorCluster, until } from './running-collector.ts';
+import { eachWithSink, hasOtelCollector, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { type CollectorCluster, until } from './running-collector.ts';
 
 // Deltas counted by what a real OpenTelemetry Collector has written to its file.
-const available = await otelCollectorAvailable();
-if (!available) console.error('NOT RUN: the tests with a real OpenTelemetry Collector need Go to build it');
-const oracleTest = test.runIf(available);
 
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 20 * 60_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: otelHookMs });
 
 const kills = 5;
 const tills = 10;
@@ -30,18 +22,15 @@ let cluster: CollectorCluster;
 let sink: RunningOtelCollector;
 let folder: string;
 
+eachWithSink((running) => ({ cluster, sink } = running));
+
 beforeEach(async () => {
-  if (!available) return;
-  sink = await startOtelCollector();
-  cluster = await CollectorCluster.start();
+  if (!hasOtelCollector) return;
   folder = await mkdtemp(join(tmpdir(), 'trivet-deltas-'));
 });
 
 afterEach(async () => {
-  if (!available) return;
-  await cluster.stop();
-  await sink.remove();
-  await rm(folder, { recursive: true, force: true });
+  if (hasOtelCollector) await rm(folder, { recursive: true, force: true });
 });
 
 async function startCollector() {
@@ -87,7 +76,7 @@ function followingEachOther(bySeries: ReadonlyMap<string, ReadonlyMap<string, Po
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
 
-oracleTest(
+otelTest(
   `an OpenTelemetry Collector adds deltas up to the exact totals, through kill -9 of ours ${kills} times and its own end`,
   async () => {
     const random = new SeededRandom(Number(process.env['SEED'] ?? 20_261_126));

@@ -1,40 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { createTelemetry } from '#shared/client/telemetry.ts';
 import { encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
-import {
-  type KeyValue,
-  type RunningOtelCollector,
-  otelCollectorAvailable,
-  startOtelCollector,
-} from '#tests/support/otel-collector.ts';
-import { CollectorCluster, until } from './running-collector.ts';
+import { type KeyValue, type RunningOtelCollector } from '#tests/support/otel-collector.ts';
+import { eachWithSink, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { type CollectorCluster, until } from './running-collector.ts';
 
 // Against the real OpenTelemetry Collector: what it has written to its file has arrived.
-const available = await otelCollectorAvailable();
-if (!available) console.error('NOT RUN: the tests with a real OpenTelemetry Collector need Go to build it');
-
-// The first run builds the Collector; a busy machine starts processes slowly.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 20 * 60_000 });
+vi.setConfig({ testTimeout: 120_000, hookTimeout: otelHookMs });
 
 let cluster: CollectorCluster;
 let sink: RunningOtelCollector;
 
-beforeEach(async () => {
-  if (!available) return;
-  sink = await startOtelCollector();
-  cluster = await CollectorCluster.start();
-});
+eachWithSink((running) => ({ cluster, sink } = running));
 
-afterEach(async () => {
-  if (!available) return;
-  await cluster.stop();
-  await sink.remove();
-});
-
-const collectorTest = test.runIf(available);
 const toSink = () => ({ OTEL_EXPORTER_OTLP_ENDPOINT: sink.endpoint });
 
 const attribute = (attributes: readonly KeyValue[] | undefined, name: string): unknown =>
@@ -59,7 +40,7 @@ async function publishLogs(count: number, first = 0): Promise<void> {
 const arrivedIds = async (): Promise<ReadonlySet<number>> =>
   new Set((await sink.logs()).map((record) => Number(attribute(record.attributes, 'id'))));
 
-collectorTest('a record of each kind arrives as OpenTelemetry says it', async () => {
+otelTest('a record of each kind arrives as OpenTelemetry says it', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'shop' });
   await telemetry.counter('orders', 2, { tags: { region: 'eu' } });
@@ -130,7 +111,7 @@ collectorTest('a record of each kind arrives as OpenTelemetry says it', async ()
   });
 });
 
-collectorTest('what JSON cannot carry arrives as its documented text', async () => {
+otelTest('what JSON cannot carry arrives as its documented text', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   const attributes = {
     nan: Number.NaN,
@@ -165,7 +146,7 @@ collectorTest('what JSON cannot carry arrives as its documented text', async () 
   expect(JSON.stringify(value('nested'))).toContain('"three"');
 });
 
-collectorTest('an OTLP request over NATS arrives as it is', async () => {
+otelTest('an OTLP request over NATS arrives as it is', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   await cluster.nats.js.publish(cluster.subjects.otlp('logs'), rawLogs('raw'));
   const [record] = await until(
@@ -187,7 +168,7 @@ function rawLogs(text: string): Buffer {
   return [1, 5, 2, 2, 1].reduce((body, tag) => field(tag, body), Buffer.from(text));
 }
 
-collectorTest(
+otelTest(
   'while the Collector is down nothing is acknowledged, and all of it arrives when it is back',
   async () => {
     await sink.stop();
@@ -212,7 +193,7 @@ collectorTest(
   },
 );
 
-collectorTest('kill -9 of the collector in the middle of 20,000 records loses none of them', async () => {
+otelTest('kill -9 of the collector in the middle of 20,000 records loses none of them', async () => {
   let collector = await cluster.startCollector('telemetry-collector-1', toSink());
   const published = publishLogs(20_000);
   for (let kills = 0; kills < 5; kills += 1) {
@@ -237,7 +218,7 @@ collectorTest('kill -9 of the collector in the middle of 20,000 records loses no
   );
 });
 
-collectorTest('counters sum to what was counted, whatever was killed in between', async () => {
+otelTest('counters sum to what was counted, whatever was killed in between', async () => {
   const env = { ...toSink(), TRIVET_TELEMETRY_ACK_WAIT_MS: '2000' };
   let collector = await cluster.startCollector('telemetry-collector-1', env);
   const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'till' });
@@ -272,7 +253,7 @@ collectorTest('counters sum to what was counted, whatever was killed in between'
   expect(total([...last.values()])).toBe(20_000);
 });
 
-collectorTest('two collectors share the work, and nothing is lost when one of them dies', async () => {
+otelTest('two collectors share the work, and nothing is lost when one of them dies', async () => {
   const env = { ...toSink(), TRIVET_TELEMETRY_ACK_WAIT_MS: '2000' };
   const [first] = await Promise.all([
     cluster.startCollector('telemetry-collector-1', env),

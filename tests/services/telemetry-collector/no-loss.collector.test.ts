@@ -1,14 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
-import {
-  type RunningOtelCollector,
-  otelCollectorAvailable,
-  startOtelCollector,
-} from '#tests/support/otel-collector.ts';
+import type { RunningOtelCollector } from '#tests/support/otel-collector.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
-import { CollectorCluster, until } from './running-collector.ts';
+import { eachWithSink, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { type CollectorCluster, until } from './running-collector.ts';
 
 const kills = 20;
 const killedRecords = 200_000;
@@ -16,26 +13,12 @@ const downSeconds = 60;
 const perSecond = 10_000;
 const perMessage = 100;
 
-const available = await otelCollectorAvailable();
-if (!available) console.error('NOT RUN: the tests with a real OpenTelemetry Collector need Go to build it');
-const chaosTest = test.runIf(available);
-
-vi.setConfig({ testTimeout: 900_000, hookTimeout: 20 * 60_000 });
+vi.setConfig({ testTimeout: 900_000, hookTimeout: otelHookMs });
 
 let cluster: CollectorCluster;
 let sink: RunningOtelCollector;
 
-beforeEach(async () => {
-  if (!available) return;
-  sink = await startOtelCollector();
-  cluster = await CollectorCluster.start();
-});
-
-afterEach(async () => {
-  if (!available) return;
-  await cluster.stop();
-  await sink.remove();
-});
+eachWithSink((running) => ({ cluster, sink } = running));
 
 const env = () => ({
   OTEL_EXPORTER_OTLP_ENDPOINT: sink.endpoint,
@@ -74,7 +57,7 @@ const empty = (msMax = 120_000) =>
     msMax,
   );
 
-chaosTest(
+otelTest(
   `kill -9 of the collector ${kills} times in ${killedRecords} records loses none of them`,
   async () => {
     const random = new SeededRandom(Number(process.env['SEED'] ?? 20_260_131));
@@ -111,7 +94,7 @@ chaosTest(
   },
 );
 
-chaosTest(
+otelTest(
   `${downSeconds} s without a backend at ${perSecond} records/s: memory stays flat, and it is made up for quickly`,
   async () => {
     const collector = await cluster.startCollector('telemetry-collector-1', env());

@@ -1,10 +1,15 @@
+import {
+  backslash,
+  closeArray,
+  closeObject,
+  comma,
+  isSpace,
+  openArray,
+  openObject,
+  quote,
+} from './json-bytes.ts';
+
 // Where things end in JSON, without decoding it. It is no validator: what lies between is for the decoder.
-
-const quote = 0x22;
-const backslash = 0x5c;
-
-const isSpace = (byte: number | undefined): boolean =>
-  byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 
 /** The next byte that is none of JSON's spaces. */
 export function skipSpace(body: Uint8Array, start: number): number {
@@ -33,17 +38,17 @@ export function endOfValue(body: Uint8Array, start: number): number {
         if (at < 0) return -1;
         if (depth === 0) return at + 1;
         break;
-      case 0x7b:
-      case 0x5b:
+      case openObject:
+      case openArray:
         depth += 1;
         break;
-      case 0x7d:
-      case 0x5d:
+      case closeObject:
+      case closeArray:
         if (depth === 0) return at;
         depth -= 1;
         if (depth === 0) return at + 1;
         break;
-      case 0x2c:
+      case comma:
       case 0x20:
       case 0x0a:
       case 0x0d:

@@ -1,8 +1,9 @@
-// The bytes that JSON is written with.
+// The bytes that JSON is written with (RFC 8259).
 export const quote = 0x22;
 export const backslash = 0x5c;
 export const comma = 0x2c;
 export const colon = 0x3a;
+export const plus = 0x2b;
 export const minus = 0x2d;
 export const point = 0x2e;
 export const zero = 0x30;
