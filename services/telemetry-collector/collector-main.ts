@@ -69,7 +69,7 @@ runService({
     destinations.apply(pipelines.destinations);
     const { rules, alerts } = pipelines;
     const examples = new DropExamples();
-    const turn = { totals, held, store, deadLetters, outlet: destinations, rules, examples };
+    const turn = { totals, held, store, deadLetters, stored: stream, outlet: destinations, rules, examples };
     const collector = new Collector({ ...turn, clock, flushMs, fail });
     const intake = intakeOf(config, { nats, subjects, deadLetters, destinations, clock, log });
     const parts = { nats, subjects, stream, store, totals, held, collector, destinations, telemetry };

@@ -99,11 +99,18 @@ export interface Outlet {
   send(shipment: Shipment): void;
 }
 
+/** The messages that are not acknowledged yet, where they are stored. */
+export interface StoredMessages {
+  /** Asks until there is an answer. @returns the bytes of one; none where somebody has deleted it */
+  bodyOf(sequence: number): Promise<Uint8Array>;
+}
+
 export interface CollectorOptions {
   readonly totals: Totals;
   readonly held: HeldMessages;
   readonly store: StateStore;
   readonly deadLetters: DeadLetters;
+  readonly stored: StoredMessages;
   readonly outlet: Outlet;
   readonly clock: Clock;
   readonly rules: Rules;
@@ -275,7 +282,7 @@ export class Collector {
 
   #send(step: Arrived, cargo: Cargo, applied: Applied): void {
     // Only these: whoever waits for a destination that is down must not hold the decoded records.
-    const { kind, lettersOf } = step.read;
+    const { kind, isBodyHeld, lettersOf } = step.read;
     const { delivery } = step;
     const { sequence } = delivery;
     const refused = new Set<number>();
@@ -287,7 +294,8 @@ export class Collector {
       sentTo: new Set(this.#options.totals.sentTo(sequence)),
       refused: async (destination, places, reason) => {
         for (const place of places) refused.add(place);
-        const letters = lettersOf(places, 'refused_by_destination', reason);
+        const again = isBodyHeld ? undefined : await this.#options.stored.bodyOf(sequence);
+        const letters = lettersOf(places, 'refused_by_destination', reason, again);
         await this.#bury(letters.map((letter) => ({ letter, destination, ...delivery })));
       },
       reached: (ended) => this.#steps.add({ kind: 'reached', reached: { sequence, ...ended } }),

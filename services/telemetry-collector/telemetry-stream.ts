@@ -13,6 +13,7 @@ import {
   StorageType,
   type StreamConfig,
 } from '#shared/runtime/nats.ts';
+import type { StoredMessages } from './collector-service.ts';
 import type { Backlog, Delivery, Inbox, Room } from './inbox.ts';
 import { PullRequests } from './pull-requests.ts';
 
@@ -43,7 +44,7 @@ const pauseMs = 500;
 const nanosPerMs = 1_000_000;
 
 /** The stream of records, its consumer, and the stream of dead letters. */
-export class TelemetryStream implements Inbox {
+export class TelemetryStream implements Inbox, StoredMessages {
   readonly #options: TelemetryStreamOptions;
   #manager: JetStreamManager | undefined;
   #requests: PullRequests | undefined;
@@ -113,6 +114,21 @@ export class TelemetryStream implements Inbox {
   stop(): void {
     this.#stopped = true;
     this.#requests?.stop();
+  }
+
+  async bodyOf(sequence: number): Promise<Uint8Array> {
+    const { nats, streams, clock, log } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        this.#manager ??= await nats.manager();
+        const message = await this.#manager.streams.getMessage(streams.telemetry, { seq: sequence });
+        return message?.data ?? new Uint8Array();
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.status === 404) return new Uint8Array();
+        if (attempt === 1) log.warn({ err: error, sequence }, 'a message cannot be read again; trying again');
+        await sleep(clock, pauseMs);
+      }
+    }
   }
 
   /** What waits in the stream. */

@@ -41,6 +41,7 @@ export function readOtlp(
       filtered: ruled.filtered,
       sampled: ruled.sampled,
       otlp: { signal, chunks: ruled.chunks },
+      isBodyHeld: true,
       lettersOf: (places, reason, problem) =>
         places.map((place) => letterOf(place, reason, problem, requestOf(only(all, place)))),
     };

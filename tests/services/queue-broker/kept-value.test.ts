@@ -4,6 +4,7 @@ import { keptValue, shownValue, withExactValues } from '#services/queue-broker/k
 import { decode, encode, json, jsonText, msgpack } from '#shared/protocol/encoding.ts';
 import { parseExactly } from '#shared/protocol/exact-json.ts';
 
+const withoutNegativeZeros = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 
 test.each([
@@ -19,7 +20,8 @@ test.each([
 
 test('any other value is kept as MessagePack, as it always was', () => {
   fc.assert(
-    fc.property(fc.jsonValue(), (value) => {
+    // What comes as JSON with a zero below zero comes as an exact number, and not as this.
+    fc.property(fc.jsonValue().map(withoutNegativeZeros), (value) => {
       const kept = keptValue(value);
       expect(kept).toEqual(encode(value, msgpack));
       expect(shownValue(kept, json)).toEqual(decode(kept, msgpack).ok ? value : undefined);

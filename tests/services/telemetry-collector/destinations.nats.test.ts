@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
+import { streamsFor } from '#shared/protocol/subjects.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '#tests/support/otlp-receiver.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
 import { CollectorCluster, until } from './running-collector.ts';
@@ -91,6 +92,33 @@ test('one poison record in a hundred becomes a dead letter, and the others arriv
     { reason: 'refused_by_destination', message: 'status 400: bad', body: '{"message":"poison"}' },
   ]);
   expect((await cluster.stats()).kinds.log).toMatchObject({ received: 100, exported: 99, deadLettered: 1 });
+});
+
+test('metrics whose bytes are known are refused as they came, though nobody held them', async () => {
+  const metric = (value: string) =>
+    `{"name":"c","type":"counter","value":${value},"timestamp":1764000000000}`;
+  const publish = (text: string) => cluster.nats.js.publish(cluster.subjects.telemetry('metric'), text);
+  await publish(`[${metric('1')}]`);
+  await empty();
+  receiver.answerWith(() => ({ status: 503 }));
+  await publish(`[${metric('2')},${metric('1.50')}]`);
+  const { seq } = await publish(metric('7'));
+  await until(
+    () => receiver.seen.length,
+    (count) => count >= 2,
+  );
+  // What somebody has deleted from the stream meanwhile is counted, and cannot be shown.
+  await (await cluster.service.manager()).streams.deleteMessage(streamsFor('trivet').telemetry, seq);
+  receiver.answerWith(() => ({ status: 400, body: 'bad' }));
+  await empty();
+  const refusal = { reason: 'refused_by_destination', message: 'status 400: bad' };
+  expect(await cluster.deadLetters()).toEqual([
+    { ...refusal, body: metric('2') },
+    { ...refusal, body: metric('1.5') },
+    { ...refusal, body: 'null' },
+  ]);
+  const { metric: counted } = (await cluster.stats()).kinds;
+  expect(counted).toMatchObject({ received: 4, exported: 1, deadLettered: 3 });
 });
 
 test('bytes that are no OTLP request are a dead letter', async () => {
