@@ -1,4 +1,4 @@
-import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
+import { packRecordAlone, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Environment, Table } from '#shared/runtime/lmdb.ts';
 import type { Cut, Position } from './core/deltas.ts';
 import type { Series } from './core/series.ts';
@@ -37,9 +37,9 @@ export class DeltaTable implements DeltaStore {
   }
 
   async cut(destination: string, cuts: readonly Cut[]): Promise<void> {
-    const points = Buffer.from(packRecord(cuts.map(({ point }) => point)));
+    const points = packRecordAlone(cuts.map(({ point }) => point));
     const positions = cuts.map(
-      ({ point, position }) => [keyOf(destination, point.id), Buffer.from(packRecord(position))] as const,
+      ({ point, position }) => [keyOf(destination, point.id), packRecordAlone(position)] as const,
     );
     await this.#environment.transaction(() => {
       void this.#pending.put(destination, points);

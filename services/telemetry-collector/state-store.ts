@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { type Figures, addFigures, emptyFigures } from './core/figures.ts';
-import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
+import { packRecordAlone, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { ErrorGroup } from './core/error-groups.ts';
 import { type HistoryRow, defaultTiers } from './core/history.ts';
 import type { LogEntry } from './core/interpret.ts';
@@ -75,7 +75,7 @@ export class LmdbStateStore implements StateStore {
     const writeSeries = this.#series.change(change.created, change.series);
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
     const recent = await Promise.all(entryKinds.map((kind) => this.#rowsOf(kind, change)));
-    const groups = change.groups.put.map((one) => [one.id, Buffer.from(packRecord(one))] as const);
+    const groups = change.groups.put.map((one) => [one.id, packRecordAlone(one)] as const);
     await this.#environment.transaction(() => {
       void this.#meta.put('figures', figures);
       void this.#meta.put('accounts', accounts);
@@ -142,7 +142,7 @@ export class LmdbStateStore implements StateStore {
     for (let at = skipped; at < own.length; at += entriesPerRow) {
       if (at > skipped) await nextTurn();
       const entries = own.slice(at, at + entriesPerRow).map(keptOf);
-      const row = Buffer.from(packRecord({ atMs, entries } satisfies RecentRow));
+      const row = packRecordAlone({ atMs, entries } satisfies RecentRow);
       rows.push({ records: entries.length, row });
     }
     return { kind, rows, skipped };

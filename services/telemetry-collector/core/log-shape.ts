@@ -9,7 +9,7 @@ export interface Slot {
   readonly role: 'message' | 'level' | 'source' | 'instant' | 'date' | 'attribute';
   readonly type: 'text' | 'number' | 'boolean';
   /** Of an attribute: its name as the first field of a protobuf KeyValue. */
-  readonly name: Uint8Array;
+  readonly name: Buffer;
 }
 
 /** What the log records of one line of a program have in common. */
@@ -107,7 +107,7 @@ class ShapeMaking {
     const type = typeOf(String.fromCharCode(this.#record[at] ?? 0));
     if (type === undefined) return -1;
     this.#writer.textField(1, name);
-    return this.#slot({ role: 'attribute', type, name: this.#writer.take() }, at);
+    return this.#slot({ role: 'attribute', type, name: Buffer.from(this.#writer.take()) }, at);
   }
 
   /** Ends the bytes that stay before a value, and goes on with them behind it. */
@@ -125,7 +125,7 @@ class ShapeMaking {
   }
 }
 
-const noName = new Uint8Array();
+const noName = Buffer.alloc(0);
 
 /** By the first character of a value. */
 function typeOf(first: string): Slot['type'] | undefined {

@@ -4,7 +4,7 @@ import { stackLengthMax, tagLengthMax } from '#shared/protocol/limits.ts';
 import { type TelemetryLevel, telemetryLevels } from '#shared/protocol/telemetry-records.ts';
 import { unknownSource } from './interpret.ts';
 import { type Shape, type Slot, shapeOf } from './log-shape.ts';
-import type { FoundRecord } from './scanned-log.ts';
+import type { FoundRecord, ScannedMessage } from './scanned-log.ts';
 
 /** Bytes that stand for themselves in a string of JSON: ASCII but for quote, backslash and control characters. */
 const isPlain = Uint8Array.from({ length: 256 }, (_, byte) =>
@@ -45,6 +45,7 @@ export class LogShapes implements FoundRecord {
   #resting = 0;
   #restMax = 0;
   #source: { readonly text: string; readonly bytes: Buffer } | undefined;
+  #message: ScannedMessage | undefined;
 
   // What the last `find` has found.
   shape: Shape | undefined;
@@ -63,6 +64,8 @@ export class LogShapes implements FoundRecord {
 
   /** Another message. @returns false where it is better decoded as a whole: those before it had little to be found */
   begin(): boolean {
+    if (this.#message !== undefined) this.#message.found = undefined;
+    this.#message = undefined;
     this.#used = 0;
     if (this.#resting === 0) return true;
     this.#resting -= 1;
@@ -75,12 +78,10 @@ export class LogShapes implements FoundRecord {
     this.#resting = this.#restMax;
   }
 
-  /** The values' places and numbers of all records that were found since `begin`. */
-  take(): { readonly places: Int32Array; readonly numbers: Float64Array } {
-    return {
-      places: this.#places.slice(0, this.#used * 2),
-      numbers: this.#numbers.slice(0, this.#used),
-    };
+  /** Lends the message what was found of it since `begin`, until the next `begin`: by then it is encoded. */
+  lend(message: ScannedMessage): void {
+    this.#message = message;
+    message.found = { places: this.#places, numbers: this.#numbers };
   }
 
   /** Looks at the record that begins at `start`. @returns where it ends, or -1 where it must be decoded */

@@ -202,7 +202,8 @@ export function requestOf(chunks: readonly Chunk[]): Uint8Array {
     return { scope, resource: head.resource.length + 1 + varintSize(scope) + scope };
   });
   const total = sizes.reduce((sum, { resource }) => sum + 1 + varintSize(resource) + resource, 0);
-  const request = new Uint8Array(total);
+  // Every byte of it is written below.
+  const request = Buffer.allocUnsafeSlow(total);
   let at = 0;
   const put = (bytes: Uint8Array): void => {
     request.set(bytes, at);

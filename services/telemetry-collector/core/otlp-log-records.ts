@@ -5,7 +5,7 @@ import type { Chunk } from './otlp-chunks.ts';
 import type { Slot } from './log-shape.ts';
 import { writeTime } from './otlp-time.ts';
 import { BackwardWriter, fixed32Type, fixed64Type, varintType } from './protobuf.ts';
-import { ScannedLog } from './scanned-log.ts';
+import { type FoundValues, ScannedLog } from './scanned-log.ts';
 
 // Log records in protobuf, written by hand: they are the hot path of the collector, and going through the objects of
 // the OpenTelemetry SDK costs several times what the bytes cost. Tests compare every byte with its serializer.
@@ -63,8 +63,10 @@ export class LogRecordEncoder {
       // For now counted from the end, since the first item is written last.
       ends[index] = writer.length;
       const before = writer.length;
-      if (one.entry instanceof ScannedLog) writeScanned(writer, one.entry);
-      else writeRecord(writer, one.entry);
+      const { entry } = one;
+      const found = entry instanceof ScannedLog ? entry.message.found : undefined;
+      if (found === undefined) writeRecord(writer, entry);
+      else writeScanned(writer, entry as ScannedLog, found);
       writer.delimit(2, before);
     }
     const items = writer.take();
@@ -104,9 +106,9 @@ function writeRecord(writer: BackwardWriter, entry: LogEntry): void {
 }
 
 /** The same of a record whose values are still the bytes that they came as: they go from there to here. */
-function writeScanned(writer: BackwardWriter, entry: ScannedLog): void {
+function writeScanned(writer: BackwardWriter, entry: ScannedLog, { places, numbers }: FoundValues): void {
   const { message, shape, base } = entry;
-  const { body, places, numbers } = message;
+  const { body } = message;
   writeEnd(writer, entry);
   const { attributes, slots } = shape;
   for (let index = attributes.length - 1; index >= 0; index -= 1) {

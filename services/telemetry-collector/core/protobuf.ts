@@ -216,7 +216,7 @@ export class BackwardWriter {
   }
 
   /** A part of other bytes, without a length. */
-  copy(from: Uint8Array, start: number, end: number): void {
+  copy(from: Buffer, start: number, end: number): void {
     const count = end - start;
     this.#reserve(count);
     this.#at -= count;
@@ -224,7 +224,7 @@ export class BackwardWriter {
     // A few bytes are quicker by hand than through a call into the runtime.
     if (count <= shortCopy)
       for (let index = 0; index < count; index += 1) bytes[this.#at + index] = from[start + index] ?? 0;
-    else bytes.set(from.subarray(start, end), this.#at);
+    else from.copy(bytes, this.#at, start, end);
   }
 
   /** Text in UTF-8, without a length. Well-formed text is expected: see `attributeValue`. */

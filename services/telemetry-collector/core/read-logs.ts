@@ -49,13 +49,8 @@ class Scan {
     this.#shapes = shapes;
     this.#reading = new Reading('log', json, body);
     const { receivedMs, origin } = context;
-    this.#message = {
-      body,
-      receivedMs,
-      origin,
-      places: new Int32Array(),
-      numbers: new Float64Array(),
-    };
+    const buffer = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+    this.#message = { body: buffer, receivedMs, origin, found: undefined };
   }
 
   /** @returns false where the message as a whole must be decoded */
@@ -81,9 +76,7 @@ class Scan {
   }
 
   result(): ReadMessage {
-    const { places, numbers } = this.#shapes.take();
-    this.#message.places = places;
-    this.#message.numbers = numbers;
+    this.#shapes.lend(this.#message);
     return { ...this.#reading.result(), origin: this.#context.origin };
   }
 

@@ -6,13 +6,18 @@ import type { Shape } from './log-shape.ts';
 
 /** A message whose records were found by their shapes. */
 export interface ScannedMessage {
-  readonly body: Uint8Array;
+  readonly body: Buffer;
   readonly receivedMs: number;
   readonly origin: Origin | undefined;
+  /** Where the values of its records are; undefined from the next message on, since that finds its own in the same memory. */
+  found: FoundValues | undefined;
+}
+
+export interface FoundValues {
   /** From and to of every value of every record. */
-  places: Int32Array;
+  readonly places: Int32Array;
   /** Of the values that are numbers. */
-  numbers: Float64Array;
+  readonly numbers: Float64Array;
 }
 
 /** Where one record lies in its message, and what is known of it already. */

@@ -57,10 +57,14 @@ function seen(message: ReadMessage) {
 function expectTheSame(messages: readonly (string | Uint8Array)[], rules: Rules): number {
   const known = nothingKnown();
   let scanned = 0;
+  let before: { readonly message: string | Uint8Array; readonly quick: ReadMessage } | undefined;
   for (const message of messages) {
     const quick = read(message, rules, known);
     scanned += scannedIn(quick);
     expect(seen(quick)).toEqual(seen(read(message, rules)));
+    // And the one before, whose memory this one has taken.
+    if (before !== undefined) expect(seen(before.quick)).toEqual(seen(read(before.message, rules)));
+    before = { message, quick };
   }
   return scanned;
 }
