@@ -176,8 +176,13 @@ function isSameBytes(
   length: number,
 ): boolean {
   let done = 0;
-  for (; done + 4 <= length; done += 4)
-    if (one.getInt32(oneAt + done) !== other.getInt32(otherAt + done)) return false;
+  // Two words at once, in the order of bytes that the machine has.
+  for (; done + 8 <= length; done += 8) {
+    const differing =
+      (one.getInt32(oneAt + done, true) ^ other.getInt32(otherAt + done, true)) |
+      (one.getInt32(oneAt + done + 4, true) ^ other.getInt32(otherAt + done + 4, true));
+    if (differing !== 0) return false;
+  }
   for (; done < length; done += 1)
     if (one.getUint8(oneAt + done) !== other.getUint8(otherAt + done)) return false;
   return true;

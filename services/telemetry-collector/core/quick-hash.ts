@@ -10,6 +10,10 @@ export function hashOf(view: DataView, start: number, end: number, seed: number)
     one = Math.imul(one ^ view.getInt32(at, true), 0x9e3779b1);
     other = Math.imul(other ^ view.getInt32(at + 4, true), 0x85ebca6b);
   }
+  if (at + 4 <= end) {
+    one = Math.imul(one ^ view.getInt32(at, true), 0x27d4eb2f);
+    at += 4;
+  }
   for (; at < end; at += 1) one = Math.imul(one ^ view.getUint8(at), 0x01000193);
   const both = one ^ (one >>> 15) ^ Math.imul(other ^ (other >>> 13), 0xc2b2ae35);
   return both ^ (both >>> 16);
