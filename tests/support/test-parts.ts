@@ -120,12 +120,12 @@ export const rounds: readonly Round[] = [
       { name: 'interop', parts: [natsServer, python] },
       { name: 'prometheus', parts: [natsServer, prometheus] },
       { name: 'browser', parts: [natsServer, chromium] },
+      { name: 'collector', parts: [natsServer, otelCollector] },
     ],
     workers: 2,
   },
   {
     kinds: [
-      { name: 'collector', parts: [natsServer, otelCollector] },
       { name: 'container', parts: [natsServer, docker] },
       { name: 'e2e', parts: [natsServer] },
       { name: 'chaos', parts: [natsServer] },

@@ -13,6 +13,8 @@ let isRefusing = false;
 process.on('message', (told: boolean) => {
   isRefusing = told;
 });
+// Whoever started it has ended without a word.
+process.once('disconnect', () => process.exit());
 
 const server = createServer((request, response) => {
   const parts: Buffer[] = [];
