@@ -80,7 +80,9 @@ test('what is read in one go is what the decoder and a walk over it find, whatev
       fc.nat(200),
       fc.constantFrom('', '"', '}', ',', '"key":1,', '\\', '\u0001', '1e5'),
     )
-    .map(([text, at, end, put]) => text.slice(0, at) + put + text.slice(Math.max(at, end)));
+    .map(([text, at, end, put]) => text.slice(0, at) + put + text.slice(Math.max(at, end)))
+    // No body at all is one thing, a mark alone another.
+    .filter((text) => text !== '');
   for (const operation of ['set', 'set-many'] as const) {
     let quick = 0;
     fc.assert(
