@@ -12,6 +12,9 @@ const natsClient = 'nats-py==2.16.0';
 /** The tester of OpenAPI documents that the gateway is held against. */
 const schemathesis = 'schemathesis==4.32.5';
 
+/** OTLP as classes that protoc made, by OpenTelemetry. */
+const otlp = 'opentelemetry-proto==1.45.2';
+
 const installMsMax = 120_000;
 
 /** True when there is a Python that can make environments and install packages into them. */
@@ -30,6 +33,9 @@ export const pythonWithNats = (): Promise<string> => pythonWith(natsClient);
 
 /** Path of a Python that has Schemathesis; made at first use. */
 export const pythonWithSchemathesis = (): Promise<string> => pythonWith(schemathesis);
+
+/** Path of a Python that reads OTLP; made at first use. */
+export const pythonWithOtlp = (): Promise<string> => pythonWith(otlp);
 
 /** An environment with one package, kept between runs: making it takes seconds and asks the package index. */
 async function pythonWith(requirement: string): Promise<string> {
