@@ -3,16 +3,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
-import { pythonAvailable, pythonWithNats } from '#tests/support/python.ts';
+import { pythonWithNats } from '#tests/support/python.ts';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 
-const available = await pythonAvailable();
 let server: RunningNatsServer;
 let services: readonly ServiceProcess[] = [];
 let python: string;
 
 beforeAll(async () => {
-  if (!available) return;
   python = await pythonWithNats();
   server = await startNatsServer();
   const env = natsEnvironment(server);
@@ -27,7 +25,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-test.runIf(available)('a Python program without our code uses the queue and the cache', async () => {
+test('a Python program without our code uses the queue and the cache', async () => {
   const { stdout } = await promisify(execFile)(python, ['tests/interop/queue_and_cache.py', server.url]);
   const seen = JSON.parse(stdout) as { enqueued: { id: string } };
   const { id } = seen.enqueued;

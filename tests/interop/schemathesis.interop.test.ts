@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { token } from '#tests/services/gateway/running-gateway.ts';
 import { type RunningCluster, startCluster } from '#tests/services/gateway/running-cluster.ts';
-import { pythonAvailable, pythonWithSchemathesis } from '#tests/support/python.ts';
+import { pythonWithSchemathesis } from '#tests/support/python.ts';
 
 // All checks of Schemathesis against the live gateway, from its own OpenAPI document. Longer, or from another seed:
 // SCHEMATHESIS_SECONDS=600 SCHEMATHESIS_SEED=7 npm test -- schemathesis
@@ -14,19 +14,17 @@ const examples = Math.max(2, Math.round(seconds / 15));
 // A stream never ends by itself; the others change who may ask.
 const left = ['/v1/events', '/v1/session'];
 
-const available = await pythonAvailable();
 let cluster: RunningCluster;
 let python: string;
 
 beforeAll(async () => {
-  if (!available) return;
   python = await pythonWithSchemathesis();
   cluster = await startCluster();
 }, 180_000);
 
 afterAll(() => cluster?.stop());
 
-test.runIf(available)(
+test(
   'no request that the document allows or forbids gets a server error or an answer that it does not describe',
   async () => {
     const options = {

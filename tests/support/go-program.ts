@@ -11,10 +11,6 @@ export interface GoProgram {
   remove(): Promise<void>;
 }
 
-/** True where programs in Go can be built; a test run that skips its tests has to say so. */
-export const goAvailable = async (): Promise<boolean> =>
-  (await runCommand('go', ['version'], { timeoutMs: 20_000 })).exitCode === 0;
-
 /** Builds the module in `folder`. */
 export async function buildGoProgram(folder: string): Promise<GoProgram> {
   const output = await mkdtemp(join(tmpdir(), 'trivet-go-'));

@@ -16,18 +16,6 @@ export interface RunningPrometheus {
   stop(): Promise<void>;
 }
 
-/** True where the programs are there; a test run that skips its tests has to say so. */
-export function prometheusAvailable(): boolean {
-  try {
-    execFileSync('promtool', ['--version'], { stdio: 'ignore' });
-    execFileSync('prometheus', ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    // Not there: an answer, not a fault.
-    return false;
-  }
-}
-
 /** What `promtool check metrics` has to say about a scrape; empty when it is clean. */
 export function promtoolProblems(text: string): string {
   try {

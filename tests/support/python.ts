@@ -17,17 +17,6 @@ const otlp = 'opentelemetry-proto==1.45.2';
 
 const installMsMax = 120_000;
 
-/** True when there is a Python that can make environments and install packages into them. */
-export async function pythonAvailable(): Promise<boolean> {
-  try {
-    await run('python3', ['-c', 'import venv, ensurepip'], { timeout: 20_000 });
-    return true;
-  } catch {
-    // Not there, or without venv: an answer, not a fault.
-    return false;
-  }
-}
-
 /** Path of a Python that has the NATS client; made at first use. */
 export const pythonWithNats = (): Promise<string> => pythonWith(natsClient);
 

@@ -37,8 +37,11 @@ if (notRun.length > 0) console.log(`\n${notRunText(notRun)}`);
 if (notRun.length > 0 && all) console.log('With TRIVET_TEST_ALL=1 a missing part is a failure.');
 if (counts.passed + counts.failed === 0) console.log('No test ran.');
 if (broken && counts.failed === 0) console.log('vitest failed outside of the tests: see above.');
+const skipped = all && values.testNamePattern === undefined ? counts.skipped : 0;
+if (skipped > 0) console.log('With TRIVET_TEST_ALL=1 a test that skips itself is a failure.');
 console.log(countsLine(counts));
-if (broken || counts.failed > 0 || counts.passed === 0 || (all && notRun.length > 0)) process.exitCode = 1;
+if (broken || skipped > 0 || counts.failed > 0 || counts.passed === 0 || (all && notRun.length > 0))
+  process.exitCode = 1;
 
 async function runRound(round: Round, reportPath: string): Promise<void> {
   const runnable: TestKind[] = [];

@@ -55,8 +55,14 @@ const postgres: Part = {
 
 const python: Part = {
   name: 'Python',
-  missing: () => answers('python3', ['-m', 'pip', '--version']),
+  missing: () => answers('python3', ['-c', 'import venv, ensurepip']),
   how: 'install the packages python3, python3-pip and python3-venv',
+};
+
+const go: Part = {
+  name: 'Go',
+  missing: () => answers('go', ['version']),
+  how: 'install Go 1.21 or later',
 };
 
 const docker: Part = {
@@ -117,7 +123,7 @@ export const rounds: readonly Round[] = [
       { name: 'nats', parts: [natsServer] },
       { name: 'redis', parts: [natsServer, redis] },
       { name: 'postgres', parts: [natsServer, postgres] },
-      { name: 'interop', parts: [natsServer, python] },
+      { name: 'interop', parts: [natsServer, python, go] },
       { name: 'prometheus', parts: [natsServer, prometheus] },
       { name: 'browser', parts: [natsServer, chromium] },
       { name: 'collector', parts: [natsServer, otelCollector] },

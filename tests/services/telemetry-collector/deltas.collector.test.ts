@@ -2,11 +2,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Metric, type Point, type RunningOtelCollector } from '#tests/support/otel-collector.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
-import { eachWithSink, hasOtelCollector, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { eachWithSink, otelHookMs } from './cluster-with-sink.ts';
 import { type CollectorCluster, until } from './running-collector.ts';
 
 // Deltas counted by what a real OpenTelemetry Collector has written to its file.
@@ -25,12 +25,11 @@ let folder: string;
 eachWithSink((running) => ({ cluster, sink } = running));
 
 beforeEach(async () => {
-  if (!hasOtelCollector) return;
   folder = await mkdtemp(join(tmpdir(), 'trivet-deltas-'));
 });
 
 afterEach(async () => {
-  if (hasOtelCollector) await rm(folder, { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true });
 });
 
 async function startCollector() {
@@ -76,57 +75,54 @@ function followingEachOther(bySeries: ReadonlyMap<string, ReadonlyMap<string, Po
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
 
-otelTest(
-  `an OpenTelemetry Collector adds deltas up to the exact totals, through kill -9 of ours ${kills} times and its own end`,
-  async () => {
-    const random = new SeededRandom(Number(process.env['SEED'] ?? 20_261_126));
-    let collector = await startCollector();
-    let published = 0;
-    const observed: number[] = [];
-    const publish = async () => {
-      const sold = Array.from({ length: 50 }, (_, index) => ({
-        name: 'sold',
-        type: 'counter',
-        value: 1,
-        source: 'shop',
-        tags: { till: index % tills },
-      }));
-      const values = Array.from({ length: 50 }, () => random.pick([3, 20, beyondAll]));
-      const took = values.map((value) => ({ name: 'took', type: 'histogram', value, source: 'shop' }));
-      published += sold.length;
-      observed.push(...values);
-      await cluster.nats.js.publish(cluster.subjects.telemetry('metric'), encode([...sold, ...took], json));
-    };
-    for (let kill = 0; kill < kills; kill += 1) {
-      for (let message = 0; message < 20; message += 1) await publish();
-      await delay(random.next01() * 300);
-      if (kill === 2) await sink.stop();
-      const publishing = publish();
-      await collector.kill();
-      await publishing;
-      collector = await startCollector();
-      if (kill === 3) await sink.start();
-    }
-    await until(
-      () => cluster.streamMessages(),
-      (count) => count === 0,
-      90_000,
-    );
-    const sold = (metrics: readonly Metric[]) => followingEachOther(pointsOf(metrics, 'sold'));
-    const metrics = await until(
-      () => sink.metrics(),
-      (all) => sum(sold(all).map((point) => point.asDouble ?? 0)) >= published,
-    );
-    expect(pointsOf(metrics, 'sold').size).toBe(tills);
-    expect(sum(sold(metrics).map((point) => point.asDouble ?? 0))).toBe(published);
-    const took = followingEachOther(pointsOf(metrics, 'took'));
-    expect(sum(took.map((point) => Number(point.count)))).toBe(observed.length);
-    expect(sum(took.map((point) => point.sum ?? 0))).toBe(sum(observed));
-    expect(sum(took.map((point) => Number(point.bucketCounts?.at(-1))))).toBe(
-      observed.filter((value) => value === beyondAll).length,
-    );
-    console.log(
-      `${published} counted and ${observed.length} observed, in ${took.length} points of one histogram`,
-    );
-  },
-);
+test(`an OpenTelemetry Collector adds deltas up to the exact totals, through kill -9 of ours ${kills} times and its own end`, async () => {
+  const random = new SeededRandom(Number(process.env['SEED'] ?? 20_261_126));
+  let collector = await startCollector();
+  let published = 0;
+  const observed: number[] = [];
+  const publish = async () => {
+    const sold = Array.from({ length: 50 }, (_, index) => ({
+      name: 'sold',
+      type: 'counter',
+      value: 1,
+      source: 'shop',
+      tags: { till: index % tills },
+    }));
+    const values = Array.from({ length: 50 }, () => random.pick([3, 20, beyondAll]));
+    const took = values.map((value) => ({ name: 'took', type: 'histogram', value, source: 'shop' }));
+    published += sold.length;
+    observed.push(...values);
+    await cluster.nats.js.publish(cluster.subjects.telemetry('metric'), encode([...sold, ...took], json));
+  };
+  for (let kill = 0; kill < kills; kill += 1) {
+    for (let message = 0; message < 20; message += 1) await publish();
+    await delay(random.next01() * 300);
+    if (kill === 2) await sink.stop();
+    const publishing = publish();
+    await collector.kill();
+    await publishing;
+    collector = await startCollector();
+    if (kill === 3) await sink.start();
+  }
+  await until(
+    () => cluster.streamMessages(),
+    (count) => count === 0,
+    90_000,
+  );
+  const sold = (metrics: readonly Metric[]) => followingEachOther(pointsOf(metrics, 'sold'));
+  const metrics = await until(
+    () => sink.metrics(),
+    (all) => sum(sold(all).map((point) => point.asDouble ?? 0)) >= published,
+  );
+  expect(pointsOf(metrics, 'sold').size).toBe(tills);
+  expect(sum(sold(metrics).map((point) => point.asDouble ?? 0))).toBe(published);
+  const took = followingEachOther(pointsOf(metrics, 'took'));
+  expect(sum(took.map((point) => Number(point.count)))).toBe(observed.length);
+  expect(sum(took.map((point) => point.sum ?? 0))).toBe(sum(observed));
+  expect(sum(took.map((point) => Number(point.bucketCounts?.at(-1))))).toBe(
+    observed.filter((value) => value === beyondAll).length,
+  );
+  console.log(
+    `${published} counted and ${observed.length} observed, in ${took.length} points of one histogram`,
+  );
+});

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createTelemetry } from '#shared/client/telemetry.ts';
 import { encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import { type KeyValue, type RunningOtelCollector } from '#tests/support/otel-collector.ts';
-import { eachWithSink, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { eachWithSink, otelHookMs } from './cluster-with-sink.ts';
 import { type CollectorCluster, until } from './running-collector.ts';
 
 // Against the real OpenTelemetry Collector: what it has written to its file has arrived.
@@ -40,7 +40,7 @@ async function publishLogs(count: number, first = 0): Promise<void> {
 const arrivedIds = async (): Promise<ReadonlySet<number>> =>
   new Set((await sink.logs()).map((record) => Number(attribute(record.attributes, 'id'))));
 
-otelTest('a record of each kind arrives as OpenTelemetry says it', async () => {
+test('a record of each kind arrives as OpenTelemetry says it', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'shop' });
   await telemetry.counter('orders', 2, { tags: { region: 'eu' } });
@@ -111,7 +111,7 @@ otelTest('a record of each kind arrives as OpenTelemetry says it', async () => {
   });
 });
 
-otelTest('what JSON cannot carry arrives as its documented text', async () => {
+test('what JSON cannot carry arrives as its documented text', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   const attributes = {
     nan: Number.NaN,
@@ -146,7 +146,7 @@ otelTest('what JSON cannot carry arrives as its documented text', async () => {
   expect(JSON.stringify(value('nested'))).toContain('"three"');
 });
 
-otelTest('an OTLP request over NATS arrives as it is', async () => {
+test('an OTLP request over NATS arrives as it is', async () => {
   await cluster.startCollector('telemetry-collector-1', toSink());
   await cluster.nats.js.publish(cluster.subjects.otlp('logs'), rawLogs('raw'));
   const [record] = await until(
@@ -168,32 +168,29 @@ function rawLogs(text: string): Buffer {
   return [1, 5, 2, 2, 1].reduce((body, tag) => field(tag, body), Buffer.from(text));
 }
 
-otelTest(
-  'while the Collector is down nothing is acknowledged, and all of it arrives when it is back',
-  async () => {
-    await sink.stop();
-    const collector = await cluster.startCollector('telemetry-collector-1', toSink());
-    const rssBefore = await rssMiB(collector.pid);
-    await publishLogs(100_000);
-    await delay(3_000);
-    expect(await cluster.streamMessages()).toBe(1_000);
-    expect((await cluster.stats()).destinations).toContainEqual(
-      expect.objectContaining({ name: 'otlp/logs', state: 'down' }),
-    );
-    // Memory is bounded by what is held, not by what waits in the stream.
-    expect((await rssMiB(collector.pid)) - rssBefore).toBeLessThan(128);
-    await sink.start();
-    await until(
-      () => cluster.streamMessages(),
-      (count) => count === 0,
-      60_000,
-    );
-    const ids = await until(arrivedIds, (found) => found.size === 100_000);
-    expect(ids.size).toBe(100_000);
-  },
-);
+test('while the Collector is down nothing is acknowledged, and all of it arrives when it is back', async () => {
+  await sink.stop();
+  const collector = await cluster.startCollector('telemetry-collector-1', toSink());
+  const rssBefore = await rssMiB(collector.pid);
+  await publishLogs(100_000);
+  await delay(3_000);
+  expect(await cluster.streamMessages()).toBe(1_000);
+  expect((await cluster.stats()).destinations).toContainEqual(
+    expect.objectContaining({ name: 'otlp/logs', state: 'down' }),
+  );
+  // Memory is bounded by what is held, not by what waits in the stream.
+  expect((await rssMiB(collector.pid)) - rssBefore).toBeLessThan(128);
+  await sink.start();
+  await until(
+    () => cluster.streamMessages(),
+    (count) => count === 0,
+    60_000,
+  );
+  const ids = await until(arrivedIds, (found) => found.size === 100_000);
+  expect(ids.size).toBe(100_000);
+});
 
-otelTest('kill -9 of the collector in the middle of 20,000 records loses none of them', async () => {
+test('kill -9 of the collector in the middle of 20,000 records loses none of them', async () => {
   let collector = await cluster.startCollector('telemetry-collector-1', toSink());
   const published = publishLogs(20_000);
   for (let kills = 0; kills < 5; kills += 1) {
@@ -218,7 +215,7 @@ otelTest('kill -9 of the collector in the middle of 20,000 records loses none of
   );
 });
 
-otelTest('counters sum to what was counted, whatever was killed in between', async () => {
+test('counters sum to what was counted, whatever was killed in between', async () => {
   const env = { ...toSink(), TRIVET_TELEMETRY_ACK_WAIT_MS: '2000' };
   let collector = await cluster.startCollector('telemetry-collector-1', env);
   const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'till' });
@@ -253,7 +250,7 @@ otelTest('counters sum to what was counted, whatever was killed in between', asy
   expect(total([...last.values()])).toBe(20_000);
 });
 
-otelTest('two collectors share the work, and nothing is lost when one of them dies', async () => {
+test('two collectors share the work, and nothing is lost when one of them dies', async () => {
   const env = { ...toSink(), TRIVET_TELEMETRY_ACK_WAIT_MS: '2000' };
   const [first] = await Promise.all([
     cluster.startCollector('telemetry-collector-1', env),

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import type { RunningOtelCollector } from '#tests/support/otel-collector.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
-import { eachWithSink, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { eachWithSink, otelHookMs } from './cluster-with-sink.ts';
 import { type CollectorCluster, until } from './running-collector.ts';
 
 const kills = 20;
@@ -57,87 +57,79 @@ const empty = (msMax = 120_000) =>
     msMax,
   );
 
-otelTest(
-  `kill -9 of the collector ${kills} times in ${killedRecords} records loses none of them`,
-  async () => {
-    const random = new SeededRandom(Number(process.env['SEED'] ?? 20_260_131));
-    let collector = await cluster.startCollector('telemetry-collector-1', env());
-    const publishing = (async () => {
-      const share = killedRecords / perMessage / (kills + 1);
-      for (let message = 0; message < killedRecords / perMessage; message += 1) {
-        await publish(message * perMessage);
-        // Spread over the kills, so that each of them meets records on their way.
-        if (message % Math.ceil(share / 10) === 0) await delay(20);
-      }
-    })();
-    for (let kill = 0; kill < kills; kill += 1) {
-      await delay(50 + random.next01() * 400);
-      await collector.kill();
-      collector = await cluster.startCollector('telemetry-collector-1', env());
-    }
-    await publishing;
-    await empty();
-    const times = await until(
-      () => arrivals(killedRecords),
-      (found) => found.every((count) => count > 0),
-      60_000,
-    );
-    const doubled = times.reduce((sum, count) => sum + count - 1, 0);
-    console.log(`${killedRecords} records, ${kills} kills: 0 lost, ${doubled} came twice`);
-    const { kinds } = await cluster.stats();
-    expect(kinds.log).toMatchObject({
-      received: killedRecords,
-      exported: killedRecords,
-      inFlight: 0,
-      deadLettered: 0,
-    });
-  },
-);
-
-otelTest(
-  `${downSeconds} s without a backend at ${perSecond} records/s: memory stays flat, and it is made up for quickly`,
-  async () => {
-    const collector = await cluster.startCollector('telemetry-collector-1', env());
-    const count = downSeconds * perSecond;
-    // Warm: what is measured is what the outage costs, and not what starting does.
-    await publish(0);
-    await empty();
-    await sink.stop();
-    // The first message has come already; it is the same as the first one of the outage.
-    for (let message = 0; message < 200; message += 1) await publish(message * perMessage);
-    await delay(2_000);
-    const rssBefore = await rssMiB(collector.pid);
-    const started = performance.now();
-    for (let message = 200; message < count / perMessage; message += 1) {
-      const dueMs = started + ((message - 200) * perMessage * 1_000) / perSecond;
-      if (dueMs > performance.now()) await delay(dueMs - performance.now());
+test(`kill -9 of the collector ${kills} times in ${killedRecords} records loses none of them`, async () => {
+  const random = new SeededRandom(Number(process.env['SEED'] ?? 20_260_131));
+  let collector = await cluster.startCollector('telemetry-collector-1', env());
+  const publishing = (async () => {
+    const share = killedRecords / perMessage / (kills + 1);
+    for (let message = 0; message < killedRecords / perMessage; message += 1) {
       await publish(message * perMessage);
+      // Spread over the kills, so that each of them meets records on their way.
+      if (message % Math.ceil(share / 10) === 0) await delay(20);
     }
-    const growth = (await rssMiB(collector.pid)) - rssBefore;
-    // The backlog is the consumer's lag, in messages and in time.
-    const { backlog } = await until(
-      () => cluster.stats(),
-      ({ backlog: lag }) => lag.waiting + lag.unacknowledged === count / perMessage,
-    );
-    expect(backlog.ageMs).toBeGreaterThan((downSeconds - 2) * 1_000);
-    expect(growth).toBeLessThan(64);
-    await sink.start();
-    const restarted = performance.now();
-    await empty(300_000);
-    const rate = count / ((performance.now() - restarted) / 1_000);
-    console.log(
-      `${downSeconds} s down: RSS ${growth.toFixed(1)} MiB more, then ${Math.round(rate)} records/s`,
-    );
-    const times = await until(
-      () => arrivals(count),
-      (found) => found.every((one) => one > 0),
-      60_000,
-    );
-    expect(times.length).toBe(count);
-    // On an idle machine five times the input; here others run beside it.
-    expect(rate).toBeGreaterThan(perSecond);
-  },
-);
+  })();
+  for (let kill = 0; kill < kills; kill += 1) {
+    await delay(50 + random.next01() * 400);
+    await collector.kill();
+    collector = await cluster.startCollector('telemetry-collector-1', env());
+  }
+  await publishing;
+  await empty();
+  const times = await until(
+    () => arrivals(killedRecords),
+    (found) => found.every((count) => count > 0),
+    60_000,
+  );
+  const doubled = times.reduce((sum, count) => sum + count - 1, 0);
+  console.log(`${killedRecords} records, ${kills} kills: 0 lost, ${doubled} came twice`);
+  const { kinds } = await cluster.stats();
+  expect(kinds.log).toMatchObject({
+    received: killedRecords,
+    exported: killedRecords,
+    inFlight: 0,
+    deadLettered: 0,
+  });
+});
+
+test(`${downSeconds} s without a backend at ${perSecond} records/s: memory stays flat, and it is made up for quickly`, async () => {
+  const collector = await cluster.startCollector('telemetry-collector-1', env());
+  const count = downSeconds * perSecond;
+  // Warm: what is measured is what the outage costs, and not what starting does.
+  await publish(0);
+  await empty();
+  await sink.stop();
+  // The first message has come already; it is the same as the first one of the outage.
+  for (let message = 0; message < 200; message += 1) await publish(message * perMessage);
+  await delay(2_000);
+  const rssBefore = await rssMiB(collector.pid);
+  const started = performance.now();
+  for (let message = 200; message < count / perMessage; message += 1) {
+    const dueMs = started + ((message - 200) * perMessage * 1_000) / perSecond;
+    if (dueMs > performance.now()) await delay(dueMs - performance.now());
+    await publish(message * perMessage);
+  }
+  const growth = (await rssMiB(collector.pid)) - rssBefore;
+  // The backlog is the consumer's lag, in messages and in time.
+  const { backlog } = await until(
+    () => cluster.stats(),
+    ({ backlog: lag }) => lag.waiting + lag.unacknowledged === count / perMessage,
+  );
+  expect(backlog.ageMs).toBeGreaterThan((downSeconds - 2) * 1_000);
+  expect(growth).toBeLessThan(64);
+  await sink.start();
+  const restarted = performance.now();
+  await empty(300_000);
+  const rate = count / ((performance.now() - restarted) / 1_000);
+  console.log(`${downSeconds} s down: RSS ${growth.toFixed(1)} MiB more, then ${Math.round(rate)} records/s`);
+  const times = await until(
+    () => arrivals(count),
+    (found) => found.every((one) => one > 0),
+    60_000,
+  );
+  expect(times.length).toBe(count);
+  // On an idle machine five times the input; here others run beside it.
+  expect(rate).toBeGreaterThan(perSecond);
+});
 
 async function rssMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');

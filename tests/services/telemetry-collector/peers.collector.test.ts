@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import { freePort } from '#tests/support/free-port.ts';
 import { type RunningOtelCollector, startOtelCollector } from '#tests/support/otel-collector.ts';
-import { hasOtelCollector, otelHookMs, otelTest } from './cluster-with-sink.ts';
+import { otelHookMs } from './cluster-with-sink.ts';
 import { CollectorCluster, until } from './running-collector.ts';
 
 // Real OpenTelemetry Collectors on both sides of ours: one that sends to it, one per destination that it sends to.
@@ -19,7 +19,6 @@ let senders: Readonly<Record<'http' | 'grpc', RunningOtelCollector>>;
 let folder: string;
 
 beforeAll(async () => {
-  if (!hasOtelCollector) return;
   folder = await mkdtemp(join(tmpdir(), 'trivet-peers-'));
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   // The first one builds it, where it was never built.
@@ -53,7 +52,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  if (!hasOtelCollector) return;
   await cluster.stop();
   await Promise.all([...Object.values(sinks), ...Object.values(senders)].map((one) => one.remove()));
   await rm(folder, { recursive: true });
@@ -61,7 +59,7 @@ afterAll(async () => {
 
 const everySink = () => Object.entries(sinks);
 
-otelTest('logs, spans and metrics arrive alike over HTTP in protobuf and JSON, and over gRPC', async () => {
+test('logs, spans and metrics arrive alike over HTTP in protobuf and JSON, and over gRPC', async () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const headers = headersOf({ traceparent });
   const publish = (kind: string, body: unknown) =>
@@ -113,7 +111,7 @@ otelTest('logs, spans and metrics arrive alike over HTTP in protobuf and JSON, a
   });
 });
 
-otelTest.each(['http', 'grpc'] as const)(
+test.each(['http', 'grpc'] as const)(
   'a real sender over %s is answered when we have stored it, and all of it arrives',
   async (type) => {
     const { logs, spans } = requests(type);

@@ -4,7 +4,6 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import {
   type RunningPrometheus,
-  prometheusAvailable,
   promtoolProblems,
   startPrometheus,
 } from '#tests/support/prometheus-server.ts';
@@ -12,8 +11,6 @@ import { freePort } from '#tests/support/free-port.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
 import { CollectorCluster, until } from './running-collector.ts';
 
-const available = prometheusAvailable();
-if (!available) console.error('NOT RUN: the tests with a real Prometheus need prometheus and promtool');
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 
 let cluster: CollectorCluster;
@@ -21,7 +18,6 @@ let collector: ServiceProcess;
 let prometheus: RunningPrometheus | undefined;
 
 beforeEach(async () => {
-  if (!available) return;
   cluster = await CollectorCluster.start();
   collector = await cluster.startCollector();
 });
@@ -29,7 +25,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await prometheus?.stop();
   prometheus = undefined;
-  if (available) await cluster.stop();
+  await cluster.stop();
 });
 
 const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -60,9 +56,7 @@ async function publishEverything(): Promise<void> {
   );
 }
 
-const prometheusTest = test.runIf(available);
-
-prometheusTest('promtool finds nothing to say about a scrape, in either format', async () => {
+test('promtool finds nothing to say about a scrape, in either format', async () => {
   await publishEverything();
   const url = `${collector.http}/metrics`;
   expect(promtoolProblems(await (await fetch(url)).text())).toBe('');
@@ -71,29 +65,26 @@ prometheusTest('promtool finds nothing to say about a scrape, in either format',
   expect(await open.text()).toContain('trace_id="0af7651916cd43dd8448eb211c80319c"');
 });
 
-prometheusTest(
-  'a real Prometheus reads the totals and exemplars, and a kill -9 does not set them back',
-  async () => {
-    await collector.kill();
-    // The same one after the kill: Prometheus looks for it there.
-    const port = String(await freePort());
-    collector = await cluster.startCollector('telemetry-collector-1', { TRIVET_METRICS_PORT: port });
-    const server = await startPrometheus([`127.0.0.1:${port}`]);
-    prometheus = server;
-    await publishEverything();
-    const orders = () => server.query('sum by (job) (orders_total)');
-    await until(orders, (found) => found[0]?.value === 2);
-    expect(await orders()).toEqual([{ metric: { job: 'shop' }, value: 2 }]);
-    await until(
-      () => server.exemplars('traced_total'),
-      (found) => JSON.stringify(found).includes('0af7651916cd43dd8448eb211c80319c'),
-    );
-    await collector.kill();
-    const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'shop' });
-    await telemetry.counter('orders', 3, { tags: { region: 'eu "north"\n\\' } });
-    collector = await cluster.startCollector('telemetry-collector-1', { TRIVET_METRICS_PORT: port });
-    await until(orders, (found) => found[0]?.value === 5, 60_000);
-    expect(await server.query('resets(orders_total[5m])')).toMatchObject([{ value: 0 }]);
-    expect((await server.query('sum(steps_count)'))[0]?.value).toBe(1);
-  },
-);
+test('a real Prometheus reads the totals and exemplars, and a kill -9 does not set them back', async () => {
+  await collector.kill();
+  // The same one after the kill: Prometheus looks for it there.
+  const port = String(await freePort());
+  collector = await cluster.startCollector('telemetry-collector-1', { TRIVET_METRICS_PORT: port });
+  const server = await startPrometheus([`127.0.0.1:${port}`]);
+  prometheus = server;
+  await publishEverything();
+  const orders = () => server.query('sum by (job) (orders_total)');
+  await until(orders, (found) => found[0]?.value === 2);
+  expect(await orders()).toEqual([{ metric: { job: 'shop' }, value: 2 }]);
+  await until(
+    () => server.exemplars('traced_total'),
+    (found) => JSON.stringify(found).includes('0af7651916cd43dd8448eb211c80319c'),
+  );
+  await collector.kill();
+  const telemetry = createTelemetry(cluster.nats, cluster.subjects, { source: 'shop' });
+  await telemetry.counter('orders', 3, { tags: { region: 'eu "north"\n\\' } });
+  collector = await cluster.startCollector('telemetry-collector-1', { TRIVET_METRICS_PORT: port });
+  await until(orders, (found) => found[0]?.value === 5, 60_000);
+  expect(await server.query('resets(orders_total[5m])')).toMatchObject([{ value: 0 }]);
+  expect((await server.query('sum(steps_count)'))[0]?.value).toBe(1);
+});
