@@ -1,4 +1,3 @@
-import { isReplySubject } from '#shared/runtime/replies.ts';
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
 import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -10,11 +9,12 @@ import { type Answers, tailView } from './answers.ts';
 import { ClusterAnswers } from './cluster-answers.ts';
 import type { LogEntry } from './core/interpret.ts';
 import type { HeldMessages } from './held-messages.ts';
-import type { Delivery } from './inbox.ts';
+import type { Delivery, Position } from './inbox.ts';
 import { Peers } from './peers.ts';
 import { deliveryOf } from './pull-requests.ts';
 import { Redeliveries } from './redeliveries.ts';
 import { Tails } from './tails.ts';
+import { ackPendingMax } from './telemetry-stream.ts';
 import type { Totals } from './totals.ts';
 
 export interface ClusterPartOptions {
@@ -28,6 +28,7 @@ export interface ClusterPartOptions {
   readonly totals: Totals;
   readonly held: HeldMessages;
   readonly take: (delivery: Delivery) => void;
+  readonly position: () => Promise<Position>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -35,8 +36,12 @@ export interface ClusterPartOptions {
 /** What of a message's headers means something to a collector. */
 const handedHeaders = ['Content-Type', 'traceparent', 'tracestate'];
 
-/** The header that keeps a message's subject while it is handed from one collector to another. */
+/**
+ * The headers that keep a message's subject, and where it is acknowledged, while it is handed from one collector to
+ * another. nats-server lets no client publish with JetStream's place of acknowledgement as the reply subject.
+ */
 const subjectHeader = 'Trivet-Subject';
+const acknowledgementHeader = 'Trivet-Acknowledgement';
 
 /** What a collector does together with the others: who counts what, whole answers, tails and alerts. */
 export class ClusterPart {
@@ -55,6 +60,8 @@ export class ClusterPart {
     this.#peers = new Peers({ nats, subjects, streams, name, replicas, clock, log });
     this.#redeliveries = new Redeliveries({
       peers: this.#peers,
+      position: options.position,
+      pendingMax: ackPendingMax,
       isOwn,
       take,
       handOver: (delivery, collector) => this.#handOver(delivery, collector),
@@ -103,6 +110,8 @@ export class ClusterPart {
   }
 
   async leave(): Promise<void> {
+    // Nobody needs to wait for one that owes no acknowledgement.
+    if (this.#options.held.messages === 0) await this.#peers.unregister();
     this.#peers.leave();
     this.#handed?.unsubscribe();
     await this.#alerts.stop();
@@ -110,6 +119,11 @@ export class ClusterPart {
 
   take(delivery: Delivery): void {
     this.#redeliveries.take(delivery);
+  }
+
+  /** The server was lost, or did not answer. Resolves once what it may have forgotten is known. */
+  interrupted(): Promise<void> {
+    return this.#redeliveries.interrupted();
   }
 
   useAlerts(rules: readonly AlertRule[]): void {
@@ -130,16 +144,14 @@ export class ClusterPart {
       if (value !== '') written.set(name, value);
     }
     written.set(subjectHeader, delivery.subject);
-    nats.connection.publish(subjects.telemetryHand(collector), delivery.body, {
-      headers: written,
-      reply: delivery.reply,
-    });
+    written.set(acknowledgementHeader, delivery.reply);
+    nats.connection.publish(subjects.telemetryHand(collector), delivery.body, { headers: written });
   }
 
   #receive(message: Msg): void {
     const { nats, take } = this.#options;
-    const reply = message.reply ?? '';
-    if (!reply.startsWith('$JS.ACK.') || isReplySubject(reply)) return;
+    const reply = message.headers?.get(acknowledgementHeader) ?? '';
+    if (!reply.startsWith('$JS.ACK.')) return;
     const delivery = deliveryOf(nats, message, reply);
     take({ ...delivery, subject: message.headers?.get(subjectHeader) ?? '' });
   }

@@ -38,12 +38,32 @@ export interface Backlog {
   readonly acknowledgedThrough: number;
 }
 
+/** What the consumer remembers. */
+export interface Position {
+  /** The highest sequence that it knows to have been delivered. */
+  readonly deliveredThrough: number;
+  /** The highest sequence of the stream. */
+  readonly lastSequence: number;
+}
+
+export interface PullHandlers {
+  /** Resolves once more is wanted, with how much. */
+  readonly room: () => Promise<Room>;
+  readonly onDelivery: (delivery: Delivery) => void;
+  /**
+   * Called at the start, and at once when the server was lost or did not answer: what it has delivered it may have
+   * forgotten. Nothing is asked for before this has resolved; where it rejects, it is called again.
+   */
+  readonly onInterruption: () => Promise<void>;
+}
+
 /** The stream of records. */
 export interface Inbox {
   /** Makes what is missing. @returns what tells this stream from a later one of its name */
   prepare(): Promise<string>;
   /** Hands over every message, as far as there is room, until `stop`. */
-  pull(room: () => Promise<Room>, onDelivery: (delivery: Delivery) => void): Promise<void>;
+  pull(handlers: PullHandlers): Promise<void>;
   stop(): void;
   backlog(): Promise<Backlog>;
+  position(): Promise<Position>;
 }

@@ -67,16 +67,29 @@ export class Peers {
     await this.#renew();
   }
 
+  /** The others do not wait for it any more. */
+  async unregister(): Promise<void> {
+    const { name, log } = this.#options;
+    this.#cancel();
+    // Only a favour: the registration ends by itself.
+    await this.#kv?.delete(name).catch((error: unknown) => {
+      log.debug({ err: error }, 'this collector could not be unregistered');
+    });
+  }
+
   leave(): void {
     this.#cancel();
     this.#subscription?.unsubscribe();
   }
 
-  /** Everybody who is registered, this one too, in the order of their names. */
-  async names(): Promise<readonly string[]> {
+  /**
+   * Everybody who is registered, this one too, in the order of their names.
+   * @param ageMsMax how old the list may be, in milliseconds
+   */
+  async names(ageMsMax = namesMs): Promise<readonly string[]> {
     const { clock, name } = this.#options;
     if (this.#kv === undefined) return [name];
-    if (clock.monotonicMs() - this.#namesAtMs < namesMs) return this.#names;
+    if (clock.monotonicMs() - this.#namesAtMs < ageMsMax) return this.#names;
     const names = new Set([name]);
     for await (const key of await this.#kv.keys()) names.add(key);
     this.#names = [...names].sort((one, other) => (one < other ? -1 : 1));

@@ -18,7 +18,8 @@ export interface PullOptions {
 }
 
 /** How a request ended: with everything it could bring, or with what the server said. */
-export type PullEnd = 'done' | 'silence' | { readonly status: number; readonly text: string };
+export type PullEnd =
+  'done' | 'silence' | 'disconnected' | { readonly status: number; readonly text: string };
 
 const expiresMs = 5_000;
 // The server answers a request that brought nothing when it expires. Later than this, it or the connection is gone.
@@ -59,6 +60,11 @@ export class PullRequests {
         reply: this.#inbox,
       });
     });
+  }
+
+  /** Ends the request that runs: the connection that it was made on is lost. */
+  interrupt(): void {
+    this.#finish('disconnected');
   }
 
   /** Ends the request that runs. What the server still sends for it comes again later, to whoever asks then. */

@@ -52,6 +52,10 @@ export interface TelemetryProcessOptions {
 // How often the consumer is asked what waits.
 const backlogMs = 2_000;
 
+// Of the rounds of asking, how many the markers of messages stay after these are acknowledged: a server that is killed
+// may have forgotten the last acknowledgements, and then such a message comes again.
+const floorsKept = 3;
+
 // What is on its way at the end has this long to arrive; the rest stays in the stream.
 const finishMsMax = 5_000;
 
@@ -66,6 +70,7 @@ export class TelemetryProcess implements Service {
   #pulling: Promise<void> = Promise.resolve();
   #cancelBacklog: () => void = () => undefined;
   #isDraining = false;
+  readonly #floors: number[] = [];
 
   constructor(options: TelemetryProcessOptions) {
     this.#options = options;
@@ -96,6 +101,7 @@ export class TelemetryProcess implements Service {
       clock,
       log,
       take: (delivery) => collector.take(delivery),
+      position: () => options.stream.position(),
     });
     collector.onEntries((entries) => this.#cluster.show(entries));
     this.#cluster.useAlerts(options.alerts);
@@ -134,10 +140,11 @@ export class TelemetryProcess implements Service {
     const { intake } = this.#options;
     await this.#cluster.join(() => Object.values(intake.ports()));
     await intake.start((port) => this.#cluster.receivesElsewhere(port));
-    this.#pulling = stream.pull(
-      () => held.room(),
-      (delivery) => this.#cluster.take(delivery),
-    );
+    this.#pulling = stream.pull({
+      room: () => held.room(),
+      onDelivery: (delivery) => this.#cluster.take(delivery),
+      onInterruption: () => this.#cluster.interrupted(),
+    });
     this.#pulling.catch(fail);
     this.#options.log.info({ metrics: `${this.#metrics.url}/metrics` }, 'metrics are served');
     return { http: this.#metrics.url, otlp: intake.ports() };
@@ -180,7 +187,8 @@ export class TelemetryProcess implements Service {
     const { stream, collector, clock, log } = this.#options;
     try {
       this.#backlog = await stream.backlog();
-      collector.forgetThrough(this.#backlog.acknowledgedThrough);
+      this.#floors.push(this.#backlog.acknowledgedThrough);
+      if (this.#floors.length > floorsKept) collector.forgetThrough(this.#floors.shift() ?? 0);
     } catch (error) {
       log.debug({ err: error }, 'the backlog could not be asked for');
     }

@@ -12,9 +12,10 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  onDisconnect,
 } from '#shared/runtime/nats.ts';
 import type { StoredMessages } from './collector-service.ts';
-import type { Backlog, Delivery, Inbox, Room } from './inbox.ts';
+import type { Backlog, Inbox, Position, PullHandlers } from './inbox.ts';
 import { PullRequests } from './pull-requests.ts';
 
 /** The one consumer that all collectors share. */
@@ -36,7 +37,7 @@ export interface TelemetryStreamOptions {
 const deadAgeMsMax = 14 * 86_400_000;
 
 // Deliveries that all collectors together may hold: five busy ones, each at its own limit.
-const ackPendingMax = 20_000;
+export const ackPendingMax = 20_000;
 
 // Pause after a pull that the server refused.
 const pauseMs = 500;
@@ -89,8 +90,10 @@ export class TelemetryStream implements Inbox, StoredMessages {
     return identity;
   }
 
-  async pull(room: () => Promise<Room>, onDelivery: (delivery: Delivery) => void): Promise<void> {
+  async pull({ room, onDelivery, onInterruption }: PullHandlers): Promise<void> {
     const { nats, streams, clock, log } = this.#options;
+    let interruptions = 1;
+    let overcome = 0;
     const requests = new PullRequests({
       nats,
       stream: streams.telemetry,
@@ -99,16 +102,32 @@ export class TelemetryStream implements Inbox, StoredMessages {
       onDelivery,
     });
     this.#requests = requests;
+    const noteInterruption = () => {
+      interruptions += 1;
+      // At once, and not before the next request: what was asked for may still come.
+      void onInterruption().catch(() => undefined);
+    };
+    const stopWatching = onDisconnect(nats, () => {
+      noteInterruption();
+      requests.interrupt();
+    });
     let failing = false;
     while (!this.#stopped) {
       const wanted = await room();
-      if (this.#stopped) return;
+      while (overcome < interruptions && !this.#stopped) {
+        const before = interruptions;
+        if (await succeeds(onInterruption)) overcome = before;
+        else await sleep(clock, pauseMs);
+      }
+      if (this.#stopped) break;
       const end = await requests.request(wanted);
       const failed = end !== 'done';
+      if (failed && end !== 'disconnected') noteInterruption();
       if (failed && !failing) log.warn({ end }, 'records cannot be pulled; trying again');
       if (failed) await sleep(clock, pauseMs);
       failing = failed;
     }
+    stopWatching();
   }
 
   stop(): void {
@@ -131,14 +150,15 @@ export class TelemetryStream implements Inbox, StoredMessages {
     }
   }
 
+  async position(): Promise<Position> {
+    const [info, { state }] = await this.#infos();
+    return { deliveredThrough: info.delivered.stream_seq, lastSequence: state.last_seq };
+  }
+
   /** What waits in the stream. */
   async backlog(): Promise<Backlog> {
-    this.#manager ??= await this.#options.nats.manager();
-    const { streams, clock } = this.#options;
-    const [info, { state }] = await Promise.all([
-      this.#manager.consumers.info(streams.telemetry, consumerName),
-      this.#manager.streams.info(streams.telemetry),
-    ]);
+    const { clock } = this.#options;
+    const [info, { state }] = await this.#infos();
     // A message leaves the stream when it is acknowledged: the first one is the oldest that is not.
     const firstMs = state.messages === 0 ? Number.NaN : Date.parse(state.first_ts);
     return {
@@ -149,7 +169,22 @@ export class TelemetryStream implements Inbox, StoredMessages {
       acknowledgedThrough: info.ack_floor.stream_seq,
     };
   }
+
+  async #infos() {
+    this.#manager ??= await this.#options.nats.manager();
+    const { telemetry } = this.#options.streams;
+    return Promise.all([
+      this.#manager.consumers.info(telemetry, consumerName),
+      this.#manager.streams.info(telemetry),
+    ]);
+  }
 }
+
+const succeeds = (action: () => Promise<void>): Promise<boolean> =>
+  action().then(
+    () => true,
+    () => false,
+  );
 
 type WantedConsumer = Parameters<JetStreamManager['consumers']['add']>[1];
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;

@@ -156,12 +156,19 @@ async function logStatus(connection: NatsConnection, log: Log): Promise<void> {
 }
 
 /** Calls `action` each time that a lost connection is there again; the returned function ends that. */
-export function onReconnect(nats: Nats, action: () => void): () => void {
+export const onReconnect = (nats: Nats, action: () => void): (() => void) =>
+  onStatus(nats, 'reconnect', action);
+
+/** Calls `action` each time that the connection is lost; the returned function ends that. */
+export const onDisconnect = (nats: Nats, action: () => void): (() => void) =>
+  onStatus(nats, 'disconnect', action);
+
+function onStatus(nats: Nats, wanted: 'reconnect' | 'disconnect', action: () => void): () => void {
   let isWatching = true;
   const watch = async (): Promise<void> => {
     for await (const { type } of nats.connection.status()) {
       if (!isWatching) return;
-      if (type === 'reconnect') action();
+      if (type === wanted) action();
     }
   };
   void watch();

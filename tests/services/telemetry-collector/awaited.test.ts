@@ -66,6 +66,8 @@ class World {
     await peers.join((_operation, body) => (hasCounted ? body : []));
     const redeliveries = new Redeliveries({
       peers,
+      position: () => Promise.resolve({ deliveredThrough: 0, lastSequence: 0 }),
+      pendingMax: 1,
       isOwn: () => hasCounted,
       take: () => this.taken.push(name),
       handOver: (_delivery, collector) => this.handedOver.push(collector),
@@ -83,7 +85,7 @@ class World {
     for (let passedMs = 0; passedMs < ms; passedMs += second) {
       if (isGivenBack) {
         isGivenBack = false;
-        redeliveries.take({ sequence, deliveries: 2, later } as unknown as Delivery);
+        redeliveries.take({ sequence, deliveries: 2, later, body: new Uint8Array() } as unknown as Delivery);
       }
       await this.pass(second);
     }

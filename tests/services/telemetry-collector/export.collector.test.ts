@@ -240,15 +240,20 @@ test('counters sum to what was counted, whatever was killed in between', async (
     (left) => left === 0,
     60_000,
   );
-  const total = (points: readonly { asDouble?: number }[]) =>
-    points.reduce((sum, point) => sum + (point.asDouble ?? 0), 0);
-  const last = new Map<string, { asDouble?: number }>();
+  // What is acknowledged the Collector has, and its file has it a moment later.
+  await until(soldAtSink, (sold) => sold >= 20_000);
+  expect(await soldAtSink()).toBe(20_000);
+});
+
+/** The newest total of each series at the sink, added up. */
+async function soldAtSink(): Promise<number> {
+  const last = new Map<string, number>();
   for (const metric of await sink.metrics()) {
     for (const point of metric.name === 'sales' ? (metric.sum?.dataPoints ?? []) : [])
-      last.set(JSON.stringify(point.attributes), point);
+      last.set(JSON.stringify(point.attributes), point.asDouble ?? 0);
   }
-  expect(total([...last.values()])).toBe(20_000);
-});
+  return [...last.values()].reduce((sum, total) => sum + total, 0);
+}
 
 test('two collectors share the work, and nothing is lost when one of them dies', async () => {
   const env = { ...toSink(), TRIVET_TELEMETRY_ACK_WAIT_MS: '2000' };
