@@ -45,7 +45,7 @@ test(
       fall: falls[index] ?? kill,
     }));
     const run = await runLong({ queue, items, blows });
-    expect([run.lost, run.doubled]).toEqual([[], []]);
+    expect([run.lost, run.doubled, run.finished]).toEqual([[], [], items]);
     for (const bytes of run.logBytesMax) expect(bytes).toBeLessThan(logBytesMax);
     const logs = await logStates(queue);
     expect(logs.filter(({ firstSequence }) => firstSequence > 1).length).toBeGreaterThan(1);

@@ -27,7 +27,7 @@ test(
     };
     const blows = [0.3, 0.6].map((at) => ({ at, fall: kill }));
     const run = await runLong({ queue, items, blows });
-    expect([run.lost, run.doubled]).toEqual([[], []]);
+    expect([run.lost, run.doubled, run.finished]).toEqual([[], [], items]);
     for (const bytes of run.logBytesMax) expect(bytes).toBeLessThan(logBytesMax);
     const truncated = async () =>
       (await logStates(queue)).filter(({ firstSequence }) => firstSequence > 1).length;

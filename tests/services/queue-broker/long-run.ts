@@ -15,6 +15,8 @@ export interface LongRun {
   readonly lost: readonly number[];
   /** Numbers that more than one item had. */
   readonly doubled: readonly number[];
+  /** Completions that the broker has counted. */
+  readonly finished: number;
   /** Largest size that each partition's log was seen to have, in bytes. */
   readonly logBytesMax: readonly number[];
 }
@@ -29,6 +31,8 @@ const queues = ['mail', 'images', 'reports', 'billing', 'search', 'audit'] as co
 const batchItems = 1_000;
 const workers = 3;
 const answerMsMax = 5_000;
+// Longer than a lease: what was handed out and got lost on the way comes again after it.
+const stallMsMax = 40_000;
 const padding = 'x'.repeat(60);
 
 /**
@@ -47,6 +51,8 @@ export async function runLong({ queue, items, blows }: LongRunOptions): Promise<
   const tally = new Tally(items);
   const ended = new AbortController();
   const watching = watchLogs(queue, ended.signal);
+  const stalled = failOnStall(queue, client, tally, ended.signal);
+  let finished = 0;
   try {
     const falling = [...blows];
     const strike = async (): Promise<void> => {
@@ -55,16 +61,21 @@ export async function runLong({ queue, items, blows }: LongRunOptions): Promise<
         await fall();
       }
     };
-    await Promise.all([
+    const done = Promise.all([
       strike(),
       ...queues.map((name, index) => produce(client, name, index, items)),
       ...Array.from({ length: workers }, (_, worker) => work(client, worker, tally)),
     ]);
+    await Promise.race([done, stalled]);
+    for (const name of queues) {
+      const { body } = await ask<{ finished: { done: number } }>(client, name, 'stats', {});
+      finished += body.finished.done;
+    }
   } finally {
     ended.abort();
     await client.close();
   }
-  return { ...tally.result(), logBytesMax: await watching };
+  return { ...tally.result(), finished, logBytesMax: await watching };
 }
 
 /** Where each partition's log begins and ends. */
@@ -90,6 +101,38 @@ export async function logStates(queue: RunningQueue): Promise<readonly LogState[
   }
 }
 
+/** Rejects, with all that can be known from outside, when no item is completed for a while. */
+async function failOnStall(
+  queue: RunningQueue,
+  client: NatsConnection,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  let [completed, sinceMs] = [0, performance.now()];
+  while (!signal.aborted) {
+    await delay(500);
+    if (tally.completed !== completed) [completed, sinceMs] = [tally.completed, performance.now()];
+    if (performance.now() - sinceMs < stallMsMax) continue;
+    const figures = await Promise.all(
+      queues.map((name) =>
+        client.request(`trivet.queue.${name}.stats`, '{}', { timeout: answerMsMax }).then(
+          (reply) => reply.string(),
+          (error: unknown) => `${name}: ${String(error)}`,
+        ),
+      ),
+    );
+    const logs = await logStates(queue).catch(String);
+    throw new Error(
+      [
+        `nothing was completed for ${stallMsMax} ms; ${completed} items are`,
+        JSON.stringify(logs),
+        ...figures,
+        ...queue.brokers.map((broker) => `broker ${broker.pid}:\n${broker.output()}`),
+      ].join('\n'),
+    );
+  }
+}
+
 async function watchLogs(queue: RunningQueue, signal: AbortSignal): Promise<readonly number[]> {
   const largest = Array.from({ length: partitions }, () => 0);
   while (!signal.aborted) {
@@ -112,8 +155,12 @@ class Tally {
     this.#items = items;
   }
 
+  get completed(): number {
+    return this.#completedBy.size;
+  }
+
   get isComplete(): boolean {
-    return this.#completedBy.size >= this.#items;
+    return this.completed >= this.#items;
   }
 
   add(number: number, id: string): void {
@@ -146,13 +193,8 @@ async function produce(client: NatsConnection, queue: string, index: number, ite
   for (let at = 0; at < numbers.length; at += batchItems) {
     const batch = numbers.slice(at, at + batchItems);
     const body = { items: batch.map((n) => ({ payload: { n, padding }, key: String(n) })) };
-    const { items: answers } = await ask<{ items: { error?: { code: string } }[] }>(
-      client,
-      queue,
-      'enqueue-many',
-      body,
-    );
-    const refused = answers.find(({ error }) => error !== undefined);
+    const answer = await ask<{ items: { error?: { code: string } }[] }>(client, queue, 'enqueue-many', body);
+    const refused = answer.body.items.find(({ error }) => error !== undefined);
     if (refused !== undefined) throw new Error(`an item was refused: ${JSON.stringify(refused)}`);
   }
 }
@@ -162,13 +204,21 @@ async function work(client: NatsConnection, worker: number, tally: Tally): Promi
     const queue = queues[(worker + round) % queues.length] ?? queues[0];
     const claim = { 'Nats-Msg-Id': `${worker}-${round}` };
     const body = { max: batchItems, wait: '50ms', lease: '20s' };
-    const items = leased({ ...noReply, body: await ask(client, queue, 'dequeue', body, claim) });
+    const items = leased({ ...noReply, ...(await ask(client, queue, 'dequeue', body, claim)) });
     if (items.length === 0) continue;
-    const { items: answers } = await ask<{ items: { state?: string }[] }>(client, queue, 'complete', {
-      items: items.map(({ id, token }) => ({ id, token })),
-    });
-    for (const [index, item] of items.entries())
-      if (answers[index]?.state === 'done') tally.add(numberOf(item), item.id);
+    const answer = await ask<{ items: { state?: string; error?: { code: string } }[] }>(
+      client,
+      queue,
+      'complete',
+      { items: items.map(({ id, token }) => ({ id, token })) },
+    );
+    for (const [index, item] of items.entries()) {
+      const { state, error } = answer.body.items[index] ?? {};
+      // The answer to the first request may have been lost with the broker; by the second one the retention of a
+      // thousand may have removed the item. `finished` says whether it was completed.
+      const isGone = answer.isRepeated && error?.code === 'not_found';
+      if (state === 'done' || isGone) tally.add(numberOf(item), item.id);
+    }
   }
 }
 
@@ -183,14 +233,14 @@ async function ask<T>(
   operation: string,
   body: object,
   values: Readonly<Record<string, string>> = {},
-): Promise<T> {
+): Promise<{ readonly body: T; readonly isRepeated: boolean }> {
   const subject = `trivet.queue.${queue}.${operation}`;
-  for (;;) {
+  for (let isRepeated = false; ; isRepeated = true) {
     const options = { headers: headersOf(values), timeout: answerMsMax };
     const answer = await client
       .request(subject, JSON.stringify(body), options)
       .then(replyOf, () => undefined);
-    if (answer?.status === 0) return answer.body as T;
+    if (answer?.status === 0) return { body: answer.body as T, isRepeated };
     const code = (answer?.body as { error?: { code?: string } } | undefined)?.error?.code;
     if (code !== undefined && !['unavailable', 'timeout', 'queue_full'].includes(code))
       throw new Error(`${subject} was refused: ${JSON.stringify(answer?.body)}`);

@@ -24,6 +24,8 @@ export interface RunningQueue {
   readonly client: NatsConnection;
   /** The folder of the broker that `startBroker` starts without a name. */
   readonly data: string;
+  /** All that were started, in this order; the earlier ones may have ended. */
+  readonly brokers: readonly ServiceProcess[];
   /** Starts a broker and waits until it is ready; it ends with `stop` at the latest. */
   startBroker(name?: string, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
   /** One request in JSON; an undefined body is an empty message. */
@@ -58,6 +60,7 @@ export async function startQueue(options: RunningQueueOptions = {}): Promise<Run
     server,
     client,
     data: join(folder, 'queue-broker-1'),
+    brokers,
     send,
     startBroker: async (name = 'queue-broker-1', env = {}) => {
       const broker = await startService('queue-broker', {
