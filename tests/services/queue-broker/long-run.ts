@@ -226,6 +226,12 @@ const noReply = { status: 0, contentType: '' };
 
 const numberOf = ({ payload }: Leased): number => (payload as { n: number }).n;
 
+interface Answer<T> {
+  readonly body: T;
+  /** Whether it was asked for more than once. */
+  readonly isRepeated: boolean;
+}
+
 /** Asks until there is an answer that is none of those that say: again, later. */
 async function ask<T>(
   client: NatsConnection,
@@ -233,7 +239,7 @@ async function ask<T>(
   operation: string,
   body: object,
   values: Readonly<Record<string, string>> = {},
-): Promise<{ readonly body: T; readonly isRepeated: boolean }> {
+): Promise<Answer<T>> {
   const subject = `trivet.queue.${queue}.${operation}`;
   for (let isRepeated = false; ; isRepeated = true) {
     const options = { headers: headersOf(values), timeout: answerMsMax };

@@ -60,7 +60,7 @@ function increments(): Increments {
 /** How often each number was counted, over all collectors. */
 async function counted(): Promise<ReadonlyMap<number, number>> {
   const { series } = (await cluster.ask('series', { name: 'sales', limit: incrementsMax })) as {
-    readonly series: readonly { readonly value: number; readonly tags: { readonly number: number } }[];
+    readonly series: readonly { readonly value: number; readonly tags: { readonly number: string } }[];
   };
   const times = new Map<number, number>();
   for (const { value, tags } of series) {
