@@ -11,7 +11,8 @@ import { MemorySnapshots } from './memory-snapshots.ts';
 import { MemoryStore } from './memory-store.ts';
 import type { Observer } from './observation.ts';
 import { recoverPartition } from './partition-recovery.ts';
-import { Partition, type PartitionOptions } from './partition.ts';
+import { Partition } from './partition.ts';
+import type { PartitionOptions } from './partition-options.ts';
 import { QueueServing } from './queue-serving.ts';
 
 export interface MemoryBrokerOptions {

@@ -1,11 +1,6 @@
-import type { Clock } from '#shared/runtime/clock.ts';
-import type { Log } from '#shared/runtime/log.ts';
 import { Attendance } from './attendance.ts';
-import type { Outgoing } from './core/flow-table.ts';
 import type { PartitionTable } from './core/partition-table.ts';
-import type { Slots } from './core/schedule.ts';
 import { decideSlots } from './core/schedule-decisions.ts';
-import type { StateEvent } from './core/state-event.ts';
 import { decideMoreSweeps, decideSweep, decideTime } from './core/time-decisions.ts';
 import { Turn } from './core/turn.ts';
 import { cronSlots } from './cron-slots.ts';
@@ -16,38 +11,13 @@ import { LogGauge } from './log-gauge.ts';
 import { type Group, refuseAll } from './partition-group.ts';
 import { PartitionInbox } from './partition-inbox.ts';
 import type { PartitionLog } from './partition-log.ts';
-import type { Recovered } from './partition-recovery.ts';
+import type { PartitionOptions } from './partition-options.ts';
 import { logFull, notOwner, outcomeUnknown } from './partition-refusals.ts';
 import { Rests } from './rests.ts';
 import { ResultLine } from './result-line.ts';
 import { TableStoring, type TakenChanges } from './table-storing.ts';
 import { WaitingLine, serveWaiters } from './waiting-line.ts';
 import type { AfterCommit, Waiter, Work } from './work.ts';
-
-export interface PartitionOptions extends Recovered {
-  readonly partition: number;
-  /** Name of this broker: it stands in the fences. */
-  readonly broker: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly records: PartitionLog;
-  readonly store: ItemStore;
-  readonly random01: () => number;
-  /** When the slots of schedules are. Default: as cron says. */
-  readonly slots?: Slots;
-  /** Hears of changes of state once they are durable. */
-  readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
-  /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
-  readonly outgoing?: (partition: number, outgoing: Outgoing) => void;
-  /** Hears of queues that were forgotten since nothing of them was left. */
-  readonly forgot?: (queues: readonly string[]) => void;
-  /** Hears how long a record took to become durable, and how many facts it held. */
-  readonly appended?: (durationMs: number, facts: number) => void;
-  /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
-  readonly holds?: () => boolean;
-  /** The ownership has ended: the table is not to be trusted any more. Called once. */
-  readonly lost: (error: unknown) => void;
-}
 
 /**
  * How long requests join a group whose record cannot be sent yet: all of them are decided as of the moment at which
@@ -75,7 +45,7 @@ export class Partition {
   readonly gauge: LogGauge;
   /** Decided, and waiting until its record can be sent. */
   #open: Group | undefined;
-  /** The record on its way, until it has been answered. */
+  /** The record on its way, until it is durable. */
   #sent: Promise<void> | undefined;
   #pumpScheduled = false;
   #timeIsUp = true;
@@ -317,19 +287,28 @@ export class Partition {
       });
       this.#durableIngest = ingested;
       if (taken !== undefined) this.#commit(taken);
+      // The next record first: the disk writes it while the answers of this one are made. The connection writes in a
+      // microtask, which is in the queue by now.
+      this.#goOn();
+      if (this.#sent !== undefined) await Promise.resolve();
       this.#answer(group);
     };
     this.#await(answered());
   }
 
-  /** Nothing is sent while `step` is under way; its failure ends the ownership. */
+  /** Nothing is sent while `step` is under way, unless it goes on itself; its failure ends the ownership. */
   #await(step: Promise<void>): void {
-    this.#sent = step
+    const sent = step
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
-        this.#sent = undefined;
-        this.#pump();
+        if (this.#sent === sent) this.#goOn();
       });
+    this.#sent = sent;
+  }
+
+  #goOn(): void {
+    this.#sent = undefined;
+    this.#pump();
   }
 
   #answer({ turn, events, answers }: Group): void {

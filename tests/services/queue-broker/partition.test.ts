@@ -34,7 +34,7 @@ async function owned(holds: () => boolean = () => true) {
     announce: () => undefined,
     lost: (error) => losses.push(error),
   });
-  return { clock, stream, store, partition, losses };
+  return { clock, stream, store, records, partition, losses };
 }
 
 /** Somebody raises a fence of his own: the partition is lost, and its owner does not know it. */
@@ -94,6 +94,24 @@ test('a dequeue that was served by a record that the log refused hears that the 
   expect(waiting.heard).toEqual(['timeout']);
 });
 
+test('the next record is on its way before the answers of the one before it are made, and answered after them', async () => {
+  const { clock, records, partition } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const append = records.append.bind(records);
+  let appends = 0;
+  records.append = (batch, position) => {
+    appends += 1;
+    heard.push(`record ${appends}`);
+    return append(batch, position);
+  };
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('first') }));
+  await Promise.resolve();
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('second') }));
+  await clock.advance(100);
+  expect(heard).toEqual(['record 1', 'record 2', 'first', 'second']);
+});
+
 test('an owner whose lease is not fresh answers no question before the log has confirmed it', async () => {
   const { clock, stream, partition, losses } = await owned(() => false);
   await clock.advance(100);
@@ -107,6 +125,24 @@ test('an owner whose lease is not fresh answers no question before the log has c
   await clock.advance(100);
   expect(heard).toEqual(['0', 'timeout']);
   expect(losses[0]).toBeInstanceOf(FencedError);
+});
+
+test('the next record is on its way before the answers of the one before it are made, and answered after them', async () => {
+  const { clock, records, partition } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const append = records.append.bind(records);
+  let appends = 0;
+  records.append = (batch, position) => {
+    appends += 1;
+    heard.push(`record ${appends}`);
+    return append(batch, position);
+  };
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('first') }));
+  await Promise.resolve();
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('second') }));
+  await clock.advance(100);
+  expect(heard).toEqual(['record 1', 'record 2', 'first', 'second']);
 });
 
 test('an owner whose lease is fresh answers a question without writing anything', async () => {

@@ -1,0 +1,33 @@
+import type { Clock } from '#shared/runtime/clock.ts';
+import type { Log } from '#shared/runtime/log.ts';
+import type { Outgoing } from './core/flow-table.ts';
+import type { Slots } from './core/schedule.ts';
+import type { StateEvent } from './core/state-event.ts';
+import type { ItemStore } from './item-store.ts';
+import type { PartitionLog } from './partition-log.ts';
+import type { Recovered } from './partition-recovery.ts';
+
+export interface PartitionOptions extends Recovered {
+  readonly partition: number;
+  /** Name of this broker: it stands in the fences. */
+  readonly broker: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly records: PartitionLog;
+  readonly store: ItemStore;
+  readonly random01: () => number;
+  /** When the slots of schedules are. Default: as cron says. */
+  readonly slots?: Slots;
+  /** Hears of changes of state once they are durable. */
+  readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
+  /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
+  readonly outgoing?: (partition: number, outgoing: Outgoing) => void;
+  /** Hears of queues that were forgotten since nothing of them was left. */
+  readonly forgot?: (queues: readonly string[]) => void;
+  /** Hears how long a record took to become durable, and how many facts it held. */
+  readonly appended?: (durationMs: number, facts: number) => void;
+  /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
+  readonly holds?: () => boolean;
+  /** The ownership has ended: the table is not to be trusted any more. Called once. */
+  readonly lost: (error: unknown) => void;
+}
