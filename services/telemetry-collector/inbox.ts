@@ -51,8 +51,8 @@ export interface PullHandlers {
   readonly room: () => Promise<Room>;
   readonly onDelivery: (delivery: Delivery) => void;
   /**
-   * Called at the start, and at once when the server was lost or did not answer: what it has delivered it may have
-   * forgotten. Nothing is asked for before this has resolved; where it rejects, it is called again.
+   * Called at once when the server was lost or did not answer: what it has delivered it may have forgotten. Nothing is
+   * asked for before this has resolved; where it rejects, it is called again.
    */
   readonly onInterruption: () => Promise<void>;
 }

@@ -140,6 +140,8 @@ export class TelemetryProcess implements Service {
     const { intake } = this.#options;
     await this.#cluster.join(() => Object.values(intake.ports()));
     await intake.start((port) => this.#cluster.receivesElsewhere(port));
+    // Whoever is told that this one serves may rely on it: from then on it asks for messages.
+    await this.#cluster.interrupted();
     this.#pulling = stream.pull({
       room: () => held.room(),
       onDelivery: (delivery) => this.#cluster.take(delivery),

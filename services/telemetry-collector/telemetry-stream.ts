@@ -92,7 +92,7 @@ export class TelemetryStream implements Inbox, StoredMessages {
 
   async pull({ room, onDelivery, onInterruption }: PullHandlers): Promise<void> {
     const { nats, streams, clock, log } = this.#options;
-    let interruptions = 1;
+    let interruptions = 0;
     let overcome = 0;
     const requests = new PullRequests({
       nats,

@@ -17,7 +17,7 @@ import type {
   Ttl,
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
-import { CacheWire, type SetReply, isRefused, refusedItem } from './cache-wire.ts';
+import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
 import type { Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 import { SharedReads, isConstant } from './shared-reads.ts';
@@ -144,26 +144,10 @@ export class CacheNamespace<T = unknown> {
     if (this.#near === undefined) return written;
     // What its owner can still change is not what was written, and what a schema reads is another value.
     if (this.#schema === undefined && isConstant(value))
-      this.#keepWritten(key, value, written, options?.tags);
+      this.#reads?.shareWrite(key, { value, written, options, nowMs: this.#clock.monotonicMs() }, () =>
+        this.#read(key),
+      );
     return written.then(({ version }) => ({ version }));
-  }
-
-  /** What was written is kept under the version that it gets; who reads meanwhile waits for that, and asks nobody. */
-  #keepWritten(key: string, value: T, written: Promise<SetReply>, tags: readonly string[] | undefined): void {
-    const began = this.#beginRead();
-    if (began === undefined) return;
-    const found = written.then(
-      ({ version, ttlMs }) => {
-        this.#keep(key, { hit: true, value, version, ttlMs, tags }, began);
-        return { value, stale: false };
-      },
-      () => undefined,
-    );
-    this.#reads?.share(
-      key,
-      began.stamp,
-      found.then((known) => known ?? this.#read(key)),
-    );
   }
 
   /** As `set`, with no end to its life. */

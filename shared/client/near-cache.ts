@@ -23,6 +23,12 @@ export interface Gap {
  */
 export const silenceMsMax = 5_000;
 
+/**
+ * How long what is being written is served to the process that writes it, in milliseconds. It may be refused yet, and
+ * how long it lives only the answer says; and an answer mostly takes a tenth of this.
+ */
+export const writingMsMax = 10;
+
 /** Epochs remembered at once: nodes of a cluster, and those that went before them. */
 const sourcesMax = 256;
 
@@ -42,6 +48,13 @@ interface Copy {
   readonly expiresAtMs: number;
   readonly tags: readonly string[] | undefined;
   /** Who tells what happens to it; undefined: any of the sources may. */
+  readonly source: Source | undefined;
+}
+
+/** A value that this process has sent to a node, which has not answered yet. */
+export interface Writing {
+  readonly value: unknown;
+  readonly beganMs: number;
   readonly source: Source | undefined;
 }
 
@@ -66,13 +79,15 @@ export type ReadStamp = number;
  *   nobody has them any more do the copies that this source stands for go, and no others.
  * - A reply is kept only if nothing that was heard since its read began says that it is out of date.
  * - What this process writes is dropped as the write begins, and what it read before is not kept after it. What it
- *   wrote is kept once the node has said its version, as a reply to a read that began with the write.
+ *   wrote is kept once the node has said its version, as a reply to a read that began with the write. Until then its own
+ *   callers get it, for `writingMsMax` at most, unless anything is heard that concerns the key.
  */
 export class NearCache {
   readonly #limits: NearCacheLimits;
   readonly #copies: S3FifoMap<Copy>;
   readonly #sources = new Map<string, Source>();
   readonly #changes = new RecentChanges();
+  readonly #writing = new Map<string, Writing>();
   #hits = 0;
   #misses = 0;
   #invalidations = 0;
@@ -84,8 +99,17 @@ export class NearCache {
     this.#copies = new S3FifoMap(limits.entriesMax);
   }
 
-  /** The copy of a key, as a hit; undefined when there is none to be served. O(1). */
-  read(key: string, nowMs: number): { readonly value: unknown; readonly version: number } | undefined {
+  /** The copy of a key, as a hit; undefined when there is none to be served. What is being written has no version. O(1). */
+  read(key: string, nowMs: number): { readonly value: unknown; readonly version?: number } | undefined {
+    const writing = this.#writing.size === 0 ? undefined : this.#writing.get(key);
+    if (
+      writing !== undefined &&
+      nowMs < writing.beganMs + writingMsMax &&
+      this.#isVouchedFor(writing.source, nowMs)
+    ) {
+      this.#hits += 1;
+      return writing;
+    }
     const copy = this.#copies.get(key);
     if (copy !== undefined && nowMs < copy.expiresAtMs && this.#isVouchedFor(copy.source, nowMs)) {
       this.#hits += 1;
@@ -129,21 +153,37 @@ export class NearCache {
     this.#copies.set(key, { value, version, expiresAtMs: beganMs + lifeMs, tags, source });
   }
 
+  /** This process has sent a value for `key`, after `forget`. Whatever becomes of it, `endWrite` must follow. */
+  beginWrite(key: string, value: unknown, nowMs: number): Writing | undefined {
+    const source = this.#sourceOf(key);
+    if (source === 'none') return undefined;
+    const writing = { value, beganMs: nowMs, source };
+    this.#writing.set(key, writing);
+    return writing;
+  }
+
+  endWrite(key: string, writing: Writing | undefined): void {
+    if (writing !== undefined && this.#writing.get(key) === writing) this.#writing.delete(key);
+  }
+
   /** This process is about to change `key`: whatever is read from now on must come from the node. */
   forget(key: string): void {
     this.#copies.delete(key);
+    this.#writing.delete(key);
     this.#changes.key(key, undefined);
   }
 
   /** This process is about to change all keys. */
   forgetAll(): void {
     this.#copies.clear();
+    this.#writing.clear();
     this.#changes.all(undefined);
   }
 
   /** This process is about to invalidate tags. */
   forgetTags(tags: readonly string[]): void {
     const meant = new Set(tags);
+    this.#writing.clear();
     this.#changes.tags(meant, undefined);
     this.#outdateWhere((copy) => copy.tags?.some((tag) => meant.has(tag)) === true);
   }
@@ -191,6 +231,7 @@ export class NearCache {
   keysMoved(): void {
     // What is being read now came perhaps from the node that a key has left.
     this.#changes.all(undefined);
+    this.#writing.clear();
     for (const [key, copy] of this.#copies.entries())
       if (this.#limits.epochOf(key) !== copy.source?.epoch) this.#drop(key);
   }
@@ -267,6 +308,7 @@ export class NearCache {
   #dropOf(source: Source, orUnclear: (copy: Copy) => boolean): void {
     // What is being read now was perhaps changed by what is not known.
     this.#changes.all(undefined);
+    this.#writing.clear();
     for (const [key, copy] of this.#copies.entries()) {
       const epoch = this.#limits.epochOf(key);
       const isIts = copy.source === source || epoch === source.epoch;
@@ -286,10 +328,12 @@ export class NearCache {
     if ('keys' in event) {
       for (const [index, key] of event.keys.entries()) this.#outdate(key, event.versions[index] ?? Infinity);
     } else if ('clear' in event) {
+      this.#writing.clear();
       this.#changes.all(event.version);
       this.#outdateWhere((copy) => copy.version < event.version);
     } else if ('tags' in event) {
       const tags = new Set(event.tags);
+      this.#writing.clear();
       this.#changes.tags(tags, event.version);
       const isTagged = (copy: Copy) => copy.tags?.some((tag) => tags.has(tag)) === true;
       this.#outdateWhere((copy) => copy.version < event.version && isTagged(copy));
@@ -298,6 +342,8 @@ export class NearCache {
 
   #outdate(key: string, version: number): void {
     this.#changes.key(key, version);
+    // Its own event or another one's: which one the answer tells.
+    this.#writing.delete(key);
     const copy = this.#copies.peek(key);
     if (copy === undefined || copy.version >= version) return;
     this.#copies.delete(key);

@@ -57,11 +57,20 @@ function increments(): Increments {
   };
 }
 
-/** How often each number was counted, over all collectors. */
+interface Sales {
+  readonly series: readonly { readonly value: number; readonly tags: { readonly number: string } }[];
+  /** Collectors that did not answer. */
+  readonly silent?: readonly string[];
+}
+
+/** How often each number was counted, over all collectors: after a kill of the server some come back later. */
 async function counted(): Promise<ReadonlyMap<number, number>> {
-  const { series } = (await cluster.ask('series', { name: 'sales', limit: incrementsMax })) as {
-    readonly series: readonly { readonly value: number; readonly tags: { readonly number: string } }[];
-  };
+  const asked = await until(
+    () => cluster.ask('series', { name: 'sales', limit: incrementsMax }).catch(String),
+    (answer) => typeof answer !== 'string' && (answer as Sales).silent === undefined,
+    30_000,
+  );
+  const { series } = asked as Sales;
   const times = new Map<number, number>();
   for (const { value, tags } of series) {
     const number = Number(tags.number);

@@ -12,7 +12,7 @@ const eventsKept = 8;
 
 type Action =
   | { readonly kind: 'write'; readonly key: string; readonly fate: Fate }
-  | { readonly kind: 'own-write'; readonly key: string; readonly fate: Fate }
+  | { readonly kind: 'own-write'; readonly key: string; readonly fate: Fate; readonly steps: number }
   | { readonly kind: 'read'; readonly key: string; readonly steps: number }
   | { readonly kind: 'clear'; readonly fate: Fate }
   | { readonly kind: 'restart' }
@@ -42,9 +42,7 @@ class World {
         this.#change(action.key, action.fate);
         break;
       case 'own-write':
-        this.near.forget(action.key);
-        this.#change(action.key, action.fate);
-        this.ownVersions.set(action.key, this.values.get(action.key)?.version ?? 0);
+        this.#ownWrite(action);
         break;
       case 'read':
         this.#read(action.key, action.steps);
@@ -69,6 +67,21 @@ class World {
     this.#version += 1;
     this.values.set(key, { version: this.#version, sinceMs: this.nowMs });
     this.#tell({ ...this.#head(), keys: [key], versions: [this.#version] }, fate);
+  }
+
+  #ownWrite({ key, fate, steps }: Extract<Action, { kind: 'own-write' }>): void {
+    this.near.forget(key);
+    const stamp = this.near.beginRead();
+    const beganMs = this.nowMs;
+    // The value of an entry is its version here, and the next one is known.
+    const version = this.#version + 1;
+    const writing = this.near.beginWrite(key, version, beganMs);
+    this.#change(key, fate);
+    this.ownVersions.set(key, version);
+    this.#later(steps, () => {
+      this.near.endWrite(key, writing);
+      this.near.keep(key, { hit: true, value: version, version }, stamp, beganMs);
+    });
   }
 
   #read(key: string, steps: number): void {
@@ -124,10 +137,11 @@ class World {
 const keys = ['k1', 'k2', 'k3', 'k4'];
 const fate = fc.constantFrom<Fate>('arrives', 'arrives', 'lost', 'doubled', 'late');
 const key = fc.constantFrom(...keys);
+const steps = fc.nat({ max: 8 });
 const action = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('read' as const), key, steps: fc.nat({ max: 8 }) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('read' as const), key, steps }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('write' as const), key, fate }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('own-write' as const), key, fate }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('own-write' as const), key, fate, steps }) },
   {
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant('wait' as const), steps: fc.integer({ min: 1, max: 12 }) }),
@@ -146,7 +160,7 @@ function staleCopies(world: World): readonly string[] {
   return keys.filter((name) => {
     const copy = world.near.read(name, world.nowMs);
     const now = world.values.get(name);
-    return copy !== undefined && copy.version !== now?.version;
+    return copy !== undefined && copy.value !== now?.version;
   });
 }
 
@@ -185,7 +199,7 @@ test('what this process wrote is never read as it was before, whatever was lost'
       for (const one of actions) {
         world.run(one);
         for (const [name, version] of world.ownVersions)
-          expect(world.near.read(name, world.nowMs)?.version ?? version).toBeGreaterThanOrEqual(version);
+          expect(world.near.read(name, world.nowMs)?.value ?? version).toBeGreaterThanOrEqual(version);
       }
     }),
     { numRuns: 1_000 },

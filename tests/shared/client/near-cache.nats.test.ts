@@ -75,7 +75,7 @@ test('what this process writes it reads at once', async () => {
   expect(await cache.get('k')).toBeUndefined();
 });
 
-test('who reads what this process is writing waits for the write and asks nobody, or asks when it was refused', async () => {
+test('who reads what this process is writing gets it and asks nobody, or asks when it was refused', async () => {
   const cache = await withNear('meanwhile');
   await cache.set('k', 'one');
   const asked = async () => {
@@ -87,6 +87,7 @@ test('who reads what this process is writing waits for the write and asks nobody
   expect(reads).toEqual(['two', 'two']);
   expect(await cache.get('k')).toBe('two');
   expect(await asked()).toBe(before);
+  // Whether a condition holds only the node knows.
   const [refused, read] = await Promise.allSettled([
     cache.set('k', 'three', { ifVersion: 1 }),
     cache.get('k'),

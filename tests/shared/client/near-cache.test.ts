@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { NearCache, silenceMsMax } from '#shared/client/near-cache.ts';
+import { describe, expect, test } from 'vitest';
+import { NearCache, silenceMsMax, writingMsMax } from '#shared/client/near-cache.ts';
 
 const made = (epochOf: (key: string) => string | undefined = () => undefined, entriesMax = 100) =>
   new NearCache({ entriesMax, ttlMs: 60_000, epochOf });
@@ -96,6 +96,77 @@ test('what this process wrote is not kept where it was overtaken, by itself or b
   near.take(changed(1, 'k', 13), 1);
   near.keep('k', hit('second', 12), second, 0);
   expect(near.read('k', 1)).toBeUndefined();
+});
+
+describe('what is being written', () => {
+  function writing(): { readonly near: NearCache; readonly value: () => unknown } {
+    const near = withCopies('k');
+    near.forget('k');
+    near.beginWrite('k', 'mine', 0);
+    return { near, value: () => near.read('k', 1)?.value };
+  }
+
+  test('is served to its own process at once, but not for long', () => {
+    const { near, value } = writing();
+    expect(value()).toBe('mine');
+    expect(near.read('k', writingMsMax - 1)?.value).toBe('mine');
+    expect(near.read('k', writingMsMax)).toBeUndefined();
+  });
+
+  test('is not served once the write has ended', () => {
+    const near = withCopies('k');
+    near.forget('k');
+    const write = near.beginWrite('k', 'mine', 0);
+    near.endWrite('k', write);
+    expect(near.read('k', 1)).toBeUndefined();
+  });
+
+  test('is what was sent last, whichever write ends first', () => {
+    const near = withCopies('k');
+    near.forget('k');
+    const first = near.beginWrite('k', 'first', 0);
+    near.forget('k');
+    const second = near.beginWrite('k', 'second', 0);
+    near.endWrite('k', first);
+    expect(near.read('k', 1)?.value).toBe('second');
+    near.endWrite('k', second);
+    expect(near.read('k', 1)).toBeUndefined();
+  });
+
+  test('is served no more once anything was heard that may concern it', () => {
+    const { epoch } = changed(1, 'k', 0);
+    for (const event of [
+      changed(1, 'k', 5),
+      { epoch, sequence: 1, clear: true as const, version: 5 },
+      { epoch, sequence: 1, tags: ['t'], version: 5 },
+    ]) {
+      const { near, value } = writing();
+      near.take(event, 1);
+      expect(value()).toBeUndefined();
+    }
+    const { near, value } = writing();
+    near.take(changed(1, 'other', 5), 1);
+    expect(value()).toBe('mine');
+  });
+
+  test.each(['forget', 'forgetAll', 'forgetTags', 'keysMoved', 'suspectAll'] as const)(
+    'is served no more after %s',
+    (call) => {
+      const { near, value } = writing();
+      if (call === 'forget') near.forget('k');
+      else if (call === 'forgetTags') near.forgetTags(['t']);
+      else near[call]();
+      expect(value()).toBeUndefined();
+    },
+  );
+
+  test('is not served where nobody tells what changes', () => {
+    const near = made();
+    near.beginWrite('k', 'mine', 0);
+    expect(near.read('k', 0)).toBeUndefined();
+    const { near: silent } = writing();
+    expect(silent.read('k', silenceMsMax + 1)).toBeUndefined();
+  });
 });
 
 test('a reply that was under way while its key changed is not kept', () => {
