@@ -18,7 +18,7 @@ import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
 import type { Arrived } from './sharding.ts';
 import type { Tier } from './tier.ts';
-import { decideTiered, notOwner } from './tiered-turn.ts';
+import { decideTiered, notOwner, whyNotKept } from './tiered-turn.ts';
 import { Tiers, type TiersOptions } from './tiers.ts';
 
 /** One answered request, for whoever counts. */
@@ -80,12 +80,11 @@ export class CacheService {
 
   constructor(options: CacheServiceOptions) {
     this.#options = options;
-    const { clock } = options;
-    this.#startMs = clock.nowMs() - clock.monotonicMs();
+    this.#startMs = options.clock.nowMs() - options.clock.monotonicMs();
     this.#tiers = this.#newTiers(new Map(), 0);
     this.#namespaces = this.#emptyNamespaces('none');
     this.#rounds = new CacheRounds({
-      clock,
+      clock: options.clock,
       namespaces: () => this.#namespaces,
       nowMs: () => this.#nowMs(),
       publish: (namespace, event) => this.#publish(namespace, event),
@@ -194,7 +193,7 @@ export class CacheService {
     const value = act(namespace.value, this.#nowMs(), tier);
     if (namespace.value.events.isWaiting) this.#publishEvents(namespace.value);
     leave();
-    const refusal = await tier?.decided();
+    const refusal = tier && (await whyNotKept(tier, this.#ownership()));
     return refusal === undefined ? accept(value) : { ok: false, error: refusal };
   }
 
@@ -274,8 +273,8 @@ export class CacheService {
   ): Promise<void> {
     const { encoding, startedMs, via } = asked;
     const { tier, namespace, request } = behind;
-    const { cluster, mayServe } = this.#options;
-    const namespaces = this.#namespaces;
+    const { cluster } = this.#options;
+    const isOwner = this.#ownership();
     let isGone = false;
     const reply = await decideTiered({
       tier,
@@ -284,8 +283,9 @@ export class CacheService {
       owns: () => {
         // The keys may have gone to another node meanwhile.
         isGone = !cluster.isMine(asked.namespace, request.keys);
-        return !isGone && mayServe() && this.#namespaces === namespaces;
+        return !isGone && isOwner();
       },
+      isOwner,
       decide: () => {
         this.#out.begin(encoding);
         const decided = this.#decideIn(namespace, request, asked);
@@ -297,6 +297,12 @@ export class CacheService {
     if (isGone) return this.take(asked);
     if (reply === notOwner && via === 'node') return this.#reply(asked, namespace, notMine);
     this.#reply(asked, namespace, reply);
+  }
+
+  /** Whether this node may answer, and never lost its keys since. */
+  #ownership(): () => boolean {
+    const namespaces = this.#namespaces;
+    return () => this.#options.mayServe() && this.#namespaces === namespaces;
   }
 
   #reply(
@@ -354,10 +360,8 @@ export class CacheService {
 
   /** Those behind `<prefix>.cache`. */
   #tokensOf(message: Msg): readonly string[] {
-    return message.subject
-      .slice(this.#options.subjects.prefix.length + 1)
-      .split('.')
-      .slice(1);
+    const [, ...tokens] = message.subject.slice(this.#options.subjects.prefix.length + 1).split('.');
+    return tokens;
   }
 
   #nowMs(): number {
@@ -383,10 +387,7 @@ export class CacheService {
       ...this.#options.tiers,
       clock: this.#options.clock,
       nowMs: () => this.#nowMs(),
-      versions: {
-        next: () => this.#options.versions.next(),
-        raise: (version) => this.#options.versions.raise(version),
-      },
+      versions: this.#options.versions,
       kept,
       isMine: (namespace, key) => this.#options.cluster.isMine(namespace, [key]),
       ownSince,

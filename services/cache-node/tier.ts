@@ -45,11 +45,21 @@ export type TierState =
   | { readonly degraded: true; readonly fault: unknown }
   | { readonly degraded: false; readonly outageMs: number };
 
-/** Undefined: all is well. A refusal: it is not certain that what was changed stays. */
-type Outcome = { readonly refusal: Refusal | undefined };
+/** What became of a change. */
+export interface Outcome {
+  /** Undefined: all is well. A refusal: it is not certain that what was changed stays. */
+  readonly refusal: Refusal | undefined;
+  /**
+   * Whether the backend has it. Else that there is an outage was noted, for whoever owns the keys next, which helps only
+   * if nobody did before.
+   */
+  readonly isWritten: boolean;
+}
 
-const fine: Outcome = { refusal: undefined };
+const written: Outcome = { refusal: undefined, isWritten: true };
+const noted: Outcome = { refusal: undefined, isWritten: false };
 const notNoted: Outcome = {
+  isWritten: false,
   refusal: refuse('unavailable', 'the backend is down, and it could not be noted that it is: try again')
     .error,
 };
@@ -169,11 +179,11 @@ export class Tier {
   }
 
   /** Said after a decision: undefined when it can be answered at once, else what has to be waited for. */
-  decided(): Promise<Refusal | undefined> | undefined {
+  decided(): Promise<Outcome> | undefined {
     if (!this.#hasChanged) return undefined;
     this.#hasChanged = false;
-    if (this.#state === 'kept') return this.#writes.written()?.then(({ refusal }) => refusal);
-    return this.#note.isNoted ? undefined : this.#noted().then(({ refusal }) => refusal);
+    if (this.#state === 'kept') return this.#writes.written();
+    return this.#note.isNoted ? undefined : this.#noted();
   }
 
   /** A page of keys; undefined when memory must say it. `cursor` says that it is none of the backend's. */
@@ -231,7 +241,7 @@ export class Tier {
     this.#cancelProbe();
     this.#note.stop();
     this.#reads.abandon();
-    this.#writes.abandon(Promise.resolve(fine));
+    this.#writes.abandon(Promise.resolve(noted));
     await this.#options.backend.close().catch(() => undefined);
   }
 
@@ -316,7 +326,7 @@ export class Tier {
 
   async #write(group: WriteGroup): Promise<Outcome> {
     await this.#gate.attempt(() => this.#apply(group));
-    return fine;
+    return written;
   }
 
   async #apply(group: WriteGroup): Promise<void> {
@@ -356,7 +366,7 @@ export class Tier {
     const { clock, deadlineMs } = this.#options;
     const late = Promise.withResolvers<Outcome>();
     const cancel = clock.after(deadlineMs * 0.2, () => late.resolve(notNoted));
-    const outcome = await Promise.race([this.#note.noted.then(() => fine), late.promise]);
+    const outcome = await Promise.race([this.#note.noted.then(() => noted), late.promise]);
     cancel();
     return outcome;
   }

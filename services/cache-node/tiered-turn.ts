@@ -9,6 +9,8 @@ export interface TieredTurn {
   readonly startedMs: number;
   /** Whether this node may still answer: that may have changed while it waited. */
   readonly owns: () => boolean;
+  /** Whether nobody can have taken over from this node meanwhile. */
+  readonly isOwner: () => boolean;
   /** Decides and writes the reply: undefined where it comes later. */
   readonly decide: () => Uint8Array | Refusal | undefined;
 }
@@ -28,5 +30,21 @@ export async function decideTiered(turn: TieredTurn): Promise<Uint8Array | Refus
   if (!turn.owns()) return notOwner;
   tier.deciding(untilMs);
   const reply = turn.decide();
-  return (await tier.decided()) ?? reply;
+  return (await whyNotKept(tier, turn.isOwner)) ?? reply;
 }
+
+/**
+ * What the caller of a change that was just decided hears instead of its success; undefined where it stays.
+ * @param isOwner whether nobody can have taken over from this node
+ */
+export async function whyNotKept(tier: Tier, isOwner: () => boolean): Promise<Refusal | undefined> {
+  const outcome = await tier.decided();
+  // A process that was frozen in between wakes up with a change that its successor knows nothing of.
+  if (outcome !== undefined && !outcome.isWritten && !isOwner()) return overtaken;
+  return outcome?.refusal;
+}
+
+const overtaken = refuse(
+  'unavailable',
+  'another node took over before the change was certain: it may be lost, try again',
+).error;

@@ -161,7 +161,7 @@ class World {
     if (life !== this.#life) return;
     tier.deciding(untilMs);
     const decided = this.#decide(key, kind);
-    const refusal = await tier.decided();
+    const { refusal } = (await tier.decided()) ?? {};
     const tookMs = systemClock.monotonicMs() - startedMs;
     if (life !== this.#life) return;
     if (tookMs > deadlineMs + 50) throw new Error(`${kind} took ${tookMs} ms`);

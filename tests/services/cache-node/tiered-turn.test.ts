@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import type { Outcome, Tier } from '#services/cache-node/tier.ts';
+import { decideTiered } from '#services/cache-node/tiered-turn.ts';
+
+const reply = new Uint8Array([1]);
+
+/** The answer to a change with this outcome, while this node may have lost its keys in between. */
+const answer = (outcome: Outcome | undefined, isOwner: boolean) =>
+  decideTiered({
+    tier: {
+      untilMs: () => 0,
+      prepare: () => undefined,
+      deciding: () => undefined,
+      decided: () => outcome && Promise.resolve(outcome),
+    } as unknown as Tier,
+    reads: [],
+    startedMs: 0,
+    owns: () => true,
+    isOwner: () => isOwner,
+    decide: () => reply,
+  });
+
+const fine = { refusal: undefined };
+
+test('a change that the backend has is answered, whoever owns the keys by then', async () => {
+  expect(await answer({ ...fine, isWritten: true }, true)).toBe(reply);
+  expect(await answer({ ...fine, isWritten: true }, false)).toBe(reply);
+});
+
+test('a change that only memory has is answered by the owner alone: a successor does not know it', async () => {
+  expect(await answer({ ...fine, isWritten: false }, true)).toBe(reply);
+  expect(await answer({ ...fine, isWritten: false }, false)).toMatchObject({ code: 'unavailable' });
+});
+
+test('what nobody has to wait for is answered at once', async () => {
+  expect(await answer(undefined, false)).toBe(reply);
+});
+
+test('a refusal stays one', async () => {
+  const refusal = { code: 'unavailable', message: 'the backend is down' } as const;
+  expect(await answer({ refusal, isWritten: false }, true)).toBe(refusal);
+});
