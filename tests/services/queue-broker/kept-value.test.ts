@@ -22,6 +22,8 @@ test('any other value is kept as MessagePack, as it always was', () => {
   fc.assert(
     // What comes as JSON with a zero below zero comes as an exact number, and not as this.
     fc.property(fc.jsonValue().map(withoutNegativeZeros), (value) => {
+      // The MessagePack library gives that name another one, so that no message reaches a prototype.
+      fc.pre(!JSON.stringify(value).includes('__proto__'));
       const kept = keptValue(value);
       expect(kept).toEqual(encode(value, msgpack));
       expect(shownValue(kept, json)).toEqual(decode(kept, msgpack).ok ? value : undefined);
