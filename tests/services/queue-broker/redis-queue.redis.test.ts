@@ -225,7 +225,9 @@ describe('with a Redis that keeps its data', () => {
     expect(await broker.stop()).toBe(0);
     const after = await stored();
     for (const [partition, { writer, epoch, sequence }] of before.entries()) {
-      expect([after[partition]?.writer, after[partition]?.epoch]).toEqual([writer, epoch]);
+      expect(after[partition]?.writer).toBe(writer);
+      // A partition that had nothing to store when it was taken says its new epoch with the first thing that it has.
+      expect(after[partition]?.epoch).toBeGreaterThanOrEqual(epoch);
       expect(after[partition]?.sequence).toBeGreaterThanOrEqual(sequence);
     }
     const all = await itemsInBroker();
