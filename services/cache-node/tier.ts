@@ -1,4 +1,3 @@
-import { type Refusal, refuse } from '#shared/protocol/errors.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { BackendGate } from './backend-gate.ts';
 import type { Backend, BackendPage, Figures, PageQuery, Quota } from './backend.ts';
@@ -8,6 +7,7 @@ import { OutageNote } from './outage-note.ts';
 import { decodeRow, encodeRow } from './row-codec.ts';
 import { SlidEnds } from './slid-ends.ts';
 import type { TierRecord } from './tier-record.ts';
+import { type Outcome, notNoted, noted, written } from './tier-outcome.ts';
 import { TierReads } from './tier-reads.ts';
 import { TierRecovery, rowOf } from './tier-recovery.ts';
 import { type WriteGroup, TierWrites } from './tier-writes.ts';
@@ -44,25 +44,6 @@ export interface TierOptions {
 export type TierState =
   | { readonly degraded: true; readonly fault: unknown }
   | { readonly degraded: false; readonly outageMs: number };
-
-/** What became of a change. */
-export interface Outcome {
-  /** Undefined: all is well. A refusal: it is not certain that what was changed stays. */
-  readonly refusal: Refusal | undefined;
-  /**
-   * Whether the backend has it. Else that there is an outage was noted, for whoever owns the keys next, which helps only
-   * if nobody did before.
-   */
-  readonly isWritten: boolean;
-}
-
-const written: Outcome = { refusal: undefined, isWritten: true };
-const noted: Outcome = { refusal: undefined, isWritten: false };
-const notNoted: Outcome = {
-  isWritten: false,
-  refusal: refuse('unavailable', 'the backend is down, and it could not be noted that it is: try again')
-    .error,
-};
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
 const probeMs = 100;

@@ -1,20 +1,9 @@
-import type { Clock } from '#shared/runtime/clock.ts';
-import type { Log } from '#shared/runtime/log.ts';
 import type { Outgoing } from './core/flow-table.ts';
 import type { Slots } from './core/schedule.ts';
 import type { StateEvent } from './core/state-event.ts';
-import type { ItemStore } from './item-store.ts';
-import type { PartitionLog } from './partition-log.ts';
-import type { Recovered } from './partition-recovery.ts';
+import type { PartitionParts, Recovered } from './partition-recovery.ts';
 
-export interface PartitionOptions extends Recovered {
-  readonly partition: number;
-  /** Name of this broker: it stands in the fences. */
-  readonly broker: string;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly records: PartitionLog;
-  readonly store: ItemStore;
+export interface PartitionOptions extends PartitionParts, Recovered {
   readonly random01: () => number;
   /** When the slots of schedules are. Default: as cron says. */
   readonly slots?: Slots;

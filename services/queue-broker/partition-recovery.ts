@@ -18,13 +18,18 @@ import { markOf } from './record-mark.ts';
 import type { SnapshotStore } from './snapshot-store.ts';
 import { bringWithinReach, checkTable } from './table-check.ts';
 
-export interface RecoveryOptions {
+/** What a partition stands on, in recovery and after it. */
+export interface PartitionParts {
   readonly partition: number;
+  /** Name of this broker: it stands in the fences. */
   readonly broker: string;
   readonly clock: Clock;
   readonly log: Log;
   readonly records: PartitionLog;
   readonly store: ItemStore;
+}
+
+export interface RecoveryOptions extends PartitionParts {
   readonly snapshots: SnapshotStore;
   readonly transitions: TransitionTable;
   /** Of queues that were never configured. */

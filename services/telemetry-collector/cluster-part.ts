@@ -121,9 +121,14 @@ export class ClusterPart {
     this.#redeliveries.take(delivery);
   }
 
-  /** The server was lost, or did not answer. Resolves once what it may have forgotten is known. */
-  interrupted(): Promise<void> {
-    return this.#redeliveries.interrupted();
+  /** The server was lost, or did not answer: what it has delivered it may have forgotten. */
+  interrupted(): void {
+    this.#redeliveries.interrupted();
+  }
+
+  /** Resolves once it is known how much of that there may be. */
+  resume(): Promise<void> {
+    return this.#redeliveries.resume();
   }
 
   useAlerts(rules: readonly AlertRule[]): void {

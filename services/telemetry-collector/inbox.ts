@@ -51,10 +51,12 @@ export interface PullHandlers {
   readonly room: () => Promise<Room>;
   readonly onDelivery: (delivery: Delivery) => void;
   /**
-   * Called at once when the server was lost or did not answer: what it has delivered it may have forgotten. Nothing is
-   * asked for before this has resolved; where it rejects, it is called again.
+   * Called at once when the server was lost or did not answer: what it has delivered it may have forgotten. What was
+   * asked for may still come.
    */
-  readonly onInterruption: () => Promise<void>;
+  readonly onInterruption: () => void;
+  /** Called after it: nothing is asked for before it has resolved. Where it rejects, it is called again. */
+  readonly onResumption: () => Promise<void>;
 }
 
 /** The stream of records. */

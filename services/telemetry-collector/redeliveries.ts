@@ -59,17 +59,18 @@ export class Redeliveries {
     if (this.#waiting.length === 1) clock.after(gatherMs, () => void this.#decide());
   }
 
-  /**
-   * From now on every message may be a forgotten one. Resolves once it is known how far that goes.
-   * Rejects where nobody answers.
-   */
-  async interrupted(): Promise<void> {
-    const { peers, position, pendingMax } = this.#options;
+  /** From now on every message may be a forgotten one, as at the start. */
+  interrupted(): void {
     this.#interruptions += 1;
-    const own = this.#interruptions;
     this.#forgottenThrough = Number.POSITIVE_INFINITY;
+  }
+
+  /** Asks how far that goes; resolves once it is known. Rejects where nobody answers. */
+  async resume(): Promise<void> {
+    const { peers, position, pendingMax } = this.#options;
+    const before = this.#interruptions;
     const [{ deliveredThrough, lastSequence }, names] = await Promise.all([position(), peers.names(0)]);
-    if (own !== this.#interruptions) return;
+    if (before !== this.#interruptions) return;
     // Whoever is alone has counted what is counted. Else at most what may be under way at one time was forgotten: that
     // takes the server seconds to deliver, and it writes what it has delivered ten times a second.
     this.#forgottenThrough = names.length > 1 ? Math.min(lastSequence, deliveredThrough + pendingMax) : 0;

@@ -141,11 +141,12 @@ export class TelemetryProcess implements Service {
     await this.#cluster.join(() => Object.values(intake.ports()));
     await intake.start((port) => this.#cluster.receivesElsewhere(port));
     // Whoever is told that this one serves may rely on it: from then on it asks for messages.
-    await this.#cluster.interrupted();
+    await this.#cluster.resume();
     this.#pulling = stream.pull({
       room: () => held.room(),
       onDelivery: (delivery) => this.#cluster.take(delivery),
       onInterruption: () => this.#cluster.interrupted(),
+      onResumption: () => this.#cluster.resume(),
     });
     this.#pulling.catch(fail);
     this.#options.log.info({ metrics: `${this.#metrics.url}/metrics` }, 'metrics are served');

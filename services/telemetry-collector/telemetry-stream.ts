@@ -90,10 +90,9 @@ export class TelemetryStream implements Inbox, StoredMessages {
     return identity;
   }
 
-  async pull({ room, onDelivery, onInterruption }: PullHandlers): Promise<void> {
+  async pull({ room, onDelivery, onInterruption, onResumption }: PullHandlers): Promise<void> {
     const { nats, streams, clock, log } = this.#options;
-    let interruptions = 0;
-    let overcome = 0;
+    let isInterrupted = false;
     const requests = new PullRequests({
       nats,
       stream: streams.telemetry,
@@ -102,27 +101,28 @@ export class TelemetryStream implements Inbox, StoredMessages {
       onDelivery,
     });
     this.#requests = requests;
-    const noteInterruption = () => {
-      interruptions += 1;
-      // At once, and not before the next request: what was asked for may still come.
-      void onInterruption().catch(() => undefined);
+    const interrupt = () => {
+      isInterrupted = true;
+      onInterruption();
     };
     const stopWatching = onDisconnect(nats, () => {
-      noteInterruption();
+      interrupt();
       requests.interrupt();
     });
     let failing = false;
     while (!this.#stopped) {
       const wanted = await room();
-      while (overcome < interruptions && !this.#stopped) {
-        const before = interruptions;
-        if (await succeeds(onInterruption)) overcome = before;
-        else await sleep(clock, pauseMs);
+      while (isInterrupted && !this.#stopped) {
+        isInterrupted = false;
+        await onResumption().catch(async () => {
+          isInterrupted = true;
+          await sleep(clock, pauseMs);
+        });
       }
       if (this.#stopped) break;
       const end = await requests.request(wanted);
       const failed = end !== 'done';
-      if (failed && end !== 'disconnected') noteInterruption();
+      if (failed && end !== 'disconnected') interrupt();
       if (failed && !failing) log.warn({ end }, 'records cannot be pulled; trying again');
       if (failed) await sleep(clock, pauseMs);
       failing = failed;
@@ -179,12 +179,6 @@ export class TelemetryStream implements Inbox, StoredMessages {
     ]);
   }
 }
-
-const succeeds = (action: () => Promise<void>): Promise<boolean> =>
-  action().then(
-    () => true,
-    () => false,
-  );
 
 type WantedConsumer = Parameters<JetStreamManager['consumers']['add']>[1];
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;

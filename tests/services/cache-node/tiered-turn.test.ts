@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Outcome, Tier } from '#services/cache-node/tier.ts';
+import type { Outcome } from '#services/cache-node/tier-outcome.ts';
+import type { Tier } from '#services/cache-node/tier.ts';
 import { decideTiered } from '#services/cache-node/tiered-turn.ts';
 
 const reply = new Uint8Array([1]);

@@ -127,24 +127,6 @@ test('an owner whose lease is not fresh answers no question before the log has c
   expect(losses[0]).toBeInstanceOf(FencedError);
 });
 
-test('the next record is on its way before the answers of the one before it are made, and answered after them', async () => {
-  const { clock, records, partition } = await owned();
-  await clock.advance(100);
-  const { heard, caller } = listener();
-  const append = records.append.bind(records);
-  let appends = 0;
-  records.append = (batch, position) => {
-    appends += 1;
-    heard.push(`record ${appends}`);
-    return append(batch, position);
-  };
-  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('first') }));
-  await Promise.resolve();
-  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('second') }));
-  await clock.advance(100);
-  expect(heard).toEqual(['record 1', 'record 2', 'first', 'second']);
-});
-
 test('an owner whose lease is fresh answers a question without writing anything', async () => {
   const { clock, stream, partition } = await owned();
   await clock.advance(100);

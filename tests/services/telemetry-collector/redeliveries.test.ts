@@ -55,7 +55,7 @@ const decided = () => clock.advance(1_000, () => Promise.resolve());
 describe('after an interruption', () => {
   test('what the server may have forgotten goes to whoever has counted it, and the rest is taken at once', async () => {
     const some = redeliveries();
-    await some.interrupted();
+    await some.resume();
     countedElsewhere = new Set([11, 110, 111]);
     for (const sequence of [11, 12, 110, 111]) some.take(first(sequence));
     expect(fates).toEqual(['111 taken']);
@@ -66,7 +66,7 @@ describe('after an interruption', () => {
   test('what is newer than the stream was is new', async () => {
     position = { deliveredThrough: 990, lastSequence: 1_000 };
     const some = redeliveries();
-    await some.interrupted();
+    await some.resume();
     some.take(first(1_001));
     expect(fates).toEqual(['1001 taken']);
   });
@@ -74,15 +74,15 @@ describe('after an interruption', () => {
   test('a collector that is alone asks nobody', async () => {
     names = ['here'];
     const some = redeliveries();
-    await some.interrupted();
+    await some.resume();
     some.take(first(11));
     expect(fates).toEqual(['11 taken']);
   });
 
   test('as long as nobody knows how much was forgotten, everything is asked about', async () => {
     const some = redeliveries();
-    await some.interrupted();
-    void some.interrupted();
+    await some.resume();
+    some.interrupted();
     countedElsewhere = new Set([900]);
     some.take(first(900));
     await decided();
@@ -91,8 +91,8 @@ describe('after an interruption', () => {
 
   test('an answer from before the server was lost again does not count', async () => {
     const some = redeliveries();
-    await some.interrupted();
-    onGather = () => void some.interrupted();
+    await some.resume();
+    onGather = () => some.interrupted();
     some.take(first(11));
     await decided();
     expect(fates).toEqual(['11 later']);
