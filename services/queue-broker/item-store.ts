@@ -15,8 +15,11 @@ export interface StoredPosition {
   readonly version?: number;
 }
 
-/** The version of a table as a whole: which tables there are, and what their keys are. Rows have versions of their own. */
-export const tableVersion = 1;
+/**
+ * The version of a table as a whole: which tables there are, and what their keys are. Rows have versions of their own.
+ * Since version 2 many items may stand in one row (`item-blocks.ts`); a table without such rows is still of version 1.
+ */
+export const tableVersion = 2;
 
 /** One row as it is stored: readable by every store of this version and later ones. */
 export type StoredRow =

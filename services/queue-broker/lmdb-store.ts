@@ -3,8 +3,9 @@ import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
 import { queueRecordKey, recordsOnDemand } from './core/queue-records.ts';
+import { ItemBlocks, byOrder } from './item-blocks.ts';
 import { decodeItem, encodeItem } from './item-codec.ts';
-import type { ItemStore, StoreView, StoredPosition } from './item-store.ts';
+import { type ItemStore, type StoreView, type StoredPosition, tableVersion } from './item-store.ts';
 import { decodeKey, encodeKey } from './key-codec.ts';
 import { openView } from './lmdb-view.ts';
 
@@ -17,6 +18,7 @@ const positionKey = 'position';
 export class LmdbStore implements ItemStore {
   readonly #environment: Environment;
   readonly #items: Table<number>;
+  readonly #blocks: ItemBlocks;
   /** Payloads that are too large for the item's own row. */
   readonly #payloads: Table<number>;
   readonly #dedup: Table<[string, string]>;
@@ -30,6 +32,8 @@ export class LmdbStore implements ItemStore {
   constructor(path: string) {
     this.#environment = openEnvironment({ path });
     this.#items = this.#environment.table('items');
+    const [highest = -1] = this.#items.getKeys({ reverse: true, limit: 1 });
+    this.#blocks = new ItemBlocks(this.#environment, highest);
     this.#payloads = this.#environment.table('payloads');
     this.#dedup = this.#environment.table('dedup');
     this.#dedupByTime = this.#environment.table('dedup-by-time');
@@ -44,6 +48,8 @@ export class LmdbStore implements ItemStore {
   }
 
   item(order: number): Item | undefined {
+    const fresh = this.#blocks.item(order);
+    if (fresh !== undefined) return fresh;
     const bytes = this.#items.getBinaryFast(order);
     return bytes === undefined ? undefined : decodeItem(bytes);
   }
@@ -63,6 +69,10 @@ export class LmdbStore implements ItemStore {
   }
 
   *items(): Iterable<Item> {
+    yield* byOrder(this.#blocks.items(), this.#rows());
+  }
+
+  *#rows(): Iterable<Item> {
     for (const { value } of this.#items.getRange()) yield decodeItem(value);
   }
 
@@ -79,7 +89,7 @@ export class LmdbStore implements ItemStore {
     await this.#environment.transaction(() => {
       // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
       this.#removeExpiredKeys(position.applied.at);
-      for (const [order, item] of changes.items) {
+      for (const [order, item] of this.#blocks.store(changes.items)) {
         if (item === null) void this.#items.remove(order);
         else void this.#items.put(order, encodeItem(item));
       }
@@ -89,12 +99,15 @@ export class LmdbStore implements ItemStore {
       }
       for (const { queue, key, entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
       for (const [key, value] of changes.records) this.#putRecord(key, value);
-      void this.#meta.put(positionKey, packed(position));
+      // Without blocks it is a table that a broker before them can read.
+      const version = this.#blocks.isEmpty ? {} : { version: tableVersion };
+      void this.#meta.put(positionKey, packed({ ...position, ...version }));
     });
   }
 
   async clear(position: StoredPosition): Promise<void> {
     await this.#environment.transaction(() => {
+      this.#blocks.clear();
       for (const table of [this.#items, this.#payloads, this.#dedup, this.#dedupByTime, this.#records])
         void table.clearAsync();
       void this.#paused.clearAsync();
@@ -110,6 +123,7 @@ export class LmdbStore implements ItemStore {
     return openView({
       environment: this.#environment,
       items: this.#items,
+      blocks: this.#blocks,
       payloads: this.#payloads,
       dedup: this.#dedup,
       records: this.#records,

@@ -1,12 +1,15 @@
 import type { Environment, ReadTransaction, Table } from '#shared/runtime/lmdb.ts';
 import { packRecord } from '#shared/runtime/record-codec.ts';
 import { queueRecordKey } from './core/queue-records.ts';
+import { type ItemBlocks, byOrder } from './item-blocks.ts';
+import { encodeItem } from './item-codec.ts';
 import { decodeKey } from './key-codec.ts';
 import type { StoreView, StoredPosition, StoredRow } from './item-store.ts';
 
 export interface ViewedTables {
   readonly environment: Environment;
   readonly items: Table<number>;
+  readonly blocks: ItemBlocks;
   readonly payloads: Table<number>;
   readonly dedup: Table<[string, string]>;
   readonly records: Table<string>;
@@ -55,13 +58,24 @@ async function* chunks(
   if (chunk.length > 0) yield chunk;
 }
 
+type ItemRow = StoredRow & { readonly kind: 'item' };
+
+function* itemRows(items: Table<number>, transaction: ReadTransaction['transaction']): Iterable<ItemRow> {
+  for (const { key, value } of items.getRange({ transaction }))
+    yield { kind: 'item', order: key, bytes: value };
+}
+
+function* freshRows(blocks: ItemBlocks, transaction: ReadTransaction['transaction']): Iterable<ItemRow> {
+  for (const item of blocks.itemsIn(transaction))
+    yield { kind: 'item', order: item.order, bytes: encodeItem(item) };
+}
+
 function* rowsOf(
-  { items, payloads, dedup, records, paused }: ViewedTables,
+  { items, blocks, payloads, dedup, records, paused }: ViewedTables,
   transaction: ReadTransaction['transaction'],
   nowMs: number,
 ): Iterable<StoredRow> {
-  for (const { key, value } of items.getRange({ transaction }))
-    yield { kind: 'item', order: key, bytes: value };
+  yield* byOrder(freshRows(blocks, transaction), itemRows(items, transaction));
   for (const { key, value } of payloads.getRange({ transaction }))
     yield { kind: 'payload', order: key, bytes: value };
   for (const { key, value } of dedup.getRange({ transaction })) {

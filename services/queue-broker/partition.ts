@@ -269,7 +269,7 @@ export class Partition {
     const { table, clock, records, appended } = this.#options;
     const { facts, at, sequence } = turn;
     const { epoch } = table;
-    const batch = encodeBatch({ version: 2, epoch, at, facts });
+    const batch = encodeBatch({ version: 3, epoch, at, facts });
     this.gauge.addBatch(batch);
     table.advance(sequence, at);
     const { ingested } = table.applied;
@@ -286,12 +286,12 @@ export class Partition {
         throw error;
       });
       this.#durableIngest = ingested;
-      if (taken !== undefined) this.#commit(taken);
-      // The next record first: the disk writes it while the answers of this one are made. The connection writes in a
-      // microtask, which is in the queue by now.
+      // The next record first: the disk writes it while the answers of this one are made, and the rows. The connection
+      // writes in a microtask, which is in the queue by now.
       this.#goOn();
       if (this.#sent !== undefined) await Promise.resolve();
       this.#answer(group);
+      if (taken !== undefined) this.#commit(taken);
     };
     this.#await(answered());
   }

@@ -15,10 +15,20 @@ export class RowWriter {
     if (this.#buffer.length > bufferBytes * 64) this.#buffer = Buffer.allocUnsafeSlow(bufferBytes);
   }
 
+  /** Bytes written since `begin`. */
+  get length(): number {
+    return this.#at;
+  }
+
+  /** Copies what was written since `begin`. */
+  copyTo(target: Buffer, at: number): void {
+    this.#buffer.copy(target, at, 0, this.#at);
+  }
+
   /** What was written since `begin`, as bytes of its own. */
   end(): Buffer {
     const row = Buffer.allocUnsafe(this.#at);
-    this.#buffer.copy(row, 0, 0, this.#at);
+    this.copyTo(row, 0);
     return row;
   }
 
@@ -99,10 +109,12 @@ export class RowWriter {
 /** Reads what a `RowWriter` wrote, in the same order. Throws at the end. */
 export class RowReader {
   readonly #buffer: Buffer;
-  #at = 0;
+  #at: number;
 
-  constructor(bytes: Uint8Array) {
+  /** @param at where to begin */
+  constructor(bytes: Uint8Array, at = 0) {
     this.#buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#at = at;
   }
 
   /** True when everything has been read. */

@@ -2,7 +2,7 @@ import { type JetStreamManager, JetStreamApiError, jetstream, jetstreamManager }
 import { connect } from '@nats-io/transport-node';
 import { Unpackr } from 'msgpackr';
 import { type AuditedMember, FlowAuditor } from './flow-auditor.ts';
-import { auditedItem } from './audited-item.ts';
+import { auditedItems } from './audited-items.ts';
 import type { RunningNatsServer } from './nats-server.ts';
 
 // Reads the log of the queue without any code of the broker: its own decoding, and its own idea of what may follow
@@ -196,8 +196,10 @@ class Auditor {
       this.#fault(`record ${sequence} carries fence ${record.epoch}, in force is ${this.#epoch}`);
     if (record.at < this.#at) this.#fault(`record ${sequence} is older than the one before it`);
     this.#at = record.at;
-    for (const fact of record.facts)
-      this.#fold(fact instanceof Uint8Array ? auditedItem(fact) : fact, sequence);
+    for (const fact of record.facts) {
+      const read = fact instanceof Uint8Array ? auditedItems(fact) : [fact];
+      for (const one of read) this.#fold(one, sequence);
+    }
   }
 
   /** A log that was truncated begins with any record, and speaks of items that it does not introduce. */

@@ -254,7 +254,7 @@ export interface QueueForgotten {
 
 /** One message of the log. */
 export interface Batch {
-  readonly version: 2;
+  readonly version: 3;
   /** The fence in force when it was decided: a record with another one is not applied. */
   readonly epoch: number;
   /** Epoch milliseconds; never less than the batch before it. */

@@ -3,6 +3,13 @@ export type Backoff =
   | { readonly kind: 'exponential'; readonly firstMs: number; readonly capMs: number }
   | { readonly kind: 'fixed'; readonly delayMs: number };
 
+export const isSameBackoff = (one: Backoff, other: Backoff): boolean =>
+  // Most have it from the queue's settings: then it is the same object.
+  one === other ||
+  (one.kind === 'fixed'
+    ? other.kind === 'fixed' && one.delayMs === other.delayMs
+    : other.kind === 'exponential' && one.firstMs === other.firstMs && one.capMs === other.capMs);
+
 export const defaultBackoff: Backoff = { kind: 'exponential', firstMs: 1_000, capMs: 3_600_000 };
 
 /**

@@ -1,7 +1,7 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { Unpackr } from 'msgpackr';
-import { auditedItem } from '#tests/support/audited-item.ts';
+import { auditedItems } from '#tests/support/audited-items.ts';
 import type { RunningNatsServer } from '#tests/support/nats-server.ts';
 import { partitions } from './running-queue.ts';
 
@@ -63,8 +63,7 @@ class QueueFold {
 
   take(data: Uint8Array): void {
     const { at, facts } = unpackr.unpack(data) as { at: number; facts: readonly (Fact | Uint8Array)[] };
-    for (const written of facts) {
-      const fact: Fact = written instanceof Uint8Array ? auditedItem(written) : written;
+    for (const fact of facts.flatMap((one) => (one instanceof Uint8Array ? auditedItems(one) : [one]))) {
       if (fact.kind === 'enqueued' && fact['queue'] === this.#queue)
         this.#groups.set(Number(fact['order']), fact['group'] as string | undefined);
       for (const order of ordersOf(fact)) {

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import type { Item } from '#services/queue-broker/core/item.ts';
+import { newItem } from '#services/queue-broker/core/new-item.ts';
+import { type Backoff, defaultBackoff } from '#services/queue-broker/core/retry-policy.ts';
 import { childFailures } from '#shared/protocol/queue-more-schemas.ts';
 import { states } from '#shared/protocol/queue-schemas.ts';
 
@@ -108,3 +110,21 @@ export const anyItem: fc.Arbitrary<Item> = fc.record(
   },
   { requiredKeys: Object.keys(required) as (keyof typeof required)[] },
 );
+
+/** An item as `enqueue` makes it. */
+export function enqueuedItem(given: {
+  readonly order: number;
+  readonly queue?: string;
+  readonly band?: number;
+  readonly payload?: Uint8Array;
+  readonly payloadIsJson?: boolean;
+  readonly attemptsMax?: number;
+  readonly backoff?: Backoff;
+  readonly at?: number;
+  readonly readyOrder?: number;
+}): Item {
+  const { at = 1_000 + given.order, readyOrder = given.order, ...rest } = given;
+  const plain = { queue: 'mail', band: 2, payload: Buffer.from('{}'), payloadIsJson: true, attemptsMax: 5 };
+  const fact = { kind: 'enqueued' as const, ...plain, backoff: defaultBackoff, ...rest };
+  return newItem(fact, { at, readyOrder, state: 'pending', fields: undefined });
+}

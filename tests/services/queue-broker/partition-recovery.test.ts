@@ -15,7 +15,7 @@ import { MadeTable } from './made-table.ts';
 const silent = createLog('test', 'silent');
 
 const paused = (epoch: number, at: number): Batch => ({
-  version: 2,
+  version: 3,
   epoch,
   at,
   facts: [{ kind: 'queue-paused', queue: 'mail', paused: true }],
