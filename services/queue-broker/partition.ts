@@ -199,8 +199,11 @@ export class Partition {
       while (!this.#ended) {
         this.#fill();
         if (this.#sent !== undefined) break;
-        if (this.#open !== undefined) this.#send(this.#open);
-        else if (this.#rests.isEmpty) break;
+        if (this.#open !== undefined) {
+          this.#send(this.#open);
+          // The connection writes in a microtask: what else waits is decided behind it.
+          if (this.#sent !== undefined) return this.#wake();
+        } else if (this.#rests.isEmpty) break;
         else this.#await(this.#rests.take());
       }
     } catch (error) {

@@ -3,8 +3,13 @@ import type { Changes } from './core/overlay.ts';
 import type { PartitionTable } from './core/partition-table.ts';
 import type { ItemStore, StoredPosition } from './item-store.ts';
 
-/** How far the rows may be behind the log: in time while there is traffic, and in items before decisions wait. */
+/** How far the rows may be behind the log in time, while there is traffic. */
 const storeEveryMs = 40;
+
+/** As many changes are stored at once: what waits longer is copied by the garbage collector, and stored in one stretch. */
+const storeAtItems = 2_048;
+
+/** Changes beyond which decisions wait. */
 const unstoredItemsMax = 50_000;
 
 /** Changes that stand in a record which may not be durable yet. */
@@ -43,6 +48,7 @@ export class TableStoring {
   /** Milliseconds until changes should be taken, or undefined when there are none or some are on their way. */
   get dueInMs(): number | undefined {
     if (this.#taken || this.#table.changeCount === 0) return undefined;
+    if (this.#table.changeCount >= storeAtItems) return 0;
     return Math.max(0, this.#storedAtMs + storeEveryMs - this.#clock.monotonicMs());
   }
 
