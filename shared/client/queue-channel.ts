@@ -1,11 +1,12 @@
 import { type Refusal, type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
-import type { Nats } from '#shared/runtime/nats.ts';
+import type { Msg, Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
+import { readAlikeItems } from './alike-items.ts';
 import { withoutPlace } from './item-refusal.ts';
 import { MicroBatch } from './micro-batch.ts';
-import { requestReply } from './request.ts';
+import { readReply, requestMessage, requestReply } from './request.ts';
 
 /** Items in one message: more would only wait for each other, while the broker could have begun with the first ones. */
 const itemsPerMessage = 100;
@@ -13,6 +14,14 @@ const itemsPerMessage = 100;
 /** Characters of items in one message: larger batches gain nothing and delay what stands behind them. */
 const batchLengthMax = 1_048_576;
 const enqueueTimeoutMs = 30_000;
+
+interface Answers {
+  readonly items?: readonly (Accepted | { readonly error: Refusal })[];
+}
+
+/** Nothing but ASCII is read of it without a parser. */
+const replyText = ({ data }: Msg): string =>
+  Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
 
 /** What a channel shares with the client that it belongs to. */
 export interface ChannelParts {
@@ -64,17 +73,30 @@ export class QueueChannel {
   async #send(items: readonly string[]): Promise<readonly Result<Added>[]> {
     const subject = this.subjects.queue(this.queue, 'enqueue-many');
     const body = Buffer.from(`{"items":[${items.join(',')}]}`);
-    const reply = await requestReply(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
+    const reply = await requestMessage(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
     if (!reply.ok && reply.error.code === 'payload_too_large' && items.length > 1) {
       // More than this NATS takes at once; those who add never asked to be one message.
       const middle = Math.ceil(items.length / 2);
       return [...(await this.#send(items.slice(0, middle))), ...(await this.#send(items.slice(middle)))];
     }
     if (!reply.ok) return items.map(() => reply);
-    const answers = (reply.value as { items?: readonly (Accepted | { error: Refusal })[] }).items;
-    if (answers === undefined) return items.map(() => refuse('internal', 'the reply has no items'));
-    return answers.map((one) =>
-      'error' in one ? { ok: false, error: withoutPlace(one.error) } : accept(new AddedItem(this, one)),
+    const added = this.#readAdded(reply.value);
+    return added.ok ? added.value : items.map(() => added);
+  }
+
+  #readAdded(reply: Msg): Result<readonly Result<Added>[]> {
+    const alike = readAlikeItems(replyText(reply), (id, like) =>
+      accept(new AddedItem(this, { ...(like as unknown as Accepted), id })),
+    );
+    if (alike !== undefined) return accept(alike);
+    const read = readReply(reply);
+    if (!read.ok) return read;
+    const { items } = read.value as Answers;
+    if (items === undefined) return refuse('internal', 'the reply has no items');
+    return accept(
+      items.map((one) =>
+        'error' in one ? { ok: false, error: withoutPlace(one.error) } : accept(new AddedItem(this, one)),
+      ),
     );
   }
 }
