@@ -10,33 +10,6 @@ import { readBackoff, writeBackoff } from './row-parts.ts';
 const version = 2;
 const writer = new RowWriter();
 
-/** The fields that keep an item out of a run. The type keeps a new field of the fact from being forgotten here. */
-const apart: Readonly<
-  Record<
-    Exclude<
-      keyof Enqueued,
-      'kind' | 'order' | 'queue' | 'band' | 'payload' | 'payloadIsJson' | 'attemptsMax' | 'backoff'
-    >,
-    true
-  >
-> = {
-  runAt: true,
-  timeoutMs: true,
-  expiresAt: true,
-  group: true,
-  key: true,
-  dedupUntil: true,
-  supersedes: true,
-  contentType: true,
-  headers: true,
-  refused: true,
-  blocked: true,
-  parent: true,
-  family: true,
-  member: true,
-};
-const apartFields = Object.keys(apart) as (keyof typeof apart)[];
-
 /** The items that stand together from `from` on; fewer than two are no run. */
 export function runFrom(facts: readonly Fact[], from: number): readonly Enqueued[] {
   const run: Enqueued[] = [];
@@ -51,9 +24,24 @@ export function runFrom(facts: readonly Fact[], from: number): readonly Enqueued
   return run;
 }
 
+/** It has nothing that a run has no place for. Spelt out: a list of names would take longer than all the rest. */
 function isPlain(fact: Enqueued): boolean {
-  for (const field of apartFields) if (fact[field] !== undefined) return false;
-  return true;
+  return (
+    fact.runAt === undefined &&
+    fact.timeoutMs === undefined &&
+    fact.expiresAt === undefined &&
+    fact.group === undefined &&
+    fact.key === undefined &&
+    fact.dedupUntil === undefined &&
+    fact.supersedes === undefined &&
+    fact.contentType === undefined &&
+    fact.headers === undefined &&
+    fact.refused === undefined &&
+    fact.blocked === undefined &&
+    fact.parent === undefined &&
+    fact.family === undefined &&
+    fact.member === undefined
+  );
 }
 
 const follows = (fact: Enqueued, first: Enqueued, distance: number): boolean =>

@@ -207,9 +207,7 @@ export function readPlainEnqueueMany(
   for (const { payload, options } of items) {
     const given = options === undefined ? unasked : readOptions(options, owners);
     if (given === undefined) return undefined;
-    // Copied: the request's bytes are a part of what was read from the socket, and the item may live long.
-    const kept = Buffer.from(payload);
-    requests.push(accept({ queue, payload: kept, payloadIsJson: true, options: given }));
+    requests.push(accept({ queue, payload, payloadIsJson: true, options: given }));
   }
   return requests;
 }

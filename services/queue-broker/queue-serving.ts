@@ -110,6 +110,7 @@ export class QueueServing {
       list += `${list === '' ? '{"id":"' : ',{"id":"'}${itemId(partition, order)}${rest}`;
     }
     if (last !== undefined) bySubject.set(subject, list);
-    for (const [to, texts] of bySubject) nats.connection.publish(to, `[${texts}]`);
+    // Names, ids, states and times are ASCII.
+    for (const [to, texts] of bySubject) nats.connection.publish(to, Buffer.from(`[${texts}]`, 'latin1'));
   }
 }

@@ -48,15 +48,15 @@ export class JsonScanner {
   }
 
   skipBlanks(): void {
-    this.at = skipSpace(this.bytes, this.at);
+    this.at = behindBlanks(this.bytes, this.at);
   }
 
   /** Passes one byte, and blanks before it. */
   take(byte: number): boolean {
-    this.skipBlanks();
-    if (this.bytes[this.at] !== byte) return false;
-    this.at += 1;
-    return true;
+    const at = behindBlanks(this.bytes, this.at);
+    const isThere = this.bytes[at] === byte;
+    this.at = isThere ? at + 1 : at;
+    return isThere;
   }
 
   openObject = (): boolean => this.take(openObject);
@@ -112,15 +112,31 @@ export class JsonScanner {
     return this.#word();
   }
 
+  // Most of what is scanned are objects of texts: the place is kept at hand until something else comes.
   #object(depth: number): boolean {
     this.at += 1;
     if (this.take(closeObject)) return true;
-    do {
-      this.skipBlanks();
-      if (this.bytes[this.at] !== quote || !this.#string() || !this.take(colon)) return false;
-      this.skipBlanks();
-      if (!this.#value(depth)) return false;
-    } while (this.take(comma));
+    const { bytes } = this;
+    let { at } = this;
+    for (;;) {
+      at = behindString(bytes, behindBlanks(bytes, at));
+      if (at < 0) return false;
+      at = behindBlanks(bytes, at);
+      if (bytes[at] !== colon) return false;
+      at = behindBlanks(bytes, at + 1);
+      if (bytes[at] === quote) {
+        at = behindString(bytes, at);
+        if (at < 0) return false;
+      } else {
+        this.at = at;
+        if (!this.#value(depth)) return false;
+        ({ at } = this);
+      }
+      at = behindBlanks(bytes, at);
+      if (bytes[at] !== comma) break;
+      at += 1;
+    }
+    this.at = at;
     return this.take(closeObject);
   }
 
@@ -135,22 +151,9 @@ export class JsonScanner {
   }
 
   #string(): boolean {
-    const { bytes } = this;
-    const { length } = bytes;
-    let at = this.at + 1;
-    for (;;) {
-      while (at < length && plainBytes[bytes[at] ?? 0] === 1) at += 1;
-      const byte = bytes[at];
-      at += 1;
-      if (byte === quote) break;
-      if (byte !== backslash) return false;
-      const escaped = bytes[at] ?? 0;
-      at += 1;
-      if (escaped === 0x75) {
-        for (let end = at + 4; at < end; at += 1) if (!isHex(bytes[at])) return false;
-      } else if (!escapes.has(escaped)) return false;
-    }
-    this.at = at;
+    const end = behindString(this.bytes, this.at);
+    if (end < 0) return false;
+    this.at = end;
     return true;
   }
 
@@ -186,6 +189,31 @@ export class JsonScanner {
       return true;
     }
     return false;
+  }
+}
+
+/** Hardly ever is there a blank: JSON is mostly written without. */
+const behindBlanks = (bytes: Uint8Array, at: number): number =>
+  (bytes[at] ?? quote) > space ? at : skipSpace(bytes, at);
+
+const space = 0x20;
+
+/** Behind the string that begins at `start`; -1 where there is none. */
+function behindString(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== quote) return -1;
+  const { length } = bytes;
+  let at = start + 1;
+  for (;;) {
+    while (at < length && plainBytes[bytes[at] ?? 0] === 1) at += 1;
+    const byte = bytes[at];
+    at += 1;
+    if (byte === quote) return at;
+    if (byte !== backslash) return -1;
+    const escaped = bytes[at] ?? 0;
+    at += 1;
+    if (escaped === 0x75) {
+      for (let end = at + 4; at < end; at += 1) if (!isHex(bytes[at])) return -1;
+    } else if (!escapes.has(escaped)) return -1;
   }
 }
 

@@ -180,6 +180,10 @@ test('a record of the first version is read: each completed item stands alone th
   });
 });
 
+/** What every item has. */
+type CommonField =
+  'kind' | 'order' | 'queue' | 'band' | 'payload' | 'payloadIsJson' | 'attemptsMax' | 'backoff';
+
 const plain = (order: number, payload: string): Enqueued => ({
   kind: 'enqueued',
   order,
@@ -200,4 +204,27 @@ test('a record of the second version is read: each plain item stands alone there
 test('items that are alike cost the log little more than their payloads', () => {
   const facts = Array.from({ length: 500 }, (_, index) => plain(index + 1, 'x'.repeat(100)));
   expect(encodeBatch({ version: 3, epoch: 1, at: 2, facts }).length).toBeLessThan(500 * 103);
+});
+
+test('an item with anything of its own beside its payload comes back with it, among others that are alike', () => {
+  const own: Required<Omit<Enqueued, CommonField>> = {
+    runAt: 5,
+    timeoutMs: 6,
+    expiresAt: 7,
+    group: 'g',
+    key: 'k',
+    dedupUntil: 8,
+    supersedes: 9,
+    contentType: 'text/plain',
+    headers: { a: 'b' },
+    refused: { message: 'broken' },
+    blocked: true,
+    parent: { queue: 'mail', id: '0-1', index: 2 },
+    family: { children: 1, below: 1, onChildFailure: 'fail' },
+    member: { flow: 3 } as unknown as NonNullable<Enqueued['member']>,
+  };
+  for (const [name, value] of Object.entries(own)) {
+    const facts = [plain(1, '1'), plain(2, '2'), { ...plain(3, '3'), [name]: value }, plain(4, '4')];
+    expect(decodeBatch(encodeBatch({ version: 3, epoch: 1, at: 2, facts }), 1).facts, name).toEqual(facts);
+  }
 });
