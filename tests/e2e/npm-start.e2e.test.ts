@@ -5,11 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
-import { processesOf } from '#tests/services/cli/started-cluster.ts';
+import { killProcessesOf, processesOf } from '#tests/services/cli/started-cluster.ts';
 
 let dir: string;
 afterEach(async () => {
-  for (const pid of await processesOf(dir)) process.kill(pid, 'SIGKILL');
+  await killProcessesOf(dir);
   await rm(dir, { recursive: true, force: true });
 });
 

@@ -67,11 +67,22 @@ export async function startCluster(options: {
       JSON.parse((await line('trivet ready ')).slice('trivet ready '.length)) as ReadyCluster,
     ended: () => exit,
     cleanUp: async () => {
-      for (const pid of await processesOf(dir)) process.kill(pid, 'SIGKILL');
+      await killProcessesOf(dir);
       await exit;
       await rm(dir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+export async function killProcessesOf(dir: string): Promise<void> {
+  for (const pid of await processesOf(dir)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      // It has ended since it was found.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 /** Every process on this machine that knows of the folder: by its arguments or its environment. */
