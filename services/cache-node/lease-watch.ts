@@ -24,6 +24,9 @@ export const putOut = (node: string): Owner => ({ node, instance: nobody });
 /** True when the lease was taken away because its holder had not renewed it. */
 export const wasPutOut = (owner: Owner | undefined): boolean => owner?.instance === nobody;
 
+/** A node renews its lease every quarter of it: one that was silent for longer may have renewed it with its last act. */
+const isSilentAfter = 5 / 16;
+
 /**
  * Watches the leases of the other nodes. One that has not changed for a lease and a quarter, on this node's own clock,
  * is written over at the revision that was seen: when that succeeds, its holder has stopped to act by its own clock,
@@ -69,16 +72,26 @@ export class LeaseWatch {
     const seen = this.#seen.get(node);
     if (seen === undefined) return this.#read(node);
     const { clock, leaseMs, mayJudge } = this.#options;
-    if (clock.monotonicMs() - seen.sinceMs < leaseMs * 1.25 || !mayJudge()) return false;
+    const silentMs = clock.monotonicMs() - seen.sinceMs;
+    if (silentMs < leaseMs * isSilentAfter || !mayJudge()) return false;
+    // Who ends right after a renewal cannot tell of it. Found only when the lease seems to be over, the newer revision
+    // would have to be waited for once more.
+    if (silentMs < leaseMs * 1.25) return this.#read(node, false);
     return (await this.#end(node, seen.revision)) || this.#read(node);
   }
 
-  /** A lease that was given back, or taken away by a node that did not come to put it into the map, has ended already. */
-  async #read(node: string): Promise<boolean> {
+  /**
+   * Reads how a lease stands. One that was given back, or taken away by a node that did not come to put it into the map,
+   * has ended already.
+   * @param mayEnd false while its holder may only have lost the bucket, and will write it again
+   */
+  async #read(node: string, mayEnd = true): Promise<boolean> {
+    const before = this.#seen.get(node);
     const { owner, revision } = await this.#options.leaseOf(node).read();
-    if ((owner === undefined || wasPutOut(owner)) && this.#options.mayJudge())
+    if (mayEnd && (owner === undefined || wasPutOut(owner)) && this.#options.mayJudge())
       if (await this.#end(node, revision)) return true;
-    this.#see(node, revision);
+    // What was heard meanwhile is newer than what was read.
+    if (this.#seen.get(node) === before && revision !== before?.revision) this.#see(node, revision);
     return false;
   }
 
