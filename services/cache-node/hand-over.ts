@@ -84,6 +84,7 @@ export class HandOver {
   /** By slot: the node that said that it is ready to give it. */
   readonly #ready = new Map<number, string>();
   readonly #fetchingFrom = new Set<string>();
+  /** Slots that have arrived, are held since, and of which the map does not know it yet. */
   readonly #toSettle = new Set<number>();
   #fetches = 0;
   #isSettling = false;
@@ -106,7 +107,8 @@ export class HandOver {
     for (const slot of adopted.delivered) this.#given.delete(slot);
     contents.drop(adopted.dropped);
     if (adopted.begun.length > 0) began(adopted.begun, 'cold');
-    for (const slot of this.#toSettle) if (!map.from.has(slot)) this.#toSettle.delete(slot);
+    for (const slot of this.#toSettle)
+      if (!map.from.has(slot) || table.stateOf(slot) !== 'held') this.#toSettle.delete(slot);
     contents.prepare(
       [...map.from].filter(([, holder]) => holder === this.#options.self).map(([slot]) => slot),
     );
@@ -126,7 +128,10 @@ export class HandOver {
     if (this.#isClosed) return { kind: 'refused' };
     const outcomes = request.slots.map((slot) => ({ slot, given: table.give(slot, request.to) }));
     for (const { slot, given } of outcomes)
-      if (given === 'given') this.#given.set(slot, contents.take(slot, pieceBytesMax));
+      if (given === 'given') {
+        this.#toSettle.delete(slot);
+        this.#given.set(slot, contents.take(slot, pieceBytesMax));
+      }
     await contents.taken();
     if (outcomes.some(({ given }) => given === 'refused')) return { kind: 'refused' };
     // What was given to another node, which is gone since, is not what is true: that one may have changed it.
@@ -231,7 +236,15 @@ export class HandOver {
     while (this.#toSettle.size > 0 && !this.#isClosed && nodeOf(keeper.map, self) !== undefined) {
       const slots = [...this.#toSettle];
       try {
-        await keeper.change((map) => settled(map, self, slots));
+        // Only what is held still: a try of which nothing was heard may have counted, and the slot have gone on from here
+        // and be on its way back. It is not here then.
+        await keeper.change((map) =>
+          settled(
+            map,
+            self,
+            slots.filter((slot) => this.#toSettle.has(slot)),
+          ),
+        );
         for (const slot of slots) this.#toSettle.delete(slot);
       } catch (error) {
         failed(error);
