@@ -1,7 +1,10 @@
 import { expect, test } from 'vitest';
 import { simulateCluster } from './cluster-simulation.ts';
 
-const seeds = Array.from({ length: 40 }, (_, index) => index + 1);
+// The last two found that a repeated word of a slot's arrival counted for a later one. (Beyond a thousand there are some
+// in which all renewals of a lease are lost one after the other, and a node with them: the weather of a run without
+// losses is not that fair.)
+const seeds = [...Array.from({ length: 40 }, (_, index) => index + 1), 116, 454];
 
 test(
   'whatever fails, a slot has one node, nothing stale is read, and the nodes find together again',
