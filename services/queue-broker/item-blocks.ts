@@ -63,7 +63,8 @@ export class ItemBlocks {
    */
   store(changes: ReadonlyMap<number, Item | null>): readonly (readonly [number, Item | null])[] {
     const rows: (readonly [number, Item | null])[] = [];
-    const touched = new Map<number, { isToBeCleaned: boolean }>();
+    /** By block that an item has left: whether what it was must go, too. */
+    const touched = new Map<number, boolean>();
     let fresh: Item[] = [];
     let highest = this.#highest;
     const flush = (): void => {
@@ -81,9 +82,7 @@ export class ItemBlocks {
       const number = blockOf(order);
       const left = order > this.#highest ? undefined : this.#left.get(number);
       if (left !== undefined) {
-        const touch = touched.get(number) ?? { isToBeCleaned: false };
-        touched.set(number, touch);
-        touch.isToBeCleaned ||= isToBeForgotten(item);
+        touched.set(number, touched.get(number) === true || isToBeForgotten(item));
         // It had no row that could be removed.
         const stoodHere = left.has(order);
         left.remove(order);
@@ -92,7 +91,7 @@ export class ItemBlocks {
       rows.push(change);
     }
     flush();
-    for (const [number, { isToBeCleaned }] of touched) this.#leave(number, isToBeCleaned);
+    for (const [number, isToBeCleaned] of touched) this.#leave(number, isToBeCleaned);
     this.#highest = highest;
     return rows;
   }
