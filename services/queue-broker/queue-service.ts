@@ -21,6 +21,7 @@ import { itemId } from './core/item.ts';
 import { decideRelease } from './core/lease-decisions.ts';
 import type { Observer } from './observation.ts';
 import { answerOverall } from './overall-questions.ts';
+import { submitPlainBatch } from './leased-operations.ts';
 import type { Partition } from './partition.ts';
 import { queueOperations } from './queue-operations.ts';
 import { withExactValues } from './kept-value.ts';
@@ -132,6 +133,9 @@ export class QueueService {
         partition.submit(works.enqueueManyWork(plain, caller));
         return undefined;
       }
+    }
+    if ((operation === 'complete' || operation === 'release') && encodings.request === json) {
+      if (submitPlainBatch(request, operation)) return undefined;
     }
     const read = keepsValues.has(operation) ? decodeExactly : decode;
     const body = read(message.data, encodings.request);

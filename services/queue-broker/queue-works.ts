@@ -16,7 +16,8 @@ import type { Turn } from './core/turn.ts';
 import { type NotedRequest, dequeueBytes, enqueueBytes, itemBytes, notedBytes } from './log-bytes.ts';
 import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './item-views.ts';
 import type { Partition } from './partition.ts';
-import type { DequeueCall, Each, LeasedCall } from './queue-requests.ts';
+import type { LeasedCall } from './leased-requests.ts';
+import type { DequeueCall, Each } from './queue-requests.ts';
 import type { AfterCommit, Room, Work } from './work.ts';
 
 /** Answers one caller; exactly one of its verbs is called, once. */

@@ -1,5 +1,5 @@
 import { attemptsKeptMax, transitionsKeptMax } from '#shared/protocol/limits.ts';
-import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import type { Failure, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { Attempt, Item, Lease, Settled, StateChange } from './item.ts';
 import type { ActionName } from './item-machine.ts';
 import type { Transition } from './transition-table.ts';
@@ -33,12 +33,7 @@ export function changed(item: Item, transition: Transition, change: Change, read
   // An extended lease, a later time: no change of state, and so nothing for the history.
   if (item.state === transition.target) return next;
   next.state = transition.target;
-  next.transitions = withTransition(item, {
-    at: change.at,
-    from: item.state,
-    to: transition.target,
-    why: change.why,
-  });
+  next.transitions = withTransition(item, transition.target, change);
   if (change.settledBy !== undefined) next.settled = settledAs(next, change.settledBy);
   return next;
 }
@@ -88,38 +83,72 @@ const actions: Readonly<Record<ActionName, (item: Draft, change: Change, readyOr
   },
 };
 
-function withAttempt(item: Item, change: Change): Item['attempts'] {
-  const { worker } = change.lease ?? {};
-  const attempt: Attempt = {
-    attempt: item.attempt,
-    startedAt: change.at,
-    ...(worker === undefined ? {} : { worker }),
-  };
-  if (item.attempts.length === 0) return [attempt];
-  return [...item.attempts.slice(1 - attemptsKeptMax), attempt];
+// Items that one record claims or ends mostly have one history: each of them would keep a copy of its own, of which the
+// garbage collector would have to carry thousands about. What was made last is given again to the next one like it.
+
+let begun: readonly Attempt[] = [];
+
+function withAttempt(item: Item, { at, lease }: Change): Item['attempts'] {
+  const { attempt, attempts } = item;
+  const worker = lease?.worker;
+  if (attempts.length === 0) {
+    const [like] = begun;
+    if (like?.attempt !== attempt || like.startedAt !== at || like.worker !== worker)
+      begun = [attemptOf(attempt, at, worker)];
+    return begun;
+  }
+  return [...attempts.slice(1 - attemptsKeptMax), attemptOf(attempt, at, worker)];
 }
 
-function endedAttempts(item: Item, change: Change): Item['attempts'] {
-  const last = item.attempts.at(-1);
-  if (last === undefined) return item.attempts;
-  const error = change.error === undefined ? {} : { error: change.error };
-  const ended = { ...last, endedAt: change.at, ...error };
-  return item.attempts.length === 1 ? [ended] : [...item.attempts.slice(0, -1), ended];
+const attemptOf = (attempt: number, startedAt: number, worker: string | undefined): Attempt =>
+  worker === undefined ? { attempt, startedAt } : { attempt, startedAt, worker };
+
+let ended: { readonly from: readonly Attempt[]; readonly at: number; readonly to: readonly Attempt[] } = {
+  from: [],
+  at: 0,
+  to: [],
+};
+
+function endedAttempts({ attempts }: Item, { at, error }: Change): Item['attempts'] {
+  if (error === undefined && ended.from === attempts && ended.at === at) return ended.to;
+  const last = attempts.at(-1);
+  if (last === undefined) return attempts;
+  const now = error === undefined ? { ...last, endedAt: at } : { ...last, endedAt: at, error };
+  const to = attempts.length === 1 ? [now] : [...attempts.slice(0, -1), now];
+  if (error === undefined) ended = { from: attempts, at, to };
+  return to;
 }
+
+let changedLast: { readonly from: readonly StateChange[]; readonly to: readonly StateChange[] } = {
+  from: [],
+  to: [],
+};
 
 /** The first transition and the newest ones stay; what lies between is dropped once there are too many. */
-function withTransition(item: Item, change: StateChange): readonly StateChange[] {
-  const known = item.transitions;
-  if (known.length < transitionsKeptMax) return [...known, change];
-  return [...known.slice(0, 1), ...known.slice(2), change];
+function withTransition(item: Item, to: QueueStatus, { at, why }: Change): readonly StateChange[] {
+  const { transitions: known, state: from } = item;
+  if (changedLast.from === known) {
+    const last = changedLast.to.at(-1);
+    if (last?.at === at && last.to === to && last.why === why && last.from === from) return changedLast.to;
+  }
+  const change: StateChange = { at, from, to, why };
+  const transitions =
+    known.length < transitionsKeptMax
+      ? [...known, change]
+      : [...known.slice(0, 1), ...known.slice(2), change];
+  changedLast = { from: known, to: transitions };
+  return transitions;
 }
 
-const settledAs = (item: Item, by: Settled['by']): Settled => ({
-  token: item.token,
-  by,
-  state: item.state,
-  attempt: item.attempt,
-  ...(item.runAt !== undefined && waits(item) ? { nextAttemptAt: item.runAt } : {}),
-});
+let settledLast: Settled | undefined;
+
+function settledAs(item: Item, by: Settled['by']): Settled {
+  const { token, state, attempt, runAt } = item;
+  if (runAt !== undefined && waits(item)) return { token, by, state, attempt, nextAttemptAt: runAt };
+  const like = settledLast;
+  if (like?.token !== token || like.by !== by || like.state !== state || like.attempt !== attempt)
+    settledLast = { token, by, state, attempt };
+  return settledLast as Settled;
+}
 
 const waits = ({ state }: Item): boolean => state === 'retry' || state === 'scheduled';

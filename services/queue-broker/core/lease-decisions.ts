@@ -155,9 +155,5 @@ function settledAnswer(turn: Turn, order: number): Result<SettledAnswer> {
   return accept(firstAnswer(id, settled));
 }
 
-const firstAnswer = (id: string, settled: Settled): SettledAnswer => ({
-  id,
-  state: settled.state,
-  attempt: settled.attempt,
-  ...(settled.nextAttemptAt === undefined ? {} : { nextAttemptAt: settled.nextAttemptAt }),
-});
+const firstAnswer = (id: string, { state, attempt, nextAttemptAt }: Settled): SettledAnswer =>
+  nextAttemptAt === undefined ? { id, state, attempt } : { id, state, attempt, nextAttemptAt };

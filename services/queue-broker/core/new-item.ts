@@ -38,7 +38,7 @@ export function newItem(fact: Enqueued, { at, readyOrder, state, fields }: Begin
     settled: undefined,
     attempts:
       fact.refused === undefined ? none : [{ attempt: 0, startedAt: at, endedAt: at, error: fact.refused }],
-    transitions: [{ at, from: null, to: state, why: 'enqueued' }],
+    transitions: begun(state, at),
     progress: undefined,
     result: undefined,
     contentType: fact.contentType,
@@ -54,3 +54,12 @@ export function newItem(fact: Enqueued, { at, readyOrder, state, fields }: Begin
 }
 
 const none: readonly never[] = [];
+
+let beginning: Item['transitions'] = none;
+
+/** What came in with one record has one history so far. */
+function begun(state: QueueStatus, at: number): Item['transitions'] {
+  const [like] = beginning;
+  if (like?.at !== at || like.to !== state) beginning = [{ at, from: null, to: state, why: 'enqueued' }];
+  return beginning;
+}

@@ -20,7 +20,8 @@ import {
 } from '#services/queue-broker/core/schedule-decisions.ts';
 import type { Turn } from '#services/queue-broker/core/turn.ts';
 import type { ItemWithPayload } from '#services/queue-broker/item-views.ts';
-import { leasedReaders, readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
+import { leasedReaders } from '#services/queue-broker/leased-requests.ts';
+import { readDequeue, readEnqueueMany } from '#services/queue-broker/queue-requests.ts';
 import * as works from '#services/queue-broker/queue-works.ts';
 import type { Partition } from '#services/queue-broker/partition.ts';
 import type { Work } from '#services/queue-broker/work.ts';
