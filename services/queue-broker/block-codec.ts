@@ -206,6 +206,22 @@ export class Block {
   }
 }
 
+const bitsBytes = blockOrders / 8;
+const bitsPerSlab = 512;
+let slab = Buffer.alloc(0);
+
+/**
+ * Sixteen bytes that are kept for as long as their block. Memory of its own for each of them costs ten times as much, and
+ * a part of Node's pool would keep all that it was handed out beside, which are payloads: a backlog of a million items
+ * once held all of theirs.
+ */
+function newBits(): Buffer {
+  if (slab.length === 0) slab = Buffer.allocUnsafeSlow(bitsBytes * bitsPerSlab);
+  const bits = slab.subarray(0, bitsBytes);
+  slab = slab.subarray(bitsBytes);
+  return bits;
+}
+
 /** Which items of a block are still in it: the others have rows of their own by now, or are gone. */
 export class Left {
   /** A bit for each place, as it is stored. */
@@ -216,8 +232,7 @@ export class Left {
   }
 
   static of(items: readonly Item[]): Left {
-    // Not `alloc`: memory of its own for every sixteen bytes costs ten times as much.
-    const bits = Buffer.allocUnsafe(blockOrders / 8).fill(0);
+    const bits = newBits().fill(0);
     for (const { order } of items) {
       const place = placeOf(order);
       bits[place >> 3] = (bits[place >> 3] ?? 0) | (1 << (place & 7));
@@ -226,8 +241,10 @@ export class Left {
   }
 
   /** As it was stored. @param bits are copied */
-  static read(bits: Uint8Array): Left {
-    return new Left(Buffer.from(bits));
+  static read(stored: Uint8Array): Left {
+    const bits = newBits();
+    bits.set(stored);
+    return new Left(bits);
   }
 
   has(order: number): boolean {

@@ -249,3 +249,14 @@ test('a backlog of small items takes a fraction of the room that rows of their o
   const { length } = await readFile(join(path, 'data.mdb'));
   expect(length / 20_000).toBeLessThan(60);
 });
+
+test.each([
+  ['a new block', () => Left.of([enqueuedItem({ order: 1 })])],
+  ['a stored one', () => Left.read(new Uint8Array(blockOrders / 8))],
+])('what is remembered of %s shares no memory with payloads', (_, make) => {
+  // Both come out of Node's pool otherwise, and a few bytes that stay keep all that they came with.
+  const before = Buffer.allocUnsafe(8);
+  const left = make();
+  const after = Buffer.allocUnsafe(8);
+  expect([before.buffer, after.buffer]).not.toContain(left.bits.buffer);
+});
