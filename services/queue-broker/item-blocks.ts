@@ -1,6 +1,7 @@
-import type { Environment, ReadTransaction, Table } from '#shared/runtime/lmdb.ts';
+import type { Environment, ReadTransaction, Table, Writes } from '#shared/runtime/lmdb.ts';
 import { Block, Left, blockOf, blockOrders, encodeBlock, isFresh } from './block-codec.ts';
-import { type Item, isFinal } from './core/item.ts';
+import type { Item } from './core/item.ts';
+import type { Changes } from './core/overlay.ts';
 
 /** Fewer items are better off with rows of their own. */
 const blockItemsMin = 16;
@@ -58,20 +59,26 @@ export class ItemBlocks {
   }
 
   /**
-   * Stores changes, within a transaction. What stands in blocks from here on is theirs.
+   * Takes changes in. What stands in blocks from here on is theirs, once `writes` are committed; until then nothing
+   * further may be taken in.
    * @returns the changes that concern rows of their own
    */
-  store(changes: ReadonlyMap<number, Item | null>): readonly (readonly [number, Item | null])[] {
+  store(
+    { items, edited }: Pick<Changes, 'items' | 'edited'>,
+    writes: Writes,
+  ): readonly (readonly [number, Item | null])[] {
+    // Only these can be read yet, and only in these has anything stood.
+    const newest = this.#newest;
     const rows: (readonly [number, Item | null])[] = [];
-    /** By block that an item has left: whether what it was must go, too. */
+    /** By block that an item has left: whether what it was must go, too, since it was removed or has another payload. */
     const touched = new Map<number, boolean>();
     let fresh: Item[] = [];
     let highest = this.#highest;
     const flush = (): void => {
-      for (const item of this.#write(fresh)) rows.push([item.order, item]);
+      for (const item of this.#write(fresh, writes)) rows.push([item.order, item]);
       fresh = [];
     };
-    for (const change of changes) {
+    for (const change of items) {
       const [order, item] = change;
       if (order > highest) highest = order;
       if (order > this.#highest && item !== null && this.#mayTake(fresh, item)) {
@@ -80,9 +87,9 @@ export class ItemBlocks {
         continue;
       }
       const number = blockOf(order);
-      const left = order > this.#highest ? undefined : this.#left.get(number);
+      const left = order > this.#highest || number > newest ? undefined : this.#left.get(number);
       if (left !== undefined) {
-        touched.set(number, touched.get(number) === true || isToBeForgotten(item));
+        touched.set(number, touched.get(number) === true || item === null || edited.has(order));
         // It had no row that could be removed.
         const stoodHere = left.has(order);
         left.remove(order);
@@ -91,7 +98,7 @@ export class ItemBlocks {
       rows.push(change);
     }
     flush();
-    for (const [number, isToBeCleaned] of touched) this.#leave(number, isToBeCleaned);
+    for (const [number, isToBeCleaned] of touched) this.#leave(number, isToBeCleaned, writes);
     this.#highest = highest;
     return rows;
   }
@@ -113,33 +120,33 @@ export class ItemBlocks {
   }
 
   /** Writes a block. @returns the items that stand in none */
-  #write(items: readonly Item[]): readonly Item[] {
+  #write(items: readonly Item[], writes: Writes): readonly Item[] {
     const [first] = items;
     if (first === undefined || items.length < blockItemsMin) return items;
     const number = blockOf(first.order);
     const { bytes, count } = encodeBlock(items);
     const left = Left.of(items.slice(0, count));
-    void this.#blocks.put(number, bytes);
-    void this.#lefts.put(number, left.bits);
+    writes.put(this.#blocks, number, bytes);
+    writes.put(this.#lefts, number, left.bits);
     this.#left.set(number, left);
     this.#newest = number;
     return items.slice(count);
   }
 
-  #leave(number: number, isToBeCleaned: boolean): void {
+  #leave(number: number, isToBeCleaned: boolean, writes: Writes): void {
     const left = this.#left.get(number);
     if (left === undefined) return;
     if (left.isEmpty) {
-      void this.#blocks.remove(number);
-      void this.#lefts.remove(number);
+      writes.remove(this.#blocks, number);
+      writes.remove(this.#lefts, number);
       this.#left.delete(number);
       return;
     }
     if (isToBeCleaned) {
-      void this.#blocks.put(number, this.#block(number).only(left));
+      writes.put(this.#blocks, number, this.#block(number).only(left));
       this.#read = undefined;
     }
-    void this.#lefts.put(number, left.bits);
+    writes.put(this.#lefts, number, left.bits);
   }
 
   #block(number: number): Block {
@@ -152,23 +159,21 @@ export class ItemBlocks {
   }
 }
 
-/**
- * Removed items and those that were edited: what they were must not be found any more. One that is worked on or done is
- * still what it was.
- */
-const isToBeForgotten = (item: Item | null): boolean =>
-  item === null || (item.state !== 'processing' && !isFinal(item.state));
-
 /** Two lists that are each in the order of their orders, as one. */
 export function* byOrder<T extends { readonly order: number }>(
   one: Iterable<T>,
   other: Iterable<T>,
 ): Iterable<T> {
   const ahead = one[Symbol.iterator]();
-  let next = ahead.next();
-  for (const row of other) {
-    for (; next.done !== true && next.value.order < row.order; next = ahead.next()) yield next.value;
-    yield row;
+  try {
+    let next = ahead.next();
+    for (const row of other) {
+      for (; next.done !== true && next.value.order < row.order; next = ahead.next()) yield next.value;
+      yield row;
+    }
+    for (; next.done !== true; next = ahead.next()) yield next.value;
+  } finally {
+    // Whoever reads no further must not leave a transaction open behind him: LMDB would use none of its pages again.
+    ahead.return?.();
   }
-  for (; next.done !== true; next = ahead.next()) yield next.value;
 }

@@ -1,4 +1,4 @@
-import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
+import { type Environment, type Table, Writes, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
@@ -86,23 +86,23 @@ export class LmdbStore implements ItemStore {
   }
 
   async commit(changes: Changes, position: StoredPosition): Promise<void> {
-    await this.#environment.transaction(() => {
-      // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
-      this.#removeExpiredKeys(position.applied.at);
-      for (const [order, item] of this.#blocks.store(changes.items)) {
-        if (item === null) void this.#items.remove(order);
-        else void this.#items.put(order, encodeItem(item));
-      }
-      for (const [order, payload] of changes.payloads) {
-        if (payload === null) void this.#payloads.remove(order);
-        else void this.#payloads.put(order, asBuffer(payload));
-      }
-      for (const { queue, key, entry } of changes.dedup.values()) this.#putDedup(queue, key, entry);
-      for (const [key, value] of changes.records) this.#putRecord(key, value);
-      // Without blocks it is a table that a broker before them can read.
-      const version = this.#blocks.isEmpty ? {} : { version: tableVersion };
-      void this.#meta.put(positionKey, packed({ ...position, ...version }));
-    });
+    const writes = new Writes();
+    // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
+    this.#removeExpiredKeys(position.applied.at, writes);
+    for (const [order, item] of this.#blocks.store(changes, writes)) {
+      if (item === null) writes.remove(this.#items, order);
+      else writes.put(this.#items, order, encodeItem(item));
+    }
+    for (const [order, payload] of changes.payloads) {
+      if (payload === null) writes.remove(this.#payloads, order);
+      else writes.put(this.#payloads, order, asBuffer(payload));
+    }
+    for (const { queue, key, entry } of changes.dedup.values()) this.#putDedup(queue, key, entry, writes);
+    for (const [key, value] of changes.records) this.#putRecord(key, value, writes);
+    // Without blocks it is a table that a broker before them can read.
+    const version = this.#blocks.isEmpty ? {} : { version: tableVersion };
+    writes.put(this.#meta, positionKey, packed({ ...position, ...version }));
+    await this.#environment.transaction(() => writes.write());
   }
 
   async clear(position: StoredPosition): Promise<void> {
@@ -139,32 +139,32 @@ export class LmdbStore implements ItemStore {
     return this.#environment.close();
   }
 
-  #putRecord(key: string, value: object | null): void {
-    if (value === null) void this.#records.remove(key);
-    else void this.#records.put(key, packed(value));
+  #putRecord(key: string, value: object | null, writes: Writes): void {
+    if (value === null) writes.remove(this.#records, key);
+    else writes.put(this.#records, key, packed(value));
     const [kind, queue] = key.split('/', 2);
-    if (kind === 'queue' && queue !== undefined) void this.#paused.remove(queue);
+    if (kind === 'queue' && queue !== undefined) writes.remove(this.#paused, queue);
   }
 
-  #putDedup(queue: string, key: string, entry: DedupEntry | null): void {
+  #putDedup(queue: string, key: string, entry: DedupEntry | null, writes: Writes): void {
     if (entry === null) {
       const known = this.dedup(queue, key);
-      if (known !== undefined) void this.#dedupByTime.remove([known.until, queue, key]);
-      void this.#dedup.remove([queue, key]);
+      if (known !== undefined) writes.remove(this.#dedupByTime, [known.until, queue, key]);
+      writes.remove(this.#dedup, [queue, key]);
       return;
     }
-    void this.#dedup.put([queue, key], encodeKey(entry));
-    void this.#dedupByTime.put([entry.until, queue, key], nothing);
+    writes.put(this.#dedup, [queue, key], encodeKey(entry));
+    writes.put(this.#dedupByTime, [entry.until, queue, key], nothing);
   }
 
-  #removeExpiredKeys(nowMs: number): void {
+  #removeExpiredKeys(nowMs: number, writes: Writes): void {
     for (const [until, queue, key] of this.#dedupByTime.getKeys({
       end: [nowMs, '', ''],
       limit: expiredKeysMax,
     })) {
-      void this.#dedupByTime.remove([until, queue, key]);
+      writes.remove(this.#dedupByTime, [until, queue, key]);
       // The key may stand for a newer item by now.
-      if ((this.dedup(queue, key)?.until ?? 0) <= nowMs) void this.#dedup.remove([queue, key]);
+      if ((this.dedup(queue, key)?.until ?? 0) <= nowMs) writes.remove(this.#dedup, [queue, key]);
     }
   }
 }

@@ -20,7 +20,11 @@ export interface Environment {
   table<K extends TableKey>(name: string): Table<K>;
   /** One whose keys are bytes as they are, at most 1,900 of them, in their own order. */
   bytesTable(name: string): Table<Buffer>;
-  /** One atomic transaction: all of what `write` puts and removes, or nothing. Resolves once it is committed. */
+  /**
+   * One atomic transaction: all of what `write` puts and removes reaches the disk, or nothing. Resolves once it is
+   * committed. Should `write` throw, what it had put before is committed all the same: whatever may throw is done before
+   * (`Writes`).
+   */
   transaction(write: () => void): Promise<void>;
   readTransaction(): ReadTransaction;
   /** Resolves once all that was committed has reached the disk. */
@@ -32,6 +36,27 @@ export interface EnvironmentOptions {
   readonly path: string;
   /** Most bytes that the file may reach. Address space, not memory. */
   readonly bytesMax?: number;
+}
+
+/** What a transaction is to put and to remove, gathered before it begins: then nothing can fail in the middle of it. */
+export class Writes {
+  readonly #writes: [Table<TableKey>, TableKey, Buffer | null][] = [];
+
+  put<K extends TableKey>(table: Table<K>, key: K, value: Buffer): void {
+    this.#writes.push([table, key, value]);
+  }
+
+  remove<K extends TableKey>(table: Table<K>, key: K): void {
+    this.#writes.push([table, key, null]);
+  }
+
+  /** Writes it all, in its order. Within a transaction. */
+  write(): void {
+    for (const [table, key, value] of this.#writes) {
+      if (value === null) void table.remove(key);
+      else void table.put(key, value);
+    }
+  }
 }
 
 /** The file is none of LMDB's, or no longer. */

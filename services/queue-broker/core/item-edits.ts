@@ -16,6 +16,7 @@ export function applyEdit(items: ItemTable, overlay: Overlay, edit: Edit, at: nu
   const edited = edit.kind === 'updated' ? updated(before, edit) : replaced(before, edit);
   const after = content === undefined ? edited : { ...edited, fields: items.fieldsOf(before.queue, content) };
   if (content !== undefined) {
+    overlay.edited(order);
     const ownRow = content.payload.length > inlineBytesMax;
     if (ownRow) overlay.putPayload(order, content.payload);
     else if (before.inline === undefined) overlay.putPayload(order, null);

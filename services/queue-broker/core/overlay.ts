@@ -22,6 +22,8 @@ export interface Changes {
   readonly dedup: Map<string, KeyChange>;
   /** Plain data by key (`queue-records.ts`). */
   readonly records: Map<string, object | null>;
+  /** Items that have another payload: nothing may be left of the one they had. */
+  readonly edited: Set<number>;
 }
 
 /** What becomes of an idempotency key; without an entry it is free again. */
@@ -36,6 +38,7 @@ export const emptyChanges = (): Changes => ({
   payloads: new Map(),
   dedup: new Map(),
   records: new Map(),
+  edited: new Set(),
 });
 
 // Neither a queue's name nor anything else that NATS carries in a subject holds a NUL.
@@ -86,6 +89,11 @@ export class Overlay {
 
   putItem(item: Item): void {
     this.#changes.items.set(item.order, item);
+  }
+
+  /** Notes that an item has another payload from now on. */
+  edited(order: number): void {
+    this.#changes.edited.add(order);
   }
 
   putPayload(order: number, payload: Uint8Array | null): void {

@@ -31,6 +31,19 @@ test('an edit changes what it names and nothing else', () => {
   });
 });
 
+test.each<[string, UpdateRequest['content'] | undefined, number[]]>([
+  ['a payload that was replaced, whatever becomes of its item before', content('"other"'), [1]],
+  ['no payload where only options were', undefined, []],
+])('whoever stores hears of %s', (_, replacing, edited) => {
+  const made = new MadeTable();
+  made.enqueue(0);
+  update(made, 1, replacing === undefined ? { options: { attemptsMax: 9 } } : { content: replacing });
+  made.turn(2, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 1_000 }));
+  expect([...made.table.takeChanges().changes.edited]).toEqual(edited);
+  made.table.stored();
+  expect(made.table.takeChanges().changes.edited.size).toBe(0);
+});
+
 test('a payload moves to a row of its own when it grows and back when it shrinks, and is counted', async () => {
   const made = new MadeTable();
   made.enqueue(0);

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -34,9 +34,13 @@ async function reopen(): Promise<void> {
 
 let sequence = 0;
 
-async function commit(to: ItemStore, items: Iterable<readonly [number, Item | null]>): Promise<void> {
+async function commit(
+  to: ItemStore,
+  items: Iterable<readonly [number, Item | null]>,
+  edited: Iterable<number> = [],
+): Promise<void> {
   sequence += 1;
-  const changes = { ...emptyChanges(), items: new Map(items) };
+  const changes = { ...emptyChanges(), items: new Map(items), edited: new Set(edited) };
   await to.commit(changes, { applied: { ...nothingApplied, sequence }, logIdentity: 'a log' });
 }
 
@@ -126,67 +130,71 @@ test('an item with anything special about it stands in no block', () => {
 
 test('whatever is enqueued, changed and removed, the rows are those of a store without blocks', async () => {
   interface Act {
-    readonly what: 'enqueue' | 'change' | 'edit' | 'remove' | 'reopen' | 'clear';
+    readonly what: 'enqueue' | 'change' | 'retry' | 'edit' | 'remove';
     readonly count: number;
     readonly seed: number;
   }
   const act: fc.Arbitrary<Act> = fc.record({
-    what: fc.constantFrom(
-      'enqueue',
-      'enqueue',
-      'change',
-      'change',
-      'edit',
-      'remove',
-      'remove',
-      'reopen',
-      'clear',
-    ),
-    count: fc.integer({ min: 1, max: 300 }),
+    what: fc.constantFrom('enqueue', 'enqueue', 'change', 'change', 'retry', 'edit', 'remove', 'remove'),
+    count: fc.oneof(fc.integer({ min: 1, max: 10 }), fc.integer({ min: 1, max: 300 })),
     seed: fc.integer({ min: 0, max: 1_000 }),
   });
+  /** What happens before the next commit, and what follows it. */
+  const window = fc.record({
+    acts: fc.array(act, { minLength: 1, maxLength: 5 }),
+    after: fc.constantFrom('go on', 'go on', 'go on', 'reopen', 'clear'),
+  });
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 14 }), async (acts) => {
+    fc.asyncProperty(fc.array(window, { minLength: 1, maxLength: 8 }), async (windows) => {
       const model = new MemoryStore();
       await store.clear({ applied: nothingApplied, logIdentity: 'a log' });
       let next = 1;
-      for (const { what, count, seed } of acts) {
-        if (what === 'reopen') await reopen();
-        if (what === 'clear' && seed % 4 === 0) {
-          for (const each of [store, model])
-            await each.clear({ applied: nothingApplied, logIdentity: 'a log' });
-          next = 1;
-        }
+      for (const { acts, after } of windows) {
         const changes = new Map<number, Item | null>();
-        if (what === 'enqueue') {
-          for (let made = 0; made < count; made += 1) {
-            // Now and then one that was worked on, or is gone, before it was stored; and now and then none.
-            const special = (made * 7 + seed) % 53;
-            const item = enqueuedItem({ order: next, payload: Buffer.from(`"${next}"`) });
-            if (special > 1)
-              changes.set(next, special > 2 ? item : { ...item, state: 'done', attempt: 1, token: 5 });
-            else if (special === 1) changes.set(next, null);
-            next += 1;
+        const edited = new Set<number>();
+        for (const { what, count, seed } of acts) {
+          if (what === 'enqueue') {
+            for (let made = 0; made < count; made += 1) {
+              // Now and then one that was worked on, or is gone, before it was stored; and now and then none.
+              const special = (made * 7 + seed) % 53;
+              const item = enqueuedItem({ order: next, payload: Buffer.from(`"${next}"`) });
+              if (special > 1)
+                changes.set(next, special > 2 ? item : { ...item, state: 'done', attempt: 1, token: 5 });
+              else if (special === 1) changes.set(next, null);
+              next += 1;
+            }
+            continue;
           }
-        } else {
-          const known = [...model.items()];
+          const known = [...model.items()]
+            .filter(({ order }) => !changes.has(order))
+            .concat([...changes.values()].filter((item) => item !== null));
           const start = known.length === 0 ? 0 : (seed * 37) % known.length;
           for (const item of known.slice(start, start + count)) {
             if (what === 'remove') changes.set(item.order, null);
             if (what === 'change') changes.set(item.order, { ...item, state: 'processing', token: seed + 1 });
-            if (what === 'edit') changes.set(item.order, { ...item, band: 0, inline: Buffer.from('"new"') });
+            if (what === 'retry') changes.set(item.order, { ...item, state: 'retry', runAt: seed });
+            if (what === 'edit') {
+              edited.add(item.order);
+              changes.set(item.order, { ...item, inline: Buffer.from('"new"'), payloadBytes: 5 });
+            }
           }
         }
-        await commit(store, changes);
+        await commit(store, changes, edited);
         await commit(model, changes);
+        if (after === 'reopen') await reopen();
         const expected = [...model.items()].toSorted((a, b) => a.order - b.order);
         expect([...store.items()]).toEqual(expected);
         for (let order = 0; order < next + 3; order += 1)
           expect(store.item(order)).toEqual(model.item(order));
         expect([...(await viewed(store)).values()]).toEqual(expected);
+        if (after === 'clear') {
+          for (const each of [store, model])
+            await each.clear({ applied: nothingApplied, logIdentity: 'a log' });
+          next = 1;
+        }
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
 });
 
@@ -205,6 +213,50 @@ test('a view keeps the items that have left their block since, and those that we
   expect([...store.items()]).toHaveLength(200);
 });
 
+test('a view that is not read to its end holds no pages back', async () => {
+  await commit(store, enqueue(1, 1_000));
+  const worked = (token: number) =>
+    enqueue(1, 200).map(([order, item]): readonly [number, Item] => [
+      order,
+      { ...item, token, result: Buffer.alloc(1_000, 'x') },
+    ]);
+  await commit(store, worked(1));
+  for (let views = 0; views < 3; views += 1) {
+    const view = store.view();
+    for await (const rows of view.rows()) if (rows.length > 0) break;
+    view.close();
+  }
+  const sizes: number[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    for (let token = 2; token < 30; token += 1) await commit(store, worked(token));
+    await store.flushed();
+    sizes.push((await stat(join(path, 'data.mdb'))).size);
+  }
+  // Pages are used again: what is overwritten over and over takes no more room in the end.
+  expect(sizes[2]).toBe(sizes[1]);
+});
+
+test('a burst that fills a block whose first items have rows of their own is stored with what becomes of those', async () => {
+  await commit(store, enqueue(1, 127));
+  await commit(store, enqueue(128, 130));
+  const claimed = enqueue(1, 10).map(([order, item]): readonly [number, Item] => [
+    order,
+    { ...item, state: 'processing', attempt: 1, token: 3 },
+  ]);
+  const [[, failed] = []] = enqueue(128, 128);
+  if (failed === undefined) throw new Error('there is no such item');
+  const retried: Item = { ...failed, state: 'retry', attempt: 1, runAt: 99 };
+  await commit(store, [...claimed, ...enqueue(131, 300), [128, retried], [129, null]]);
+  await reopen();
+  expect(store.item(5)).toEqual(claimed[4]?.[1]);
+  expect(store.item(128)).toEqual(retried);
+  expect([...store.items()].map(({ order }) => order)).toEqual(
+    enqueue(1, 300)
+      .map(([order]) => order)
+      .filter((order) => order !== 129),
+  );
+});
+
 test('of a payload that was removed or replaced nothing is left, however long its neighbours stay', async () => {
   const secret = (order: number) =>
     enqueuedItem({ order, payload: Buffer.from(`"secret of ${order}, which nobody may find"`) });
@@ -215,11 +267,18 @@ test('of a payload that was removed or replaced nothing is left, however long it
   );
   const worked = { ...secret(20), state: 'processing' as const, attempt: 1, token: 3 };
   await commit(store, [[20, worked]]);
-  await commit(store, [
-    [10, null],
-    [11, { ...secret(11), inline: Buffer.from('"another"') }],
-    [20, null],
-  ]);
+  const another = (order: number) => ({ ...secret(order), inline: Buffer.from('"another"') });
+  await commit(
+    store,
+    [
+      [10, null],
+      [11, another(11)],
+      // Edited, and claimed before that was stored.
+      [13, { ...another(13), state: 'processing', attempt: 1, token: 4 }],
+      [20, null],
+    ],
+    [11, 13],
+  );
   for (const order of [9, 12, 19, 21]) expect(store.item(order)).toEqual(secret(order));
   await store.close();
   const environment = openEnvironment({ path });
@@ -227,7 +286,7 @@ test('of a payload that was removed or replaced nothing is left, however long it
   await environment.close();
   store = new LmdbStore(path);
   expect(rows).toHaveLength(1);
-  for (const order of [10, 11, 20]) expect(rows[0]).not.toContain(`"secret of ${order},`);
+  for (const order of [10, 11, 13, 20]) expect(rows[0]).not.toContain(`"secret of ${order},`);
   for (const order of [9, 12, 19, 21]) expect(rows[0]).toContain(`"secret of ${order},`);
 });
 

@@ -274,6 +274,7 @@ const changes = ({ items = [], payloads = [], keys = [], records = [] }: Written
   payloads: new Map(payloads),
   dedup: new Map(keys.map(({ queue, key, ...entry }) => [`${queue}\u0000${key}`, { queue, key, entry }])),
   records: new Map(records),
+  edited: new Set(),
 });
 
 const at = (sequence: number, ms: number): StoredPosition => ({

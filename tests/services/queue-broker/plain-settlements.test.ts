@@ -45,7 +45,31 @@ test('a batch that names items and tokens alone is read as the schemas read it',
 test.each(['complete', 'release'] as const)(
   'whatever is changed in a batch, %s reads nothing straight from the bytes that the schemas read otherwise',
   (operation) => {
-    const pieces = [...'{}[]",:-\\ 019az.e\u00e9', '"id"', '"token":', '"result":1,', '"fetch":', '"items":'];
+    const pieces = [
+      '{',
+      '}',
+      '[',
+      ']',
+      '"',
+      ',',
+      ':',
+      '-',
+      '\\',
+      ' ',
+      '0',
+      '1',
+      '9',
+      'a',
+      'z',
+      '.',
+      'e',
+      '\u00e9',
+      '"id"',
+      '"token":',
+      '"result":1,',
+      '"fetch":',
+      '"items":',
+    ];
     const change = fc.record({ at: fc.nat(), remove: fc.nat(3), insert: fc.constantFrom('', ...pieces) });
     fc.assert(
       fc.property(batch, fc.array(change, { minLength: 1, maxLength: 3 }), (body, changes) => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { emptyChanges } from '#services/queue-broker/core/overlay.ts';
 import type { ItemStore } from '#services/queue-broker/item-store.ts';
 import { LmdbStore } from '#services/queue-broker/lmdb-store.ts';
 import { MemoryStore } from '#services/queue-broker/memory-store.ts';
@@ -234,10 +235,7 @@ test('a table of before there were marks is taken as it is', async () => {
   const position = owner.store.position();
   if (position === undefined) throw new Error('nothing was stored');
   const { applied, logIdentity } = position;
-  await owner.store.commit(
-    { items: new Map(), payloads: new Map(), dedup: new Map(), records: new Map() },
-    { applied, logIdentity },
-  );
+  await owner.store.commit(emptyChanges(), { applied, logIdentity });
   expect((await log.take(owner.store)).count).toBe(3);
 });
 
