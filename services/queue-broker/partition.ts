@@ -27,12 +27,6 @@ const groupAgeMsMax = 20;
 
 const sweepEveryMs = 10_000;
 
-/** The connection writes what was published in a microtask of its own: behind two more it has been written. */
-async function written(): Promise<void> {
-  await Promise.resolve();
-  await Promise.resolve();
-}
-
 /**
  * One partition that this process owns. One record is on its way to the log at a time. Requests that arrive meanwhile
  * are decided at once and gather in a group, which is the next record: one fsync for all of them, and the processor
@@ -299,10 +293,7 @@ export class Partition {
       // writes in a microtask, which is in the queue by now.
       this.#goOn();
       if (this.#sent !== undefined) await Promise.resolve();
-      for (const answer of group.answers) answer();
-      // These are on their way while the rest of the world hears of it.
-      await written();
-      this.#tell(group);
+      this.#answer(group);
       if (taken !== undefined) this.#commit(taken);
     };
     this.#await(answered());
@@ -323,10 +314,12 @@ export class Partition {
     this.#pump();
   }
 
-  #tell({ turn, events }: Group): void {
+  #answer({ turn, events, answers }: Group): void {
     const { partition, announce } = this.#options;
+    // Before the answers: who has an answer and listens has heard of it, and may stop listening.
     if (turn.facts.length > 0) announce(partition, events, turn.at);
     this.#noteOutgoing();
+    for (const answer of answers) answer();
   }
 
   #noteOutgoing(): void {

@@ -16,7 +16,7 @@ import { defaultSettings } from '#services/queue-broker/core/queue-settings.ts';
 import { value } from './made-table.ts';
 
 /** One partition on a quiet network. */
-async function owned(holds: () => boolean = () => true) {
+async function owned(holds: () => boolean = () => true, announce: () => void = () => undefined) {
   const clock = new VirtualClock();
   const stream = new VirtualStream();
   const store = new MemoryStore();
@@ -31,7 +31,7 @@ async function owned(holds: () => boolean = () => true) {
     ...recovered,
     random01: () => 0.5,
     holds,
-    announce: () => undefined,
+    announce,
     lost: (error) => losses.push(error),
   });
   return { clock, stream, store, records, partition, losses };
@@ -110,6 +110,14 @@ test('the next record is on its way before the answers of the one before it are 
   partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('second') }));
   await clock.advance(100);
   expect(heard).toEqual(['record 1', 'record 2', 'first', 'second']);
+});
+
+test('live events go out before the answers of their record', async () => {
+  const { heard, caller } = listener();
+  const { clock, partition } = await owned(undefined, () => heard.push('event'));
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('answer') }));
+  await clock.advance(100);
+  expect(heard).toEqual(['event', 'answer']);
 });
 
 test('an owner whose lease is not fresh answers no question before the log has confirmed it', async () => {
