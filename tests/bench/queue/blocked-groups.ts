@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Sample, Workload } from '#tests/bench/measure.ts';
 import { clientOf, fsync } from './beside-bullmq.ts';
 import { type Contestant, startTrivet } from './contestant.ts';
 
 const callers = 4;
+const settleMs = 1_000;
 const max = 100;
 
 export interface BlockedSizes {
@@ -42,6 +44,8 @@ async function dequeued(side: Contestant, queue: string, sizes: BlockedSizes): P
       throw new Error(`${queue}: ${items} leases of ${groups} groups that may have one each`);
   }
   await client.run('fill', { queue, count: free });
+  // The rows of what was filled in are written in the background: with more of them that takes longer.
+  await delay(settleMs);
   const task = { queue, count: free, callers, max };
   const { value: drained, cpu } = await side.withCpu(free, () => client.run('drain', task));
   await side.check(queue, { waiting: blocked - groups, done: 0, leased: groups + free });
