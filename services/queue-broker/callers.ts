@@ -13,6 +13,7 @@ import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/ru
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { type ItemWithPayload, encodeLeased } from './item-views.ts';
 import { type Caller, withNext } from './queue-works.ts';
+import type { AfterCommit } from './work.ts';
 
 /** A lease that nobody was there to take. */
 export interface UnclaimedLease {
@@ -58,18 +59,18 @@ export class Callers {
       },
       lease: (partition, items) => {
         const write = (some: Items) => bodyOf(encodeLeased(partition, some, encoding), encoding);
-        this.#lease(message, partition, items, write, encoding);
-        done();
+        return this.#lease(message, partition, items, write, encoding, done);
       },
       written: (answer) => {
-        replyBytes(message, bodyOf(encoding === json ? answer.json() : answer.value(), encoding), encoding);
-        done();
+        const body = bodyOf(encoding === json ? answer.json() : answer.value(), encoding);
+        return () => {
+          replyBytes(message, body, encoding);
+          done();
+        };
       },
       writtenWithNext: (partition, answer, next) => {
         const write = (some: Items) => bodyOf(withNext(partition, answer, some, encoding), encoding);
-        if (next.length === 0) replyBytes(message, write(next), encoding);
-        else this.#lease(message, partition, next, write, encoding);
-        done();
+        return this.#lease(message, partition, next, write, encoding, done);
       },
     };
   }
@@ -80,32 +81,25 @@ export class Callers {
     items: Items,
     write: (items: Items) => Uint8Array,
     encoding: Encoding,
-  ): void {
-    if (message.reply === undefined || message.reply === '' || !isReplySubject(message.reply))
-      return this.#handBack(partition, items);
-    const { fitting, body } = this.#fit(partition, items, write);
+    done: () => void,
+  ): AfterCommit {
+    const to = message.reply;
+    const isHeard = to !== undefined && to !== '' && isReplySubject(to);
+    const { fitting, body } = isHeard ? fit(items, write) : unheard;
     const lease = leaseOf(partition, fitting);
-    if (lease === undefined) return replyBytes(message, body, encoding);
-    const reply = this.#watch(lease);
-    const made = encoding === 'application/json' ? undefined : headers();
-    made?.set('Content-Type', encoding);
-    this.#nats.connection.publish(message.reply, body, {
-      reply,
-      ...(made === undefined ? {} : { headers: made }),
-    });
+    return () => {
+      this.#handBack(partition, items.slice(fitting.length));
+      if (to !== undefined && lease !== undefined) this.#publish(to, body, lease, encoding);
+      else replyBytes(message, body, encoding);
+      done();
+    };
   }
 
-  // Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written.
-  #fit(partition: number, items: Items, write: (items: Items) => Uint8Array) {
-    let fitting = items;
-    let body = write(fitting);
-    while (body.length > replyBytesMax && fitting.length > 1) {
-      const half = Math.ceil(fitting.length / 2);
-      this.#handBack(partition, fitting.slice(half));
-      fitting = fitting.slice(0, half);
-      body = write(fitting);
-    }
-    return { fitting, body };
+  #publish(to: string, body: Uint8Array, lease: UnclaimedLease, encoding: Encoding): void {
+    const reply = this.#watch(lease);
+    const made = encoding === json ? undefined : headers();
+    made?.set('Content-Type', encoding);
+    this.#nats.connection.publish(to, body, { reply, ...(made === undefined ? {} : { headers: made }) });
   }
 
   #handBack(partition: number, items: Items): void {
@@ -131,6 +125,19 @@ export class Callers {
 }
 
 type Items = readonly ItemWithPayload[];
+
+const unheard = { fitting: [] as Items, body: new Uint8Array() };
+
+// Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written.
+function fit(items: Items, write: (items: Items) => Uint8Array) {
+  let fitting = items;
+  let body = write(fitting);
+  while (body.length > replyBytesMax && fitting.length > 1) {
+    fitting = fitting.slice(0, Math.ceil(fitting.length / 2));
+    body = write(fitting);
+  }
+  return { fitting, body };
+}
 
 const bodyOf = (body: Uint8Array | string | object, encoding: Encoding): Uint8Array =>
   body instanceof Uint8Array ? body : typeof body === 'string' ? Buffer.from(body) : encode(body, encoding);

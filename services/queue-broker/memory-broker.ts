@@ -63,7 +63,7 @@ export class MemoryBroker {
 
   private constructor(
     options: MemoryBrokerOptions,
-    parts: Omit<PartitionOptions, 'announce' | 'outgoing' | 'lost' | 'random01'>,
+    parts: Omit<PartitionOptions, 'announcement' | 'outgoing' | 'lost' | 'random01'>,
   ) {
     const { random01 } = options;
     const serving = new QueueServing({ ...options, observer: nobody });
@@ -73,9 +73,12 @@ export class MemoryBroker {
       ...parts,
       random01,
       ...hooks,
-      announce: (number, events, at) => {
-        hooks.announce(number, events, at);
-        this.#onChange?.();
+      announcement: (number, events, at) => {
+        const announce = hooks.announcement(number, events, at);
+        return () => {
+          announce();
+          this.#onChange?.();
+        };
       },
       outgoing: (number, outgoing) => flows.note(number, outgoing),
       // Memory does not fail, so this is a defect, and the test that met it should show it.

@@ -1,14 +1,14 @@
 import type { Refusal } from '#shared/protocol/errors.ts';
 import type { StateEvent } from './core/state-event.ts';
 import type { Turn } from './core/turn.ts';
-import type { AfterCommit, Waiter, Work } from './work.ts';
+import type { Answer, Waiter, Work } from './work.ts';
 
 /** Requests that were decided one after the other, and what is to be told of them once their record is durable. */
 export interface Group {
   readonly turn: Turn;
   readonly openedMs: number;
   readonly work: Work[];
-  readonly answers: AfterCommit[];
+  readonly answers: Answer[];
   readonly events: StateEvent[];
   readonly served: Pick<Waiter, 'refuse'>[];
   bytes: number;

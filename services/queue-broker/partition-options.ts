@@ -2,13 +2,14 @@ import type { Outgoing } from './core/flow-table.ts';
 import type { Slots } from './core/schedule.ts';
 import type { StateEvent } from './core/state-event.ts';
 import type { PartitionParts, Recovered } from './partition-recovery.ts';
+import type { AfterCommit } from './work.ts';
 
 export interface PartitionOptions extends PartitionParts, Recovered {
   readonly random01: () => number;
   /** When the slots of schedules are. Default: as cron says. */
   readonly slots?: Slots;
-  /** Hears of changes of state once they are durable. */
-  readonly announce: (partition: number, events: readonly StateEvent[], at: number) => void;
+  /** Prepares what is told of changes of state; what it returns tells it, once they are durable. */
+  readonly announcement: (partition: number, events: readonly StateEvent[], at: number) => AfterCommit;
   /** Hears that something has come up for other partitions: what that is, and that it is durable, is asked in a turn. */
   readonly outgoing?: (partition: number, outgoing: Outgoing) => void;
   /** Hears of queues that were forgotten since nothing of them was left. */

@@ -17,7 +17,7 @@ import { Rests } from './rests.ts';
 import { ResultLine } from './result-line.ts';
 import { TableStoring, type TakenChanges } from './table-storing.ts';
 import { WaitingLine, serveWaiters } from './waiting-line.ts';
-import type { AfterCommit, Waiter, Work } from './work.ts';
+import { type AfterCommit, type Answer, type Waiter, type Work, prepared } from './work.ts';
 
 /**
  * How long requests join a group whose record cannot be sent yet: all of them are decided as of the moment at which
@@ -266,7 +266,7 @@ export class Partition {
     this.#open = undefined;
     const { turn, answers } = group;
     if (turn.facts.length === 0 && !this.#mustProve(answers)) {
-      for (const answer of answers) answer();
+      for (const answer of answers) prepared(answer)();
       return;
     }
     const { table, clock, records, appended } = this.#options;
@@ -284,16 +284,18 @@ export class Partition {
       appended?.(clock.monotonicMs() - startedMs, facts.length);
     };
     const answered = async (): Promise<void> => {
-      await record().catch((error: unknown) => {
+      const durable = record().catch((error: unknown) => {
         refuseAll(group, outcomeUnknown);
         throw error;
       });
+      // The connection writes in a microtask, which is in the queue by now: behind it, while the disk writes.
+      const told = Promise.resolve().then(() => this.#prepare(group));
+      const [tell] = await Promise.all([told, durable]);
       this.#durableIngest = ingested;
-      // The next record first: the disk writes it while the answers of this one are made, and the rows. The connection
-      // writes in a microtask, which is in the queue by now.
+      // The next record first: the disk writes it while this one is answered, and its rows are stored.
       this.#goOn();
       if (this.#sent !== undefined) await Promise.resolve();
-      this.#answer(group);
+      tell();
       if (taken !== undefined) this.#commit(taken);
     };
     this.#await(answered());
@@ -314,12 +316,17 @@ export class Partition {
     this.#pump();
   }
 
-  #answer({ turn, events, answers }: Group): void {
-    const { partition, announce } = this.#options;
-    // Before the answers: who has an answer and listens has heard of it, and may stop listening.
-    if (turn.facts.length > 0) announce(partition, events, turn.at);
-    this.#noteOutgoing();
-    for (const answer of answers) answer();
+  /** Puts together what the world will hear of a group. */
+  #prepare({ turn, events, answers }: Group): AfterCommit {
+    const { partition, announcement } = this.#options;
+    const announce = turn.facts.length > 0 ? announcement(partition, events, turn.at) : undefined;
+    const ready = answers.map(prepared);
+    return () => {
+      // Before the answers: who has an answer and listens has heard of it, and may stop listening.
+      announce?.();
+      this.#noteOutgoing();
+      for (const answer of ready) answer();
+    };
   }
 
   #noteOutgoing(): void {
@@ -331,7 +338,7 @@ export class Partition {
    * A former owner that does not know it yet would answer questions and refusals from its old table. When the lease is
    * not fresh, an empty record is appended first: whoever has been fenced learns it there.
    */
-  #mustProve(answers: readonly AfterCommit[]): boolean {
+  #mustProve(answers: readonly Answer[]): boolean {
     return answers.length > 0 && this.#options.holds?.() === false;
   }
 

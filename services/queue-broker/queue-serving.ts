@@ -13,6 +13,7 @@ import type { PartitionOptions } from './partition-options.ts';
 import { QueueService } from './queue-service.ts';
 import { QueueStatistics } from './queue-statistics.ts';
 import { WorkerRegistry } from './worker-registry.ts';
+import type { AfterCommit } from './work.ts';
 
 /** The queue group of the brokers: a request goes to one of them. */
 export const brokerGroup = 'trivet-queue';
@@ -75,20 +76,17 @@ export class QueueServing {
   }
 
   /** What the partitions tell of themselves, whoever holds them. */
-  get hooks(): Required<Pick<PartitionOptions, 'announce' | 'appended' | 'forgot'>> {
+  get hooks(): Required<Pick<PartitionOptions, 'announcement' | 'appended' | 'forgot'>> {
     return {
-      announce: (partition, events, at) => this.#announce(partition, events, at),
+      announcement: (partition, events, at) => this.#announcement(partition, events, at),
       appended: (durationMs, facts) => this.#options.observer.appended(durationMs, facts),
       forgot: (queues) => queues.forEach((queue) => this.#statistics.forget(queue)),
     };
   }
 
   /** Live events: one message per queue, state and commit; never a payload, result or error. */
-  #announce(partition: number, events: readonly StateEvent[], at: number): void {
-    this.#statistics.add(events, at);
-    this.#workers.add(events, at);
-    this.#options.observer.changed(events);
-    const { nats, subjects } = this.#options;
+  #announcement(partition: number, events: readonly StateEvent[], at: number): AfterCommit {
+    const { nats, subjects, observer } = this.#options;
     const when = formatTime(at);
     const bySubject = new Map<string, string>();
     // Mostly many of one queue and state stand together: their subject is made and looked up once.
@@ -111,6 +109,12 @@ export class QueueServing {
     }
     if (last !== undefined) bySubject.set(subject, list);
     // Names, ids, states and times are ASCII.
-    for (const [to, texts] of bySubject) nats.connection.publish(to, Buffer.from(`[${texts}]`, 'latin1'));
+    const messages = [...bySubject].map(([to, texts]) => ({ to, body: Buffer.from(`[${texts}]`, 'latin1') }));
+    return () => {
+      this.#statistics.add(events, at);
+      this.#workers.add(events, at);
+      observer.changed(events);
+      for (const { to, body } of messages) nats.connection.publish(to, body);
+    };
   }
 }

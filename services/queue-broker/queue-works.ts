@@ -18,18 +18,21 @@ import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './ite
 import type { Partition } from './partition.ts';
 import type { LeasedCall } from './leased-requests.ts';
 import type { DequeueCall, Each } from './queue-requests.ts';
-import type { AfterCommit, Room, Work } from './work.ts';
+import { type AfterCommit, type Answer, type Room, type Work, prepared } from './work.ts';
 
-/** Answers one caller; exactly one of its verbs is called, once. */
+/**
+ * Answers one caller; exactly one of its verbs is called, once. Those that return something have put their answer
+ * together and not sent it: that is done by what they return.
+ */
 export interface Caller {
   value(value: unknown): void;
   /** As `value`, where the JSON of it can be put together faster than by a library. */
-  written(answer: Written): void;
+  written(answer: Written): AfterCommit;
   readonly refuse: (refusal: Refusal) => void;
   /** Hands out leased items, and notices when nobody is there to take them. */
-  lease(partition: number, items: readonly ItemWithPayload[]): void;
+  lease(partition: number, items: readonly ItemWithPayload[]): AfterCommit;
   /** As `written`, with leased items beside it as `next`. */
-  writtenWithNext(partition: number, answer: Written, next: readonly ItemWithPayload[]): void;
+  writtenWithNext(partition: number, answer: Written, next: readonly ItemWithPayload[]): AfterCommit;
 }
 
 /** An answer that is an object, in both of its forms; only one of them is asked for. */
@@ -64,7 +67,7 @@ export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], calle
       const decided = decideEnqueueMany(turn, requests);
       if (!decided.ok) return () => caller.refuse(decided.error);
       const answers = decided.value;
-      return () => caller.written(listWritten(answers, enqueuedManyView));
+      return { prepare: () => caller.written(listWritten(answers, enqueuedManyView)) };
     },
     refuse: caller.refuse,
   };
@@ -72,10 +75,10 @@ export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], calle
 
 /** A dequeue is answered at once when something is ready or it does not wait; otherwise it joins the line. */
 export function dequeueWork(partition: Partition, request: DequeueCall, caller: Caller): Work {
-  const attempt = (turn: Turn): AfterCommit | undefined => {
+  const attempt = (turn: Turn): Answer | undefined => {
     const items = decideDequeue(turn, request).map((item) => withPayload(turn.table, item));
     if (items.length === 0) return undefined;
-    return () => caller.lease(turn.partition, items);
+    return { prepare: () => caller.lease(turn.partition, items) };
   };
   const nothing = () => caller.value({ items: [] });
   let waits = false;
@@ -121,11 +124,11 @@ export function leasedWork<R extends NotedRequest, A>(options: {
       if (call.single && first?.ok === false) return () => caller.refuse(first.error);
       const answer =
         call.single && first?.ok === true ? oneWritten(first.value, view) : listWritten(decided, view);
-      if (call.fetch === undefined) return () => caller.written(answer);
+      if (call.fetch === undefined) return { prepare: () => caller.written(answer) };
       const next = decideDequeue(turn, { queue, ...call.fetch, ...worker }).map((item) =>
         withPayload(turn.table, item),
       );
-      return () => caller.writtenWithNext(turn.partition, answer, next);
+      return { prepare: () => caller.writtenWithNext(turn.partition, answer, next) };
     },
     refuse: caller.refuse,
   };
@@ -149,7 +152,7 @@ export function resumeWork(partition: Partition, queue: string, caller: Caller):
       const served = partition.waiting.serve(queue, turn);
       return () => {
         caller.value({ queue, paused: false });
-        for (const answer of served) answer();
+        for (const answer of served) prepared(answer)();
       };
     },
     refuse: caller.refuse,

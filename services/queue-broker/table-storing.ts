@@ -82,6 +82,8 @@ export class TableStoring {
   /** Commits what was taken. Its record must be durable. Rejects when the store does. */
   commit(taken: TakenChanges): Promise<void> {
     const commit = async (): Promise<void> => {
+      // The connection writes in a microtask: what was published just now goes out before the rows are written.
+      await Promise.resolve();
       await this.#options.store.commit(taken.changes, taken.position);
       this.#table.stored();
       this.#storedAtMs = this.#clock.monotonicMs();

@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { StateEvent } from './core/state-event.ts';
 import type { Turn } from './core/turn.ts';
-import type { AfterCommit, Waiter } from './work.ts';
+import type { Answer, Waiter } from './work.ts';
 
 interface Place {
   readonly waiter: Waiter;
@@ -50,8 +50,8 @@ export class WaitingLine {
   }
 
   /** Serves who waits at `queue` until there is nothing left to hand out. */
-  serve(queue: string, turn: Turn): readonly AfterCommit[] {
-    const answers: AfterCommit[] = [];
+  serve(queue: string, turn: Turn): readonly Answer[] {
+    const answers: Answer[] = [];
     for (const place of this.#places.get(queue) ?? []) {
       const answer = place.waiter.decide(turn);
       if (answer === undefined) break;
@@ -94,7 +94,7 @@ export function serveWaiters(
   line: WaitingLine,
   turn: Turn,
   events: readonly StateEvent[],
-  answers: AfterCommit[],
+  answers: Answer[],
 ): void {
   const { table } = turn;
   const served = new Set<string>();

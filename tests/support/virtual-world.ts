@@ -218,7 +218,7 @@ export class VirtualBroker {
       ...recovered,
       random01: () => world.random.next01(),
       slots: madeSlots(),
-      announce: () => undefined,
+      announcement: () => () => undefined,
       lost: (error) => this.#lose(process, error),
     });
     this.#partition = partition;

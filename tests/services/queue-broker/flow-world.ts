@@ -156,7 +156,7 @@ export class FlowWorld {
       ...shared,
       ...recovered,
       random01: () => 0.5,
-      announce: () => undefined,
+      announcement: () => () => undefined,
       outgoing: (number, outgoing) => outbox.note(number, outgoing),
       lost: (error) => this.losses.push(error),
     });
@@ -219,7 +219,7 @@ function listener(): { readonly heard: Heard[]; readonly caller: Caller } {
   const caller: Caller = {
     value: (answer) => heard.push({ value: answer }),
     refuse: ({ code }) => heard.push({ code }),
-    lease: (partition, items) =>
+    lease: (partition, items) => () =>
       heard.push({
         value: {
           items: items.map(({ item, payload }) => ({
@@ -229,8 +229,8 @@ function listener(): { readonly heard: Heard[]; readonly caller: Caller } {
           })),
         },
       }),
-    written: (answer) => heard.push({ value: answer.value() }),
-    writtenWithNext: (_, answer) => heard.push({ value: answer.value() }),
+    written: (answer) => () => heard.push({ value: answer.value() }),
+    writtenWithNext: (_, answer) => () => heard.push({ value: answer.value() }),
   };
   return { heard, caller };
 }

@@ -47,7 +47,7 @@ export class KeptLog {
       ...shared,
       ...recovered,
       random01: () => 0.5,
-      announce: () => undefined,
+      announcement: () => () => undefined,
       lost: (error) => losses.push(error),
     });
     const compactor = new LogCompactor({
@@ -91,7 +91,7 @@ export class LogOwner {
     const heard: string[] = [];
     const caller: Caller = {
       ...silentCaller,
-      written: () => heard.push('done'),
+      written: () => () => heard.push('done'),
       refuse: ({ code }) => heard.push(code),
     };
     const made = Array.from({ length: count }, () => {
@@ -133,7 +133,7 @@ export class LogOwner {
 const silentCaller: Caller = {
   value: () => undefined,
   refuse: () => undefined,
-  lease: () => undefined,
-  written: () => undefined,
-  writtenWithNext: () => undefined,
+  lease: () => () => undefined,
+  written: () => () => undefined,
+  writtenWithNext: () => () => undefined,
 };

@@ -68,7 +68,7 @@ export class MadePartition {
       ...shared,
       ...recovered,
       random01: () => 0.5,
-      announce: (_, events, at) => {
+      announcement: (_, events, at) => () => {
         this.statistics.add(events, at);
         this.workers.add(events, at);
       },
@@ -127,15 +127,15 @@ function listener() {
   const caller: Caller = {
     value: (answer) => heard.push({ value: answer }),
     refuse: ({ code }) => heard.push({ code }),
-    lease: (partition, items) =>
+    lease: (partition, items) => () =>
       heard.push({
         value: items.map(({ item }) => ({
           id: `${partition.toString(36)}-${item.order.toString(36)}`,
           token: item.token,
         })),
       }),
-    written: (answer) => heard.push({ value: answer.value() }),
-    writtenWithNext: (_, answer) => heard.push({ value: answer.value() }),
+    written: (answer) => () => heard.push({ value: answer.value() }),
+    writtenWithNext: (_, answer) => () => heard.push({ value: answer.value() }),
   };
   return { heard, caller };
 }

@@ -31,7 +31,7 @@ async function owned(holds: () => boolean = () => true, announce: () => void = (
     ...recovered,
     random01: () => 0.5,
     holds,
-    announce,
+    announcement: () => announce,
     lost: (error) => losses.push(error),
   });
   return { clock, stream, store, records, partition, losses };
@@ -47,9 +47,9 @@ function listener() {
   const caller: Caller = {
     value: (answer) => heard.push(JSON.stringify(answer)),
     refuse: ({ code }) => heard.push(code),
-    lease: (_, items) => heard.push(`leased ${items.length}`),
-    written: (answer) => heard.push(answer.json()),
-    writtenWithNext: (_, answer) => heard.push(answer.json()),
+    lease: (_, items) => () => heard.push(`leased ${items.length}`),
+    written: (answer) => () => heard.push(answer.json()),
+    writtenWithNext: (_, answer) => () => heard.push(answer.json()),
   };
   return { heard, caller };
 }
@@ -105,9 +105,9 @@ test('the next record is on its way before the answers of the one before it are 
     heard.push(`record ${appends}`);
     return append(batch, position);
   };
-  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('first') }));
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => () => heard.push('first') }));
   await Promise.resolve();
-  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('second') }));
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => () => heard.push('second') }));
   await clock.advance(100);
   expect(heard).toEqual(['record 1', 'record 2', 'first', 'second']);
 });
@@ -115,9 +115,51 @@ test('the next record is on its way before the answers of the one before it are 
 test('live events go out before the answers of their record', async () => {
   const { heard, caller } = listener();
   const { clock, partition } = await owned(undefined, () => heard.push('event'));
-  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => heard.push('answer') }));
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: () => () => heard.push('answer') }));
   await clock.advance(100);
   expect(heard).toEqual(['event', 'answer']);
+});
+
+test('an answer is put together while its record is written, sent once it is durable, and on the wire before the rows are stored', async () => {
+  const { clock, records, store, partition } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const append = records.append.bind(records);
+  records.append = async (batch, position) => {
+    heard.push('record');
+    const sequence = await append(batch, position);
+    heard.push('durable');
+    return sequence;
+  };
+  const commit = store.commit.bind(store);
+  store.commit = (changes, position) => {
+    heard.push('rows');
+    return commit(changes, position);
+  };
+  const written = () => {
+    heard.push('put together');
+    return () => {
+      heard.push('sent');
+      queueMicrotask(() => heard.push('on the wire'));
+    };
+  };
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written }));
+  await clock.advance(100);
+  expect(heard).toEqual(['record', 'put together', 'durable', 'sent', 'on the wire', 'rows']);
+});
+
+test('an answer whose record did not become durable is not sent, however far it was put together', async () => {
+  const { clock, stream, partition } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  takeAway(stream);
+  const written = () => {
+    heard.push('put together');
+    return () => heard.push('sent');
+  };
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written }));
+  await clock.advance(100);
+  expect(heard).toEqual(['put together', 'timeout']);
 });
 
 test('an owner whose lease is not fresh answers no question before the log has confirmed it', async () => {

@@ -328,10 +328,10 @@ export class SimulatedClients {
     return {
       value: (value) => once(() => answers.value?.(value, answering)),
       refuse: (refusal) => once(() => answers.refuse?.(refusal, answering)),
-      lease: (_, items) => once(() => answers.lease?.(items, answering)),
+      lease: (_, items) => () => once(() => answers.lease?.(items, answering)),
       // Both forms must say the same: the simulation reads the one that brokers write by hand.
-      written: (answer) => once(() => answers.value?.(JSON.parse(answer.json()), answering)),
-      writtenWithNext: (_, answer, next) =>
+      written: (answer) => () => once(() => answers.value?.(JSON.parse(answer.json()), answering)),
+      writtenWithNext: (_, answer, next) => () =>
         once(() => {
           answers.value?.(JSON.parse(answer.json()), answering);
           answers.lease?.(next, answering);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Turn } from '#services/queue-broker/core/turn.ts';
 import { WaitingLine } from '#services/queue-broker/waiting-line.ts';
+import { prepared } from '#services/queue-broker/work.ts';
 import { VirtualClock } from '#tests/support/virtual-clock.ts';
 import { MadeTable } from './made-table.ts';
 
@@ -40,11 +41,11 @@ test('who came first is served first, until nothing is left', () => {
   const { join, serve, stock, heard, waiting } = line();
   for (const name of ['a', 'b', 'c']) join(name);
   stock.left = 2;
-  for (const answer of serve()) answer();
+  for (const answer of serve()) prepared(answer)();
   expect(heard).toEqual(['a served', 'b served']);
   expect(waiting.has('mail')).toBe(true);
   stock.left = 1;
-  for (const answer of serve()) answer();
+  for (const answer of serve()) prepared(answer)();
   expect(heard).toEqual(['a served', 'b served', 'c served']);
   expect(waiting.has('mail')).toBe(false);
 });
@@ -74,7 +75,7 @@ test('who was served does not expire any more', async () => {
   const { join, serve, stock, clock, heard } = line();
   join('a');
   stock.left = 1;
-  for (const answer of serve()) answer();
+  for (const answer of serve()) prepared(answer)();
   await clock.advance(10_000);
   expect(heard).toEqual(['a served']);
 });
