@@ -13,6 +13,9 @@ const machine: Machine = {
 
 const silent = () => undefined;
 
+/** Two rounds to warm up, and one that counts. */
+const thrice = (value: number): readonly Sample[] => [{ value }, { value }, { value }];
+
 /** A workload whose rounds give these samples, the warm-up first. */
 function workloadOf(
   fields: Partial<Workload>,
@@ -43,7 +46,7 @@ function workloadOf(
 test('the JSON has the documented fields, and no others', async () => {
   const own = { value: 100, p50: 1, p99: 2, rssMiB: 300, cpu: { broker: 12 }, figures: { offered: 7 } };
   const other = { value: 50, p50: 3, p99: 4, cpu: { redis: 9 } };
-  const { results } = await measure([workloadOf({}, [own, own], [other, other])], 1, silent);
+  const { results } = await measure([workloadOf({}, [own, own, own], [other, other, other])], 1, silent);
   const report: Report = {
     machine,
     versions: { node: 'v24' },
@@ -84,7 +87,11 @@ test('the JSON has the documented fields, and no others', async () => {
 });
 
 test('a workload without a peer and without latencies leaves their fields out', async () => {
-  const { results } = await measure([workloadOf({ unit: '×' }, [{ value: 1 }, { value: 1.2 }])], 1, silent);
+  const { results } = await measure(
+    [workloadOf({ unit: '×' }, [{ value: 1 }, { value: 1 }, { value: 1.2 }])],
+    1,
+    silent,
+  );
   expect(results).toEqual([
     {
       workload: 'enqueue-single-200',
@@ -96,8 +103,8 @@ test('a workload without a peer and without latencies leaves their fields out', 
   ]);
 });
 
-test('figures are medians over the rounds, and the warm-up does not count', async () => {
-  const ours = [9_999, 10, 30, 20].map((value) => ({ value, p99: value * 2, cpu: { broker: value } }));
+test('figures are medians over the rounds, and those to warm up do not count', async () => {
+  const ours = [9_999, 9_999, 10, 30, 20].map((value) => ({ value, p99: value * 2, cpu: { broker: value } }));
   const { results } = await measure([workloadOf({}, ours)], 3, silent);
   expect(results[0]).toMatchObject({
     ours: 20,
@@ -107,13 +114,12 @@ test('figures are medians over the rounds, and the warm-up does not count', asyn
 });
 
 test('more is better for the ratio of times, too', async () => {
-  const run = (unit: 'items/s' | 'ms') =>
-    measure([workloadOf({ unit }, [{ value: 2 }, { value: 2 }], [{ value: 8 }, { value: 8 }])], 1, silent);
+  const run = (unit: 'items/s' | 'ms') => measure([workloadOf({ unit }, thrice(2), thrice(8))], 1, silent);
   expect((await run('ms')).results[0]?.ratio).toBe(4);
   expect((await run('items/s')).results[0]?.ratio).toBe(0.25);
 });
 
-test('rounds of the two sides alternate', async () => {
+test('rounds of the two sides alternate, and so does who begins', async () => {
   const order: string[] = [];
   const side = (name: string) => (round: number) => {
     order.push(`${name} ${round}`);
@@ -123,7 +129,7 @@ test('rounds of the two sides alternate', async () => {
   const open = () =>
     Promise.resolve({ ours: side('ours'), peer: side('peer'), close: () => Promise.resolve() });
   await measure([{ ...workload, peerName: 'the peer', open }], 2, silent);
-  expect(order).toEqual(['ours 0', 'peer 0', 'ours 1', 'peer 1', 'ours 2', 'peer 2']);
+  expect(order).toEqual(['ours 0', 'peer 0', 'peer 1', 'ours 1', 'ours 2', 'peer 2', 'peer 3', 'ours 3']);
 });
 
 test('a workload that fails is told with its reason, is closed, and does not hold up the next', async () => {
@@ -132,22 +138,14 @@ test('a workload that fails is told with its reason, is closed, and does not hol
     closed = true;
     return Promise.resolve();
   });
-  const { results, failures } = await measure(
-    [broken, workloadOf({}, [{ value: 1 }, { value: 1 }])],
-    1,
-    silent,
-  );
+  const { results, failures } = await measure([broken, workloadOf({}, thrice(1))], 1, silent);
   expect(failures).toEqual([{ workload: 'broken', problem: 'the disk is full' }]);
   expect(results.map((one) => one.workload)).toEqual(['enqueue-single-200']);
   expect(closed).toBe(true);
 });
 
 test('the report for people has the durability beside each number', async () => {
-  const workload = workloadOf(
-    { peerName: 'the peer, everysec' },
-    [{ value: 8 }, { value: 8 }],
-    [{ value: 4 }, { value: 4 }],
-  );
+  const workload = workloadOf({ peerName: 'the peer, everysec' }, thrice(8), thrice(4));
   const { results } = await measure([workload], 1, silent);
   const lines = reportLines({ machine, versions: {}, date: '', rounds: 1, results });
   expect(lines[0]).toBe('a processor, 2 cores, 24 GiB, Linux 6.1; fsync p50 0.5 ms, p99 2 ms');

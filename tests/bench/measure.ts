@@ -30,7 +30,7 @@ export interface Workload {
   open(): Promise<Sides>;
 }
 
-/** Rounds of the two alternate, so that both see the same machine. */
+/** Rounds of the two alternate, so that both see the same machine; so does who begins, as a round leaves things behind. */
 export interface Sides {
   readonly ours: (round: number) => Promise<Sample>;
   readonly peer?: (round: number) => Promise<Sample>;
@@ -65,7 +65,10 @@ export interface Measured {
   readonly failures: readonly Failure[];
 }
 
-/** Runs every workload: one round to warm up, which is thrown away, then `rounds` that count. */
+/** Rounds that do not count: programs of ours are compiled while they run, and are at their speed after some seconds. */
+const warmUps = 2;
+
+/** Runs every workload: some rounds to warm up, which are thrown away, then `rounds` that count. */
 export async function measure(
   workloads: readonly Workload[],
   rounds: number,
@@ -94,11 +97,10 @@ async function measureOne(
   const ours: Sample[] = [];
   const peers: Sample[] = [];
   try {
-    for (let round = 0; round <= rounds; round += 1) {
-      const own = await sides.ours(round);
-      const peer = await sides.peer?.(round);
+    for (let round = 0; round < warmUps + rounds; round += 1) {
+      const { own, peer } = await measureRound(sides, round);
       progress(roundLine(workload, round, own, peer));
-      if (round === 0) continue;
+      if (round < warmUps) continue;
       ours.push(own);
       if (peer !== undefined) peers.push(peer);
     }
@@ -106,6 +108,16 @@ async function measureOne(
     await sides.close();
   }
   return resultOf(workload, ours, peers);
+}
+
+/** The two sides begin by turns. */
+async function measureRound(
+  { ours, peer }: Sides,
+  round: number,
+): Promise<{ readonly own: Sample; readonly peer: Sample | undefined }> {
+  if (peer === undefined || round % 2 === 0) return { own: await ours(round), peer: await peer?.(round) };
+  const first = await peer(round);
+  return { own: await ours(round), peer: first };
 }
 
 function resultOf(workload: Workload, ours: readonly Sample[], peers: readonly Sample[]): Result {
@@ -153,7 +165,7 @@ function roundLine(workload: Workload, round: number, own: Sample, peer: Sample 
     const costs = Object.entries(cpu ?? {}).map(([name, micros]) => `${name} ${rounded(micros)} µs`);
     return `${value.toLocaleString('en', { maximumFractionDigits: 2 })} ${workload.unit}${times}${costs.length === 0 ? '' : ` [${costs.join(', ')}]`}`;
   };
-  const title = `${workload.workload} round ${round}${round === 0 ? ' (warm-up)' : ''}`;
+  const title = `${workload.workload} round ${round}${round < warmUps ? ' (warm-up)' : ''}`;
   return `${title}: ${format(own)}${peer === undefined ? '' : ` · ${workload.peerName}: ${format(peer)}`}`;
 }
 
