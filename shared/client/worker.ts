@@ -34,6 +34,9 @@ export interface StopOptions {
 /** What an aborted handler may take to notice it. */
 const graceMs = 1_000;
 
+/** Renewed for the first time after a third of that: many times what a thread takes to start on a busy machine. */
+const longLeaseMs = 10_000;
+
 /**
  * Works on a queue: leases items, runs the handler, and says how it went. Outcomes of one turn of the event loop go out
  * as one message, which also fetches the next items. Delivery is at least once: a handler must bear to run twice.
@@ -92,7 +95,9 @@ export class Worker<Payload = unknown, Result = unknown> {
       onPending: (events) => void this.#intake.makeRoom(events),
       onRefused: (error) => this.#settings.onError(error),
     });
-    void keeper.ready.then(() => this.#intake.fetch());
+    // The thread that renews leases is up long before a lease of some length is due; a shorter one is not taken before.
+    const begun = leaseMs >= longLeaseMs ? Promise.resolve() : keeper.ready;
+    void begun.then(() => this.#intake.fetch());
   }
 
   /** Takes nothing new until `resume`, and hands back what has not begun. Handlers that run go on. */

@@ -24,11 +24,17 @@ afterEach(async () => {
 });
 afterAll(() => client.stop());
 
-/** A worker in another process, whose handlers block it for `blockMs`, and what it tells. */
-function startBlockingWorker(queue: string, blockMs: number) {
-  const child = fork('tests/shared/client/blocking-worker.ts', [client.server.url, queue, String(blockMs)], {
-    execArgv: [],
-  });
+/** As long as a worker needs to ask for its second item. */
+const secondMs = 300;
+
+/** A worker in another process, whose handlers block it for `blockMs` after `beforeMs`, and what it tells. */
+function startBlockingWorker(queue: string, blockMs: number, lease = '1s', beforeMs = secondMs) {
+  const { url } = client.server;
+  const child = fork(
+    'tests/shared/client/blocking-worker.ts',
+    [url, queue, String(blockMs), lease, String(beforeMs)],
+    { execArgv: [] },
+  );
   children.push(child);
   const told: object[] = [];
   child.on('message', (event: object) => told.push(event));
@@ -53,6 +59,16 @@ test('a handler that blocks its thread for several leases keeps its item, and it
   await other.stop();
   expect(await queue.get(id)).toMatchObject({ attempt: 1, attempts: [{ worker: 'blocking' }] });
   expect(taken).toEqual([]);
+});
+
+test('a handler that blocks its thread at once, while the thread that renews leases is still starting, keeps its item', async () => {
+  const queue = trivet.queue('blocked-at-once');
+  const { id } = await queue.add('a');
+  const told = startBlockingWorker('blocked-at-once', 13_000, '10s', 0);
+  await expect.poll(has(told, { blocks: 'a' }), { timeout: 15_000 }).toBe(true);
+  await expect.poll(has(told, { ended: 'a' }), { timeout: 15_000 }).toBe(true);
+  await expect.poll(async () => (await queue.get(id)).state, { timeout: 5_000 }).toBe('done');
+  expect(await queue.get(id)).toMatchObject({ attempt: 1 });
 });
 
 test('what was handed to a blocked worker and went to another one meanwhile is not begun twice', async () => {
