@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { TrivetError } from '#shared/protocol/errors.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
+import { version } from '#shared/runtime/version.ts';
 import { auditCommands } from './commands/audit-commands.ts';
 import { cacheCommands } from './commands/cache-commands.ts';
 import { cacheFileCommands } from './commands/cache-file-commands.ts';
@@ -17,6 +18,7 @@ import { tokenCommands } from './commands/token-commands.ts';
 
 const program = new Command('trivet')
   .description('The cache, the job queue and the telemetry collector on your NATS.')
+  .version(version)
   .option('--nats <url>', 'where NATS is (default: NATS_URL, then nats://127.0.0.1:4222)')
   .option(
     '--token <token>',

@@ -5,7 +5,7 @@ import { saysOneThing, singleHeader, twofold } from '#shared/protocol/headers.ts
 import * as limits from '#shared/protocol/limits.ts';
 import type { Owners } from '#shared/protocol/owner.ts';
 import { Dequeue, EnqueueItem, EnqueueMany, EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
-import { optionHeaders } from '#shared/protocol/queue-item-options.ts';
+import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
 import type { DequeueRequest } from './core/dequeue-decision.ts';

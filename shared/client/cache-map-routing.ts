@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CacheMap, readSlots } from '#shared/protocol/cache-map.ts';
+import type { CacheMap } from '#shared/protocol/cache-map.ts';
+import { readSlots } from '#shared/protocol/slot-text.ts';
 import { slotsOf } from '#shared/protocol/cache-slots.ts';
 import { decode, json } from '#shared/protocol/encoding.ts';
 import type { Refusal } from '#shared/protocol/errors.ts';

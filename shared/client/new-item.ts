@@ -1,7 +1,7 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { payloadBytesLimit } from '#shared/protocol/limits.ts';
-import { optionHeaders } from '#shared/protocol/queue-item-options.ts';
+import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 
 export type AddOptions = EnqueueOptions;

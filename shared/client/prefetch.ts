@@ -1,4 +1,5 @@
-import { type QueuePriority, priorities } from '#shared/protocol/queue-schemas.ts';
+import type { QueuePriority } from '#shared/protocol/queue-schemas.ts';
+import { priorities } from '#shared/protocol/queue-words.ts';
 import type { RunningJob } from './job.ts';
 
 /** What a worker begins in this time at its present pace is worth holding; more would only be kept from others. */

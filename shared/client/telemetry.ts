@@ -1,18 +1,17 @@
+import { createRequire } from 'node:module';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
 import { stackLengthMax, tagLengthMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import {
-  type TelemetryError,
-  type TelemetryEvent,
-  type TelemetryLog,
-  type TelemetryMetric,
-  type TelemetryPerformance,
-  type TelemetryType,
-  telemetryKinds,
-  telemetryRecords,
+import type {
+  TelemetryError,
+  TelemetryEvent,
+  TelemetryLog,
+  TelemetryMetric,
+  TelemetryPerformance,
+  TelemetryType,
 } from '#shared/protocol/telemetry-records.ts';
-import { type Validator, validator } from '#shared/protocol/validation.ts';
+import { telemetryKinds } from '#shared/protocol/telemetry-words.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import { MicroBatch } from './micro-batch.ts';
 
@@ -34,7 +33,10 @@ interface KindRecords {
   log: TelemetryLog;
 }
 
-type AnyRecord = KindRecords[TelemetryType];
+/** The schemas are loaded with the first record: a program that sends none need not wait for them. */
+const load = createRequire(import.meta.url);
+let loaded: typeof import('./telemetry-checks.ts') | undefined;
+const checks = () => (loaded ??= load('./telemetry-checks.ts') as typeof import('./telemetry-checks.ts'));
 
 // One message stays well below NATS's default payload of 1 MB.
 const messageBytesMax = 512 * 1_024;
@@ -135,7 +137,7 @@ export class Telemetry {
   async #record<Kind extends TelemetryType>(kind: Kind, given: KindRecords[Kind]): Promise<void> {
     const record = this.#source === undefined ? given : { source: this.#source, ...given };
     // The collector would keep a bad record as a dead letter; here its sender can still be told.
-    const checked = valid[kind](record);
+    const checked = checks().recordChecks[kind](record);
     if (!checked.ok) throw new TrivetError(checked.error);
     const encoded = encode(record, json);
     await this.#batches.get(kind)?.add(encoded, encoded.length);
@@ -145,14 +147,6 @@ export class Telemetry {
 /** @param options.source name of the service that speaks */
 export const createTelemetry = (nats: Nats, subjects: Subjects, options: TelemetryOptions = {}): Telemetry =>
   new Telemetry(nats, subjects, options);
-
-const valid: Readonly<Record<TelemetryType, Validator<AnyRecord>>> = {
-  metric: validator(telemetryRecords.metric),
-  event: validator(telemetryRecords.event),
-  performance: validator(telemetryRecords.performance),
-  error: validator(telemetryRecords.error),
-  log: validator(telemetryRecords.log),
-};
 
 /** One message with all records; each has the outcome of the message. */
 async function publish(

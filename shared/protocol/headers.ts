@@ -1,5 +1,5 @@
 import { type Result, accept, refuseField } from './errors.ts';
-import { optionHeaders } from './queue-item-options.ts';
+import { optionHeaders } from './queue-words.ts';
 
 // Names of headers are compared without regard to case in HTTP; NATS compares them byte by byte, and each client library
 // writes them in a way of its own. Those that say something to us are read in any case.

@@ -1,9 +1,8 @@
 import { Type } from 'typebox';
 import { Duration, Key, KeyText, Time, Word } from './fields.ts';
 import * as limits from './limits.ts';
+import { onDuplicates, priorities } from './queue-words.ts';
 
-/** The four priorities, most urgent first; their index is their band. */
-export const priorities = ['critical', 'high', 'normal', 'low'] as const;
 export type QueuePriority = (typeof priorities)[number];
 export const QueuePriority = Word(priorities);
 
@@ -19,8 +18,6 @@ export const UserHeaders = Type.Record(KeyText(128), Type.String({ maxLength: li
   'x-expected': 'an object of at most 32 strings, with names of 1 to 128 characters',
 });
 
-/** What an `enqueue` means whose key stands for an item already. */
-export const onDuplicates = ['keep', 'replace', 'debounce'] as const;
 export type OnDuplicate = (typeof onDuplicates)[number];
 
 /** What an enqueued item may ask for besides its payload. */
@@ -37,17 +34,3 @@ export const itemOptions = {
   onDuplicate: Type.Optional(Word(onDuplicates)),
   headers: Type.Optional(UserHeaders),
 };
-
-/** Which header carries which option where the body is the payload (docs/protocol.md, Durable publish). */
-export const optionHeaders = {
-  priority: 'Trivet-Priority',
-  delay: 'Trivet-Delay',
-  runAt: 'Trivet-Run-At',
-  maxAttempts: 'Trivet-Max-Attempts',
-  backoff: 'Trivet-Backoff',
-  timeout: 'Trivet-Timeout',
-  expires: 'Trivet-Expires',
-  group: 'Trivet-Group',
-  key: 'Nats-Msg-Id',
-  onDuplicate: 'Trivet-On-Duplicate',
-} as const satisfies Partial<Record<keyof typeof itemOptions, string>>;

@@ -6,7 +6,8 @@ import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts
 import { Configure } from './queue-settings-schemas.ts';
 import { EnqueueFlow } from './queue-more-schemas.ts';
 
-export { Backoff, QueuePriority, UserHeaders, itemOptions, priorities } from './queue-item-options.ts';
+export { Backoff, QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
+export { priorities } from './queue-words.ts';
 
 export const states = [
   'scheduled',

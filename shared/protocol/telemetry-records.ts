@@ -1,8 +1,9 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { Strict, Tags, Time, Word } from './fields.ts';
 import * as limits from './limits.ts';
+import { telemetryKinds } from './telemetry-words.ts';
 
-export const telemetryKinds = ['metric', 'event', 'performance', 'error', 'log'] as const;
+export { telemetryKinds };
 export const TelemetryType = Word(telemetryKinds);
 export type TelemetryType = Static<typeof TelemetryType>;
 

@@ -1,4 +1,5 @@
-import { type CacheMap, readSlots, writeSlots } from '#shared/protocol/cache-map.ts';
+import type { CacheMap } from '#shared/protocol/cache-map.ts';
+import { readSlots, writeSlots } from '#shared/protocol/slot-text.ts';
 import type { MapNode, NodeMap } from './node-map.ts';
 
 /** The map as it is kept in the record. */

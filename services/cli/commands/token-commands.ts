@@ -1,12 +1,9 @@
 import type { Command } from 'commander';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { type Grant, Grant as GrantSchema } from '#shared/protocol/identity-schemas.ts';
-import { validator } from '#shared/protocol/validation.ts';
-import { newCalloutKeys, publicCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { gatewayOf } from './gateway-session.ts';
 import { given, print } from './session.ts';
 
-const checkGrant = validator(GrantSchema);
+// What only one of the commands needs is loaded by that one: every command would wait for it.
 
 /** `trivet token create | list | revoke | rotate`. */
 export function tokenCommands(program: Command): void {
@@ -24,6 +21,7 @@ export function tokenCommands(program: Command): void {
     .addHelpText('after', grantsHelp)
     .action(async (name: string, options: { grant: string[]; expires?: string }, command: Command) => {
       const ask = await gatewayOf(command);
+      const { parseGrant } = await import('./grant-text.ts');
       const body = given({ name, grants: options.grant.map(parseGrant), expires: options.expires });
       print(await ask('POST', '/v1/tokens', body));
     });
@@ -82,7 +80,8 @@ function calloutKeysCommand(token: Command): void {
   token
     .command('callout-keys')
     .description('make the keys of the auth callout: seeds for its processes, public keys for nats-server')
-    .action(() => {
+    .action(async () => {
+      const { newCalloutKeys, publicCalloutKeys } = await import('#shared/runtime/auth-callout.ts');
       const keys = newCalloutKeys();
       const { issuer, xkey } = publicCalloutKeys(keys);
       print({
@@ -92,18 +91,4 @@ function calloutKeysCommand(token: Command): void {
         TRIVET_NATS_XKEY: xkey,
       });
     });
-}
-
-/** `producer:queues=emails,sms*:own` as a grant; a bad one names the option. */
-export function parseGrant(text: string): Grant {
-  const [role = '', ...parts] = text.split(':');
-  const fields = parts.map((part): [string, unknown] => {
-    const [name = '', list] = part.split('=', 2);
-    return [name, list === undefined ? true : list.split(',').filter((one) => one !== '')];
-  });
-  const checked = checkGrant({ role, ...Object.fromEntries(fields) });
-  if (checked.ok) return checked.value;
-  throw new TrivetError(
-    refuseField('--grant', `${text} cannot be understood: ${checked.error.message}`).error,
-  );
 }

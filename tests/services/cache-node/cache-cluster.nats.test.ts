@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { readSlots } from '#shared/protocol/cache-map.ts';
+import { readSlots } from '#shared/protocol/slot-text.ts';
 import { cacheSlots, slotOf } from '#shared/protocol/cache-slots.ts';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { type Reply, type RunningCache, startCache } from './running-cache.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { grantsHelp, parseGrant } from '#services/cli/commands/token-commands.ts';
+import { parseGrant } from '#services/cli/commands/grant-text.ts';
+import { grantsHelp } from '#services/cli/commands/token-commands.ts';
 import { roles } from '#shared/protocol/identity-schemas.ts';
 
 test('the help of `token create` names every role, and all grants in it can be given', () => {

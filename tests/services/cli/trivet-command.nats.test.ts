@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newCalloutKeys } from '#shared/runtime/auth-callout.ts';
+import { version } from '#shared/runtime/version.ts';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 
@@ -36,6 +37,11 @@ const fails = async (...args: string[]): Promise<{ code: number; stderr: string 
     () => ({ code: 0, stderr: '' }),
     (error: unknown) => error as { code: number; stderr: string },
   );
+
+test('the version is that of the package', async () => {
+  const { stdout } = await run(process.execPath, ['services/cli/main.ts', '--version']);
+  expect(stdout).toBe(`${version}\n`);
+});
 
 test('an item is enqueued, leased, completed and shown', async () => {
   const added = await trivet(
