@@ -8,7 +8,7 @@ import { encodeBatch } from './fact-codec.ts';
 import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
 import { LogGauge } from './log-gauge.ts';
-import { type Group, refuseAll } from './partition-group.ts';
+import { type Group, prepareTelling, refuseAll, tellOf } from './partition-group.ts';
 import { PartitionInbox } from './partition-inbox.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { PartitionOptions } from './partition-options.ts';
@@ -17,7 +17,7 @@ import { Rests } from './rests.ts';
 import { ResultLine } from './result-line.ts';
 import { TableStoring, type TakenChanges } from './table-storing.ts';
 import { WaitingLine, serveWaiters } from './waiting-line.ts';
-import { type AfterCommit, type Answer, type Waiter, type Work, prepared } from './work.ts';
+import { type Answer, type Waiter, type Work, prepared } from './work.ts';
 
 /**
  * How long requests join a group whose record cannot be sent yet: all of them are decided as of the moment at which
@@ -26,6 +26,9 @@ import { type AfterCommit, type Answer, type Waiter, type Work, prepared } from 
 const groupAgeMsMax = 20;
 
 const sweepEveryMs = 10_000;
+
+/** More answers than this take longer to hand to the connection than a write of its own costs. */
+const toldAtOnceMax = 64;
 
 /**
  * One partition that this process owns. One record is on its way to the log at a time. Requests that arrive meanwhile
@@ -47,6 +50,10 @@ export class Partition {
   #open: Group | undefined;
   /** The record on its way, until it is durable. */
   #sent: Promise<void> | undefined;
+  /** What stands in that record. */
+  #sentGroup: Group | undefined;
+  /** The group before that one is being told. */
+  #telling = false;
   #pumpScheduled = false;
   #timeIsUp = true;
   #sweptAtMs = 0;
@@ -241,7 +248,16 @@ export class Partition {
     });
     this.#timeIsUp = slots.more || this.#timeIsUp;
     const openedMs = clock.monotonicMs();
-    return { turn, openedMs, work: [], answers: [], events: [], served: [], bytes: slots.bytes };
+    return {
+      turn,
+      openedMs,
+      work: [],
+      answers: [],
+      announce: undefined,
+      events: [],
+      served: [],
+      bytes: slots.bytes,
+    };
   }
 
   #decide(group: Group, work: readonly Work[]): void {
@@ -284,21 +300,26 @@ export class Partition {
       appended?.(clock.monotonicMs() - startedMs, facts.length);
     };
     const answered = async (): Promise<void> => {
-      const durable = record().catch((error: unknown) => {
+      await record().catch((error: unknown) => {
         refuseAll(group, outcomeUnknown);
         throw error;
       });
-      // The connection writes in a microtask, which is in the queue by now: behind it, while the disk writes.
-      const told = Promise.resolve().then(() => this.#prepare(group));
-      const [tell] = await Promise.all([told, durable]);
       this.#durableIngest = ingested;
+      this.#sentGroup = undefined;
       // The next record first: the disk writes it while this one is answered, and its rows are stored.
+      this.#telling = true;
       this.#goOn();
-      if (this.#sent !== undefined) await Promise.resolve();
-      tell();
+      // Few answers go out in one write with it; before many the connection writes, in a microtask.
+      if (this.#sent !== undefined && answers.length > toldAtOnceMax) await Promise.resolve();
+      tellOf(group, this.#options, () => this.#noteOutgoing());
+      this.#telling = false;
       if (taken !== undefined) this.#commit(taken);
+      this.#prepareSent();
     };
+    this.#sentGroup = group;
     this.#await(answered());
+    // The connection's own microtask is in the queue by now: behind it, while the disk writes.
+    if (!this.#telling) queueMicrotask(() => this.#prepareSent());
   }
 
   /** Nothing is sent while `step` is under way, unless it goes on itself; its failure ends the ownership. */
@@ -316,17 +337,9 @@ export class Partition {
     this.#pump();
   }
 
-  /** Puts together what the world will hear of a group. */
-  #prepare({ turn, events, answers }: Group): AfterCommit {
-    const { partition, announcement } = this.#options;
-    const announce = turn.facts.length > 0 ? announcement(partition, events, turn.at) : undefined;
-    const ready = answers.map(prepared);
-    return () => {
-      // Before the answers: who has an answer and listens has heard of it, and may stop listening.
-      announce?.();
-      this.#noteOutgoing();
-      for (const answer of ready) answer();
-    };
+  /** Puts together what the world will hear of the record that is on its way. */
+  #prepareSent(): void {
+    if (this.#sentGroup !== undefined && !this.#ended) prepareTelling(this.#sentGroup, this.#options);
   }
 
   #noteOutgoing(): void {

@@ -26,7 +26,7 @@ export interface Leases {
 
 /** Keeps the leases of all workers of one client. */
 export interface LeaseKeeping {
-  /** Resolves as soon as leases are renewed: a short one that is taken before may run out. */
+  /** Resolves as soon as leases are renewed: what is leased before may run out. */
   readonly ready: Promise<void>;
   open(options: LeasesOptions): Leases;
   /** Renews nothing any more. */

@@ -7,7 +7,7 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import type { CacheOptions, NearCacheOptions } from './cache-options.ts';
 import type { CacheRouting } from './cache-routing.ts';
 import { NearCache } from './near-cache.ts';
-import { NearFeed } from './near-feed.ts';
+import type { NearFeed } from './near-feed.ts';
 import { requestReply } from './request.ts';
 
 /** Copies that one namespace keeps in this process unless it says otherwise, and at most. */
@@ -59,22 +59,30 @@ export class NearCaches {
     const ttlMs = durationMs(ttl);
     if (ttlMs === undefined || ttlMs === 0)
       throw new TrivetError(refuseField('near.ttl', 'must be a duration such as "1m"').error);
-    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => feed.epochOf(routing.nodeOf(key)) });
-    const feed: NearFeed = new NearFeed({
+    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => feed?.epochOf(routing.nodeOf(key)) });
+    let feed: NearFeed | undefined;
+    let ended = false;
+    const feedOptions = {
       nats,
       clock,
       namespace,
       subject: subjects.cacheEvents(namespace),
       near,
       refresh: () => routing.refresh(),
-      ask: (operation, body) =>
+      ask: (operation: 'configure' | 'missed', body: object) =>
         requestReply(nats, routing.subjectOf(operation, undefined), body, { timeoutMs: 2_000 }),
+    };
+    // With the schemas, which most programs never need: until it is there, nothing is kept.
+    void import('./near-feed.ts').then((loaded) => {
+      if (ended) return;
+      feed = new loaded.NearFeed(feedOptions);
+      feed.start();
     });
-    feed.start();
     const endMoves = routing.onMove(() => near.keysMoved());
     const stop = () => {
       endMoves();
-      feed.stop();
+      ended = true;
+      feed?.stop();
     };
     return { near, stop };
   }

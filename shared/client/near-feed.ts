@@ -1,7 +1,11 @@
-import { createRequire } from 'node:module';
-import type { MissedReply } from '#shared/protocol/cache-schemas.ts';
+import {
+  CacheEvent,
+  type MissedReply,
+  MissedReply as MissedReplySchema,
+} from '#shared/protocol/cache-schemas.ts';
 import { decode, json } from '#shared/protocol/encoding.ts';
 import type { Result } from '#shared/protocol/errors.ts';
+import { validator } from '#shared/protocol/validation.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import { type Msg, type Nats, type Subscription, onReconnect, subscribe } from '#shared/runtime/nats.ts';
 import { type Gap, type NearCache, silenceMsMax } from './near-cache.ts';
@@ -18,7 +22,8 @@ export interface NearFeedOptions {
   readonly ask: (operation: 'configure' | 'missed', body: object) => Promise<Result<unknown>>;
 }
 
-const load = createRequire(import.meta.url);
+const checkEvent = validator(CacheEvent);
+const checkMissed = validator(MissedReplySchema);
 
 /** How often open gaps are asked for once more, and silent sources are given up, in milliseconds. */
 const roundMs = 1_000;
@@ -29,8 +34,6 @@ const noEpoch = '-';
 /** Hears a namespace's events, hands them to its near cache, and asks for what was missed. */
 export class NearFeed {
   readonly #options: NearFeedOptions;
-  /** The schemas, which most programs never need, are loaded here. */
-  readonly #checks = load('./near-checks.ts') as typeof import('./near-checks.ts');
   readonly #asked = new Set<string>();
   /** The epoch in which each node was heard last. */
   readonly #epochs = new Map<string, string>();
@@ -67,7 +70,7 @@ export class NearFeed {
 
   #hear({ data }: Msg): void {
     const decoded = decode(data, json);
-    const event = decoded.ok ? this.#checks.checkEvent(decoded.value) : decoded;
+    const event = decoded.ok ? checkEvent(decoded.value) : decoded;
     // What this client cannot read is not passed over: the sequence then has a hole, and it is asked for.
     if (!event.ok) return;
     this.#note(event.value.epoch);
@@ -130,7 +133,7 @@ export class NearFeed {
 
   async #missed(gap: Gap): Promise<MissedReply | undefined> {
     const reply = await this.#options.ask('missed', gap);
-    const checked = reply.ok ? this.#checks.checkMissed(reply.value) : reply;
+    const checked = reply.ok ? checkMissed(reply.value) : reply;
     return checked.ok ? checked.value : undefined;
   }
 }

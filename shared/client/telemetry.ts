@@ -33,10 +33,20 @@ interface KindRecords {
   log: TelemetryLog;
 }
 
-/** The schemas are loaded with the first record: a program that sends none need not wait for them. */
+/**
+ * The schemas are loaded with the first record: a program that sends none need not wait for them. At once, since that
+ * record goes out with this turn; `import` where somebody else is in the middle of loading the same files.
+ */
 const load = createRequire(import.meta.url);
-let loaded: typeof import('./telemetry-checks.ts') | undefined;
-const checks = () => (loaded ??= load('./telemetry-checks.ts') as typeof import('./telemetry-checks.ts'));
+let checks: typeof import('./telemetry-checks.ts') | undefined;
+function loadedChecks(): typeof checks {
+  try {
+    checks ??= load('./telemetry-checks.ts') as typeof import('./telemetry-checks.ts');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_REQUIRE_ESM_RACE_CONDITION') throw error;
+  }
+  return checks;
+}
 
 // One message stays well below NATS's default payload of 1 MB.
 const messageBytesMax = 512 * 1_024;
@@ -137,7 +147,8 @@ export class Telemetry {
   async #record<Kind extends TelemetryType>(kind: Kind, given: KindRecords[Kind]): Promise<void> {
     const record = this.#source === undefined ? given : { source: this.#source, ...given };
     // The collector would keep a bad record as a dead letter; here its sender can still be told.
-    const checked = checks().recordChecks[kind](record);
+    const { recordChecks } = loadedChecks() ?? (await import('./telemetry-checks.ts'));
+    const checked = recordChecks[kind](record);
     if (!checked.ok) throw new TrivetError(checked.error);
     const encoded = encode(record, json);
     await this.#batches.get(kind)?.add(encoded, encoded.length);

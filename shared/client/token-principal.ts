@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createRequire } from 'node:module';
+import { decodeJwt } from 'jose';
 import { apiKeyId, apiKeyPrincipalId, localAdminId, nameId } from '#shared/protocol/credentials.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
-
-/** Loaded with the first JWT. */
-const load = createRequire(import.meta.url);
 
 const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex');
 
@@ -17,7 +14,6 @@ export function tokenPrincipal(token: string): string {
   if (id !== undefined) return apiKeyPrincipalId(id);
   if (token.split('.').length !== 3) return localAdminId;
   try {
-    const { decodeJwt } = load('jose') as typeof import('jose');
     const { sub } = decodeJwt(token);
     return sub === undefined ? localAdminId : nameId(sub, sha256Hex);
   } catch {

@@ -55,6 +55,9 @@ export class Worker<Payload = unknown, Result = unknown> {
   readonly #signals: QueueSignals;
   readonly #watch: LoopWatch;
   readonly #runner: JobRunner;
+  /** Whether what is leased now is renewed in time. */
+  #mayLease: boolean;
+  readonly #cancelDoubt: () => void;
   #paused = false;
   #restsUntilMs = 0;
   #cancelRest: (() => void) | undefined;
@@ -95,9 +98,19 @@ export class Worker<Payload = unknown, Result = unknown> {
       onPending: (events) => void this.#intake.makeRoom(events),
       onRefused: (error) => this.#settings.onError(error),
     });
-    // The thread that renews leases is up long before a lease of some length is due; a shorter one is not taken before.
-    const begun = leaseMs >= longLeaseMs ? Promise.resolve() : keeper.ready;
-    void begun.then(() => this.#intake.fetch());
+    // The thread that renews leases is up long before a lease of some length is due: a shorter one is not taken before,
+    // and none where it does not come up.
+    this.#mayLease = leaseMs >= longLeaseMs;
+    this.#cancelDoubt = clock.after(leaseMs / 3, () => {
+      this.#mayLease = false;
+      this.#intake.handBack();
+    });
+    void keeper.ready.then(() => {
+      this.#cancelDoubt();
+      this.#mayLease = true;
+      void this.#intake.fetch();
+    });
+    void Promise.resolve().then(() => this.#intake.fetch());
   }
 
   /** Takes nothing new until `resume`, and hands back what has not begun. Handlers that run go on. */
@@ -132,6 +145,7 @@ export class Worker<Payload = unknown, Result = unknown> {
     }
     await this.#quiet();
     this.#cancelRest?.();
+    this.#cancelDoubt();
     this.#signals.end();
     this.#watch.end();
     this.#leases.close();
@@ -166,7 +180,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   }
 
   get #takes(): boolean {
-    if (this.#stopped !== undefined || this.#paused) return false;
+    if (this.#stopped !== undefined || this.#paused || !this.#mayLease) return false;
     return this.#restsUntilMs === 0 || this.#restsUntilMs <= this.#clock.monotonicMs();
   }
 

@@ -110,7 +110,7 @@ async function measureOne(
   return resultOf(workload, ours, peers);
 }
 
-/** The two sides begin by turns. */
+/** The two sides begin by turns; with an even number of rounds each begins as often as the other. */
 async function measureRound(
   { ours, peer }: Sides,
   round: number,

@@ -64,7 +64,7 @@ function understood(args: readonly string[]): Asked | undefined {
       allowPositionals: true,
       options: {
         json: { type: 'string' },
-        rounds: { type: 'string', default: '5' },
+        rounds: { type: 'string', default: '6' },
         only: { type: 'string' },
       },
     });

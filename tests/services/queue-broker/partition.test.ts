@@ -148,6 +148,35 @@ test('an answer is put together while its record is written, sent once it is dur
   expect(heard).toEqual(['record', 'put together', 'durable', 'sent', 'on the wire', 'rows']);
 });
 
+test('an answer does not wait for those of the next record to be put together', async () => {
+  const { clock, partition } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const written = (name: string) => () => {
+    heard.push(`${name} put together`);
+    return () => heard.push(`${name} sent`);
+  };
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: written('first') }));
+  await Promise.resolve();
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: written('second') }));
+  await clock.advance(100);
+  expect(heard).toEqual(['first put together', 'first sent', 'second put together', 'second sent']);
+});
+
+test('an answer that cannot be put together is a defect that ends the ownership, after those before it were sent', async () => {
+  const { clock, partition, losses } = await owned();
+  await clock.advance(100);
+  const { heard, caller } = listener();
+  const broken = () => {
+    throw new Error('broken');
+  };
+  partition.submit(enqueueManyWork(oneItem(), caller));
+  partition.submit(enqueueManyWork(oneItem(), { ...caller, written: broken }));
+  await clock.advance(100);
+  expect(heard).toHaveLength(1);
+  expect(losses).toEqual([new Error('broken')]);
+});
+
 test('an answer whose record did not become durable is not sent, however far it was put together', async () => {
   const { clock, stream, partition } = await owned();
   await clock.advance(100);

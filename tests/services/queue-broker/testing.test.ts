@@ -203,7 +203,8 @@ test('nothing is left after close: no timer, no handler, and whoever asks is ref
   await own.close({ timeout: '10s' });
   expect(await waiting).toMatchObject({ code: 'not_found' });
   expect(aborted).toHaveLength(1);
-  expect(timers()).toBe(before);
+  // Vitest's own come and go.
+  expect(timers()).toBeLessThanOrEqual(before);
   await expect(own.queue('left').add(2)).rejects.toMatchObject({ code: 'unavailable' });
 });
 

@@ -8,11 +8,10 @@ const packagesOf = (module: string): readonly string[] =>
   ) as string[];
 
 test.each(['client/client.ts', 'client/request.ts', 'runtime/nats.ts'])(
-  'whoever loads shared/%s does not wait for schemas and JWTs, which most programs never need',
+  'whoever loads shared/%s does not wait for schemas, which most programs never need',
   (module) => {
     const packages = packagesOf(`#shared/${module}`);
     expect(packages).toContain('@nats-io/nats-core');
     expect(packages).not.toContain('typebox');
-    expect(packages).not.toContain('jose');
   },
 );

@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import type { Worker as Thread } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Trivet } from '#shared/client/client.ts';
+import { LeaseTable } from '#shared/client/lease-table.ts';
+import { Worker } from '#shared/client/worker.ts';
+import { sleep, systemClock } from '#shared/runtime/clock.ts';
 import { type RunningClient, startClient } from './running-client.ts';
 
 let client: RunningClient;
@@ -69,6 +72,33 @@ test('a handler that blocks its thread at once, while the thread that renews lea
   await expect.poll(has(told, { ended: 'a' }), { timeout: 15_000 }).toBe(true);
   await expect.poll(async () => (await queue.get(id)).state, { timeout: 5_000 }).toBe('done');
   expect(await queue.get(id)).toMatchObject({ attempt: 1 });
+});
+
+test('a worker whose leases nobody renews takes nothing once that is clear', async () => {
+  const queue = trivet.queue('unkept');
+  const handled: unknown[] = [];
+  const keeper = {
+    ready: new Promise<void>(() => undefined),
+    open: ({ slots }: { slots: number }) => ({
+      table: new LeaseTable(slots),
+      note: () => undefined,
+      close: () => undefined,
+    }),
+    end: () => Promise.resolve(),
+  };
+  const { nats, subjects } = trivet;
+  const parts = { nats, subjects, keeper, clock: systemClock };
+  const worker = new Worker(parts, 'unkept', (payload) => void handled.push(payload), { lease: '10s' });
+  await queue.add('in time');
+  await expect.poll(() => handled, { timeout: 3_000 }).toEqual(['in time']);
+  await sleep(systemClock, 3_500);
+  const { id } = await queue.add('too late');
+  // The question that was under way still brings it, and it goes back uncharged.
+  await expect.poll(async () => await queue.get(id), { timeout: 5_000 }).toMatchObject({ attempt: 0 });
+  await sleep(systemClock, 300);
+  expect(await queue.get(id)).toMatchObject({ state: 'pending', attempt: 0 });
+  expect(handled).toEqual(['in time']);
+  await worker.stop();
 });
 
 test('what was handed to a blocked worker and went to another one meanwhile is not begun twice', async () => {
