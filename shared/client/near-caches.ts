@@ -73,11 +73,13 @@ export class NearCaches {
         requestReply(nats, routing.subjectOf(operation, undefined), body, { timeoutMs: 2_000 }),
     };
     // With the schemas, which most programs never need: until it is there, nothing is kept.
-    void import('./near-feed.ts').then((loaded) => {
+    const begin = async (): Promise<void> => {
+      const loaded = await import('./near-feed.ts');
       if (ended) return;
       feed = new loaded.NearFeed(feedOptions);
       feed.start();
-    });
+    };
+    void begin();
     const endMoves = routing.onMove(() => near.keysMoved());
     const stop = () => {
       endMoves();

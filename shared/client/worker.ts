@@ -105,12 +105,14 @@ export class Worker<Payload = unknown, Result = unknown> {
       this.#mayLease = false;
       this.#intake.handBack();
     });
-    void keeper.ready.then(() => {
-      this.#cancelDoubt();
-      this.#mayLease = true;
-      void this.#intake.fetch();
-    });
+    void keeper.ready.then(() => this.#kept());
     void Promise.resolve().then(() => this.#intake.fetch());
+  }
+
+  #kept(): Promise<void> {
+    this.#cancelDoubt();
+    this.#mayLease = true;
+    return this.#intake.fetch();
   }
 
   /** Takes nothing new until `resume`, and hands back what has not begun. Handlers that run go on. */
