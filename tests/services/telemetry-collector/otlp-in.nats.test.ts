@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import * as grpc from '@grpc/grpc-js';
@@ -12,6 +13,7 @@ import { CollectorCluster, until } from './running-collector.ts';
 // OTLP from plain clients; that real senders are understood, `peers.collector.test.ts` shows.
 let cluster: CollectorCluster;
 let sink: OtlpReceiver;
+let startCollector: () => Promise<ServiceProcess>;
 let collector: ServiceProcess;
 let http: string;
 let grpcAddress: string;
@@ -24,14 +26,16 @@ beforeAll(async () => {
   const [httpPort, grpcPort] = [await freePort(), await freePort()];
   http = `http://127.0.0.1:${httpPort}`;
   grpcAddress = `127.0.0.1:${grpcPort}`;
-  collector = await cluster.startCollector('telemetry-collector-1', {
-    OTEL_EXPORTER_OTLP_ENDPOINT: sink.endpoint,
-    OTEL_SDK_DISABLED: 'true',
-    TRIVET_OTLP_HTTP_PORT: String(httpPort),
-    TRIVET_OTLP_GRPC_PORT: String(grpcPort),
-    TRIVET_OTLP_TOKEN: token,
-    TRIVET_TELEMETRY_BYTES_MAX: '1048576',
-  });
+  startCollector = () =>
+    cluster.startCollector('telemetry-collector-1', {
+      OTEL_EXPORTER_OTLP_ENDPOINT: sink.endpoint,
+      OTEL_SDK_DISABLED: 'true',
+      TRIVET_OTLP_HTTP_PORT: String(httpPort),
+      TRIVET_OTLP_GRPC_PORT: String(grpcPort),
+      TRIVET_OTLP_TOKEN: token,
+      TRIVET_TELEMETRY_BYTES_MAX: '1048576',
+    });
+  collector = await startCollector();
 });
 
 afterAll(async () => {
@@ -244,10 +248,18 @@ test('a sender is not told that it is stored before it is: a full stream is busy
   expect(stored).toBeGreaterThanOrEqual((answers.length - 1) * 200_000);
 });
 
-test('what is being stored when SIGTERM comes is answered', async () => {
+test('what is being stored when SIGTERM comes is answered, and not lost', async () => {
+  const { pid } = cluster.server;
+  process.kill(pid, 'SIGSTOP');
   const last = post('/v1/logs', rawLogs('last words'));
-  const answer = await last;
-  expect(answer.status).toBe(200);
-  expect(await collector.stop()).toBe(0);
-  expect(sink.accepted.some(({ body }) => body.includes('last words'))).toBe(true);
+  // It is in the collector's hands, which waits for the stream.
+  await delay(300);
+  const stopped = collector.stop();
+  await delay(300);
+  process.kill(pid, 'SIGCONT');
+  expect((await last).status).toBe(200);
+  expect(await stopped).toBe(0);
+  // Sent on before the end, or by the next one.
+  await startCollector();
+  await arrived('last words');
 });
