@@ -84,7 +84,7 @@ export class Callers {
     done: () => void,
   ): AfterCommit {
     const to = message.reply;
-    const isHeard = to !== undefined && to !== '' && isReplySubject(to);
+    const isHeard = to !== undefined && isReplySubject(to);
     const { fitting, body } = isHeard ? fit(items, write) : unheard;
     const lease = leaseOf(partition, fitting);
     return () => {
