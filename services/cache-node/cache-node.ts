@@ -123,8 +123,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     subjects,
     clock,
     bytesMax: options.bytesMax,
-    mayServe: () => node.mayServe(),
-    versions: node.versions,
+    node,
     cluster: {
       elsewhere: (...request) => turn.elsewhere(...request),
       whole: (...request) => turn.whole(...request),

@@ -1,6 +1,6 @@
 import { type CacheEvent, cacheRequests, isCacheOperation } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, accept, notDone, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -8,17 +8,18 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
 import { replyBytes, replyRefusal, requestEncodings } from '#shared/runtime/replies.ts';
 import { CacheRounds } from './cache-rounds.ts';
+import type { ClusterNode } from './cluster-node.ts';
 import { type ClusterTurn, wholeOperations } from './cluster-turn.ts';
 import type { LoadOutcome } from './core/fills.ts';
 import type { Namespace } from './core/namespace.ts';
-import { Namespaces, type VersionSource } from './core/namespaces.ts';
+import { Namespaces } from './core/namespaces.ts';
 import { writeOutcome } from './entry-reply.ts';
 import { type Decided, type Request, badAddress, operations } from './operations.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { decodeBody } from './request-body.ts';
 import type { Arrived } from './sharding.ts';
 import type { Tier } from './tier.ts';
-import { decideTiered, notOwner, whyNotKept } from './tiered-turn.ts';
+import { decideTiered, notMine, notNow, notOwner, whyNotKept } from './tiered-turn.ts';
 import { Tiers, type TiersOptions } from './tiers.ts';
 
 /** One answered request, for whoever counts. */
@@ -36,9 +37,7 @@ export interface CacheServiceOptions {
   readonly clock: Clock;
   /** What all namespaces together may hold. */
   readonly bytesMax: number;
-  /** Whether this node may answer for what is its own at this very moment. */
-  readonly mayServe: () => boolean;
-  readonly versions: VersionSource & { readonly hasRoom: boolean; readonly newest: number };
+  readonly node: Pick<ClusterNode, 'mayServe' | 'isInTouch' | 'versions'>;
   /** Where a request is decided that is not about this node's keys alone. */
   readonly cluster: ClusterTurn;
   readonly observe: (message: Msg, answered: Answered) => void;
@@ -135,7 +134,7 @@ export class CacheService {
    * @param continues  whether what this node's files have is what it had: nobody answered for it meanwhile
    */
   enter(epoch: string, continues: boolean): void {
-    this.#forget(epoch, continues ? 0 : this.#options.versions.newest);
+    this.#forget(epoch, continues ? 0 : this.#options.node.versions.newest);
     for (const name of this.#tiers.names) {
       const namespace = this.#namespaces.open(name);
       if (namespace.ok) this.#tiers.of(namespace.value);
@@ -144,7 +143,7 @@ export class CacheService {
 
   /** Forgets what it held: another node may answer for it already. */
   forget(): void {
-    this.#forget('none', this.#options.versions.newest);
+    this.#forget('none', this.#options.node.versions.newest);
   }
 
   /** Keeps settings of a namespace for all nodes, and lets them hold here. */
@@ -214,8 +213,8 @@ export class CacheService {
   /** Takes up a request, or takes it up again after it waited. */
   take(arrived: Arrived): void {
     const startedMs = this.#options.clock.monotonicMs();
-    const { message, operation, encodings } = arrived;
-    const encoding = encodings.reply;
+    const { message, operation } = arrived;
+    const encoding = arrived.encodings.reply;
     const decided = this.#isStopped ? notNow : this.#decide({ ...arrived, encoding, startedMs });
     if (decided === 'elsewhere') return;
     if (decided === 'written') replyBytes(message, this.#out.finish(), encoding);
@@ -230,7 +229,9 @@ export class CacheService {
 
   #decide(asked: Asked): Decided | 'elsewhere' {
     const { message, namespace: name, operation, encodings, via } = asked;
-    const { cluster, mayServe, versions } = this.#options;
+    const { cluster, node } = this.#options;
+    // Not even sent on: its caller has given up, and what it did since must not be undone.
+    if (!node.isInTouch()) return via === 'node' ? notMine : notNow;
     const decoded = decodeBody(message.data, encodings.request, operation);
     if (!decoded.ok) return decoded.error;
     // An empty body stands for a request without fields.
@@ -242,7 +243,7 @@ export class CacheService {
       ? cluster.whole(asked, body, read.value)
       : cluster.elsewhere(asked, keys, body);
     if (other !== undefined) return other;
-    if (!mayServe() || !versions.hasRoom) return via === 'node' ? notMine : notNow;
+    if (!node.mayServe() || !node.versions.hasRoom) return via === 'node' ? notMine : notNow;
     const { opened: namespace, leave } = this.#namespaces.visit(name);
     if (!namespace.ok) return namespace.error;
     const tier = this.#tiers.of(namespace.value);
@@ -281,8 +282,9 @@ export class CacheService {
       reads: request.reads ?? request.keys,
       startedMs,
       owns: () => {
-        // The keys may have gone to another node meanwhile.
+        // The keys may have gone to another node meanwhile, or be about to: what comes into memory of them goes along.
         isGone = !cluster.isMine(asked.namespace, request.keys);
+        if (!isGone) cluster.noteKeys(asked.namespace, request.keys);
         return !isGone && isOwner();
       },
       isOwner,
@@ -302,7 +304,7 @@ export class CacheService {
   /** Whether this node may answer, and never lost its keys since. */
   #ownership(): () => boolean {
     const namespaces = this.#namespaces;
-    return () => this.#options.mayServe() && this.#namespaces === namespaces;
+    return () => this.#options.node.mayServe() && this.#namespaces === namespaces;
   }
 
   #reply(
@@ -377,9 +379,9 @@ export class CacheService {
   }
 
   #emptyNamespaces(epoch: string): Namespaces {
-    const { bytesMax, versions, random01, hashSecret } = this.#options;
+    const { bytesMax, node, random01, hashSecret } = this.#options;
     const settingsOf = (namespace: string) => this.#tiers.settingsOf(namespace);
-    return new Namespaces({ versions, bytesMax, epoch, random01, hashSecret, settingsOf });
+    return new Namespaces({ versions: node.versions, bytesMax, epoch, random01, hashSecret, settingsOf });
   }
 
   #newTiers(kept: Tiers['kept'], ownSince: number): Tiers {
@@ -387,7 +389,7 @@ export class CacheService {
       ...this.#options.tiers,
       clock: this.#options.clock,
       nowMs: () => this.#nowMs(),
-      versions: this.#options.versions,
+      versions: this.#options.node.versions,
       kept,
       isMine: (namespace, key) => this.#options.cluster.isMine(namespace, [key]),
       ownSince,
@@ -395,6 +397,3 @@ export class CacheService {
     });
   }
 }
-
-const notNow = refuse('unavailable', 'this node does not answer for its keys just now', notDone).error;
-const notMine = refuse('wrong_owner', 'this node does not answer for its keys just now').error;

@@ -146,6 +146,14 @@ export class ClusterNode {
     return !this.#hasLeft && this.#member?.isIn === true && this.#lease.holds();
   }
 
+  /**
+   * Whether what comes now was sent just now. A process that was paused is handed what lay there for it: who asked has
+   * given up, and may have done something else since.
+   */
+  isInTouch(): boolean {
+    return this.#lease.isInTouch();
+  }
+
   /** Where a request for a key in `slot` goes; serving is for those who `mayServe`. */
   routeOf(slot: number): Route {
     const member = this.#member;

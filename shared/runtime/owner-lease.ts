@@ -45,6 +45,7 @@ type State =
 export class OwnerLease {
   readonly #options: OwnerLeaseOptions;
   #state: State = { kind: 'standby', revision: -1, sinceMs: 0 };
+  #inTouchUntilMs = -Infinity;
   #settle = () => {};
   #cancel = () => {};
   #stopped = false;
@@ -56,6 +57,14 @@ export class OwnerLease {
   /** Whether this process may act as the owner now. A paused process that wakes up reads its own clock here, and may not. */
   holds(): boolean {
     return this.#state.kind === 'owner' && this.#options.clock.monotonicMs() < this.#state.validUntilMs;
+  }
+
+  /**
+   * Whether a question of the last `leaseMs` about the record was answered. Where the answer comes by the same connection
+   * as everything else, nothing that this process is handed now lay there for longer: it was not paused before it read it.
+   */
+  isInTouch(): boolean {
+    return this.#options.clock.monotonicMs() < this.#inTouchUntilMs;
   }
 
   /** Resolves once there is an owner: this process, or another one that was seen to renew. */
@@ -136,9 +145,14 @@ export class OwnerLease {
   /** An answer that got lost (a restart of NATS) must not keep the next try waiting for longer than the lease. */
   #inTime<Value>(answer: Promise<Value>): Promise<Value> {
     const { clock, leaseMs } = this.#options;
+    const askedMs = clock.monotonicMs();
     return new Promise((resolve, reject) => {
       const cancel = clock.after(leaseMs / 2, () => reject(new Error('no answer about the lease in time')));
-      answer.then(resolve, reject).finally(cancel).catch(reject);
+      const answered = (value: Value) => {
+        this.#inTouchUntilMs = Math.max(this.#inTouchUntilMs, askedMs + leaseMs);
+        resolve(value);
+      };
+      answer.then(answered, reject).finally(cancel).catch(reject);
     });
   }
 }

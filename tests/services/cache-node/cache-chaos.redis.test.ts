@@ -98,6 +98,8 @@ test('Redis and cache-nodes are killed and frozen under load: nobody reads what 
     namespace: 'chaos',
     random: new SeededRandom(seed + 1),
     patienceMs: deadlineMs + 500,
+    // It lies before two nodes at most, for a lease at most each, before it is decided.
+    lateMsMax: 2 * leaseMs + deadlineMs,
   });
   const ms = () => random.integer(800, 1_600);
   // Redis alone must not be noticed but for the header; a node may be missed until another one answers.

@@ -335,6 +335,29 @@ describe('nodes that end', () => {
     await isNew();
   });
 
+  test('what lay there for a paused node is refused when it wakes up, and not sent on', async () => {
+    const second = await startNode('second');
+    const { ownerNames, nodes } = await settledMap('cache-node-1', 'second');
+    const first = nodes.find((node) => node.name === 'cache-node-1')?.id ?? '';
+    const theirs = keys.filter((one) => ownerNames[slotOf(namespace, one)] === 'cache-node-1').slice(0, 100);
+    process.kill(second.pid, 'SIGSTOP');
+    // Half of it NATS hands to the paused process, which would only have to send it on to the other one.
+    const before = theirs.map((key) => cache.ask(namespace, 'set', { key, value: 'before' }));
+    await delay(2_200);
+    for (const key of theirs) {
+      const body = JSON.stringify({ key, value: 'after' });
+      expect(await cache.send(`trivet.cache.${namespace}.set.${first}`, body)).toMatchObject({ status: 0 });
+    }
+    process.kill(second.pid, 'SIGCONT');
+    const refused = (await Promise.all(before)).filter(({ status }) => status !== 0);
+    expect(refused.length).toBeGreaterThan(10);
+    for (const { body } of refused)
+      expect(body).toMatchObject({ error: { code: 'unavailable', details: { notDone: true } } });
+    await settledMap('cache-node-1', 'second');
+    for (const key of theirs)
+      expect(await served(() => cache.ask(namespace, 'get', { key }))).toMatchObject({ value: 'after' });
+  });
+
   test('settings hold on every node, and outlive all of them', async () => {
     const second = await startNode('second');
     await settledMap('cache-node-1', 'second');

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import type { SeededRandom } from '#tests/support/seeded-random.ts';
 
@@ -7,6 +8,8 @@ export interface CacheLoadOptions {
   readonly random: SeededRandom;
   /** A caller's own patience with one call. */
   readonly patienceMs: number;
+  /** How long after it was sent a request may still be done of which its caller has heard nothing. */
+  readonly lateMsMax: number;
 }
 
 export interface LoadSum {
@@ -24,7 +27,16 @@ interface KeyStory {
   /** The last that was answered. */
   answered: number;
   answeredIsDeletion: boolean;
+  answeredFromMs: number;
+  /** By number, when it was sent: of these nothing was heard. */
+  readonly unheard: Map<number, number>;
+  /** What was asked last of the key, and what was said: for whoever looks for the cause of a fault. */
+  readonly told: string[];
 }
+
+const toldMax = 12;
+/** Who was not answered does not ask at once: it would ask nobody but itself. */
+const pauseMs = 20;
 
 const keyCount = 40;
 const writers = 8;
@@ -43,6 +55,9 @@ export class CacheLoad {
     next: 0,
     answered: 0,
     answeredIsDeletion: true,
+    answeredFromMs: -Infinity,
+    unheard: new Map(),
+    told: [],
   }));
   readonly #connection: NatsConnection;
   readonly #running: Promise<void>[] = [];
@@ -88,10 +103,13 @@ export class CacheLoad {
       const number = story.next;
       const isDeletion = random.chance(0.3);
       const body = isDeletion ? { key: `k${at}` } : { key: `k${at}`, value: number };
-      const reply = await this.#ask(isDeletion ? 'delete' : 'set', body);
-      if (reply === undefined) continue;
+      const fromMs = performance.now();
+      const reply = await this.#ask(isDeletion ? 'delete' : 'set', body, story);
+      if (reply === 'unheard') story.unheard.set(number, fromMs);
+      if (reply === 'unheard' || reply === 'refused') continue;
       story.answered = number;
       story.answeredIsDeletion = isDeletion;
+      story.answeredFromMs = fromMs;
     }
   }
 
@@ -99,19 +117,25 @@ export class CacheLoad {
     const { random } = this.#options;
     while (!this.#isOver) {
       const at = random.integer(0, keyCount - 1);
-      const before = { ...this.#stories[at] } as KeyStory;
-      const reply = await this.#ask('get', { key: `k${at}` });
-      if (reply === undefined) continue;
+      const story = this.#stories[at];
+      if (story === undefined) return;
+      const before = { ...story };
+      const reply = await this.#ask('get', { key: `k${at}` }, story);
+      if (reply === 'unheard' || reply === 'refused') continue;
       const { hit, value = 0 } = reply as { hit: boolean; value?: number };
       this.sum[hit ? 'hits' : 'misses'] += 1;
       if (!hit || value > before.answered) continue;
       if (value === before.answered && !before.answeredIsDeletion) continue;
+      // It may have been done after what was answered, if that was asked for soon enough.
+      const sentMs = before.unheard.get(value);
+      if (sentMs !== undefined && before.answeredFromMs < sentMs + this.#options.lateMsMax) continue;
       const what = before.answeredIsDeletion ? 'deletion' : 'write';
-      this.faults.push(`k${at} was ${value} after ${what} ${before.answered} was answered`);
+      const told = story.told.join('\n  ');
+      this.faults.push(`k${at} was ${value} after ${what} ${before.answered} was answered:\n  ${told}`);
     }
   }
 
-  async #ask(operation: string, body: object): Promise<unknown> {
+  async #ask(operation: string, body: object, { told }: KeyStory): Promise<unknown> {
     const { namespace, patienceMs } = this.#options;
     const startedMs = performance.now();
     const subject = `trivet.cache.${namespace}.${operation}`;
@@ -123,21 +147,21 @@ export class CacheLoad {
       if (isCalm && ms > this.#calmMsMax) this.faults.push(`${operation} took ${ms.toFixed(0)} ms`);
       if (isCalm && code !== '') this.faults.push(`${operation} was refused in a calm: ${code}`);
       this.sum[code === '' ? 'answered' : 'refused'] += 1;
-      if (reply.headers?.get('Trivet-Degraded') === 'true') this.sum.degraded += 1;
-      return code === '' ? reply.json() : await this.#pause();
+      const isDegraded = reply.headers?.get('Trivet-Degraded') === 'true';
+      if (isDegraded) this.sum.degraded += 1;
+      const how = `${Math.round(startedMs)} + ${Math.round(ms)} ms${isDegraded ? ', degraded' : ''}`;
+      told.push(`${operation} ${JSON.stringify(body)} at ${how}: ${reply.string()}`);
+      if (told.length > toldMax) told.shift();
+      if (code === '') return reply.json();
+      await delay(pauseMs);
+      return 'refused';
     } catch (error) {
       this.sum.unanswered += 1;
       if (startedMs >= this.#calmSinceMs) this.faults.push(`${operation} failed in a calm: ${String(error)}`);
       if (performance.now() - startedMs > patienceMs + 1_000) this.faults.push('a call outlived its caller');
-      return this.#pause();
+      told.push(`${operation} ${JSON.stringify(body)} at ${Math.round(startedMs)}: ${String(error)}`);
+      await delay(pauseMs);
+      return 'unheard';
     }
-  }
-
-  /** Who was not answered does not ask at once: it would ask nobody but itself. */
-  async #pause(): Promise<undefined> {
-    await new Promise<void>((resolve) => {
-      setTimeout(resolve, 20);
-    });
-    return undefined;
   }
 }

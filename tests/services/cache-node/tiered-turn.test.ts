@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Outcome } from '#services/cache-node/tier-outcome.ts';
 import type { Tier } from '#services/cache-node/tier.ts';
-import { decideTiered } from '#services/cache-node/tiered-turn.ts';
+import { decideTiered, notOwner } from '#services/cache-node/tiered-turn.ts';
 
 const reply = new Uint8Array([1]);
 
@@ -40,4 +40,18 @@ test('what nobody has to wait for is answered at once', async () => {
 test('a refusal stays one', async () => {
   const refusal = { code: 'unavailable', message: 'the backend is down' } as const;
   expect(await answer({ refusal, isWritten: false }, true)).toBe(refusal);
+});
+
+test('what was fetched for keys that have gone meanwhile is not taken in', async () => {
+  let isHere = true;
+  let prepared = 0;
+  const prepare = async () => {
+    prepared += 1;
+    await Promise.resolve();
+    isHere = false;
+  };
+  const tier = { untilMs: () => 0, prepare } as unknown as Tier;
+  const turn = { tier, reads: ['k'], startedMs: 0, isOwner: () => true, decide: () => reply };
+  expect(await decideTiered({ ...turn, owns: () => isHere })).toBe(notOwner);
+  expect(prepared).toBe(1);
 });

@@ -142,6 +142,26 @@ test('a write of which nothing was heard does not cost the lease', async () => {
   expect(first.events).toEqual(['gained']);
 });
 
+test('a process is in touch while its questions are answered, whoever owns, and not when it wakes up until one was', async () => {
+  const world = new World();
+  const record = new MemoryLeaseRecord();
+  const first = node(world, record, { node: 'a', instance: 'a1' });
+  const second = node(world, record, { node: 'b', instance: 'b1' });
+  expect(first.lease.isInTouch()).toBe(false);
+  await world.advance(3 * leaseMs);
+  expect([first.lease.isInTouch(), second.lease.isInTouch()]).toEqual([true, true]);
+  world.paused.add('b1');
+  await world.advance(leaseMs);
+  // Its own clock says so, before it has asked anything.
+  expect([first.lease.isInTouch(), second.lease.isInTouch()]).toEqual([true, false]);
+  world.paused.clear();
+  await world.advance(50);
+  expect(second.lease.isInTouch()).toBe(true);
+  record.fault = 'lost';
+  await world.advance(leaseMs);
+  expect([first.lease.isInTouch(), second.lease.isInTouch()]).toEqual([false, false]);
+});
+
 test('an owner that is cut off stops when its lease ends, and goes on with what it has when nobody came meanwhile', async () => {
   const world = new World();
   const record = new MemoryLeaseRecord();
