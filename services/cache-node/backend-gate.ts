@@ -3,7 +3,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 
 export interface BackendGateOptions {
   readonly clock: Clock;
-  /** The backend failed, or was late, and is not asked any more but to try whether it is back. */
+  /** The backend failed, was late, or is not to be asked yet: it is not asked any more but to try whether it is back. */
   readonly cutOff: (fault: unknown) => void;
 }
 
@@ -15,20 +15,28 @@ const lateReadMs = 2;
 /** The way to a backend: through the circuit breaker, and nobody waits on it beyond his time. */
 export class BackendGate {
   readonly #clock: Clock;
+  readonly #cutOff: BackendGateOptions['cutOff'];
   readonly #breaker: CircuitBreaker;
   /** Rejects what is under way. */
   #failure = Promise.withResolvers<never>();
 
   constructor({ clock, cutOff }: BackendGateOptions) {
     this.#clock = clock;
+    this.#cutOff = cutOff;
     this.#failure.promise.catch(() => undefined);
     this.#breaker = makeCircuitBreaker({ triedAfterMsFirst, triedAfterMsMax, cutOff });
   }
 
   /** Asks the backend; rejects as well when the time of any call is over. */
-  attempt<T>(action: () => Promise<T>): Promise<T> {
+  async attempt<T>(action: () => Promise<T>): Promise<T> {
     const failure = this.#failure.promise;
-    return this.#breaker.run(() => Promise.race([action(), failure]));
+    try {
+      return await this.#breaker.run(() => Promise.race([action(), failure]));
+    } catch (error) {
+      // Also where the breaker let nothing through, of which it does not tell: whoever asks would ask again for ever.
+      this.#cutOff(error);
+      throw error;
+    }
   }
 
   /** Tries whether the backend is back, if it may be tried again. Never rejects: `cutOff` is told. */

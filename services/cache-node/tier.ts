@@ -78,6 +78,7 @@ export class Tier {
   #hasChanged = false;
   #changeUntilMs = 0;
   #cancelProbe = () => {};
+  #trying: Promise<void> | undefined;
 
   constructor(options: TierOptions) {
     this.#options = options;
@@ -357,13 +358,19 @@ export class Tier {
   }
 
   async #probe(): Promise<void> {
-    await this.#try();
+    // A try that began before may have succeeded meanwhile.
+    if (this.#state === 'degraded') await this.#try();
     if (this.#state === 'degraded') this.#probeLater();
   }
 
-  /** Tries to have the backend. Never rejects. */
+  /** Tries to have the backend, once at a time: what one try has taken to tell the backend another one would not know of. Never rejects. */
   #try(): Promise<void> {
-    return this.#gate.probe(() => this.#recover());
+    this.#trying ??= this.#gate
+      .probe(() => this.#recover())
+      .finally(() => {
+        this.#trying = undefined;
+      });
+    return this.#trying;
   }
 
   async #recover(): Promise<void> {

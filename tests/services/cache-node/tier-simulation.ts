@@ -68,6 +68,11 @@ class World {
       for (let caller = 0; caller < callers; caller += 1) this.#call();
       if (this.#random.chance(this.#changes)) this.#changeWeather();
       if (this.#random.chance(0.01)) this.#crash();
+      // More keys come to this process: the backend is taken again, and some are cleared at that very moment.
+      if (this.#random.chance(0.03)) {
+        this.#tier.regain();
+        if (this.#random.chance(0.5)) this.#call('', 'clear now');
+      }
       await vi.advanceTimersByTimeAsync(this.#random.integer(0, 60));
       if (this.#faults.length > 0) throw this.#faults[0];
     }
@@ -141,8 +146,8 @@ class World {
     kind = this.#random.pick(['get', 'get', 'set', 'set', 'delete', 'add', 'tag', 'clear']),
   ): void {
     this.sum.calls += 1;
-    const isAll = kind === 'clear' || kind === 'tag';
-    if (isAll && !this.#random.chance(0.2)) return;
+    const isAll = kind === 'clear' || kind === 'clear now' || kind === 'tag';
+    if (isAll && kind !== 'clear now' && !this.#random.chance(0.2)) return;
     const call = this.#answer(isAll ? '' : key, kind)
       .catch((error: unknown) => void this.#faults.push(error))
       .finally(() => this.#underWay.delete(call));
@@ -156,8 +161,9 @@ class World {
     const untilMs = tier.untilMs(startedMs);
     // What is written whatever is there need not be known.
     const needed = kind === 'set' || key === '' ? [] : [key];
-    for (let wait = tier.prepare(needed, untilMs); wait !== undefined; wait = tier.prepare(needed, untilMs))
-      await wait;
+    // What concerns a whole namespace does not ask first.
+    const prepare = () => (kind === 'clear now' ? undefined : tier.prepare(needed, untilMs));
+    for (let wait = prepare(); wait !== undefined; wait = prepare()) await wait;
     if (life !== this.#life) return;
     tier.deciding(untilMs);
     const decided = this.#decide(key, kind);
@@ -170,7 +176,7 @@ class World {
   }
 
   #decide(key: string, kind: string): readonly (readonly [string, Truth['open'][number]])[] {
-    if (kind === 'clear') {
+    if (kind === 'clear' || kind === 'clear now') {
       this.#front.clear();
       return keys.map((one) => [one, this.#decided(one, undefined)] as const);
     }
