@@ -52,6 +52,8 @@ export class FileBackend implements Backend {
   readonly #tags: Table<Buffer>;
   readonly #meta: Table<string>;
   #state: FileState;
+  /** One batch after the other: each counts on from the one before, also from one that its caller gave up. */
+  #applying: Promise<unknown> = Promise.resolve();
 
   /** Throws when the file cannot be opened, is damaged, or is of a newer version. */
   constructor(options: FileBackendOptions) {
@@ -89,7 +91,13 @@ export class FileBackend implements Backend {
     });
   }
 
-  async apply(batch: Batch): Promise<Applied> {
+  apply(batch: Batch): Promise<Applied> {
+    const applied = this.#applying.then(() => this.#apply(batch));
+    this.#applying = applied.catch(() => undefined);
+    return applied;
+  }
+
+  async #apply(batch: Batch): Promise<Applied> {
     const written = [...batch.rows].map(([key, row]) => ({ key, name: Buffer.from(key), row }));
     await this.#rows.prefetch(written.map(({ name }) => name));
     const change = new FileChange(batch.clears ? { ...this.#state, entries: 0, bytes: 0 } : this.#state);

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { type Outcome, notNoted, noted } from './tier-outcome.ts';
 import type { TierNote, TierRecord } from './tier-record.ts';
 
 export interface OutageNoteOptions {
@@ -30,9 +31,16 @@ export class OutageNote {
     return this.#written === true;
   }
 
-  /** Resolves once it is durable that there is an outage. */
-  get noted(): Promise<void> {
-    return this.#noted.promise;
+  /**
+   * What callers hear whose changes the backend may not have: nothing until the outage is noted, or that it is not.
+   * @param msMax how long that may take
+   */
+  async outcome(msMax: number): Promise<Outcome> {
+    const late = Promise.withResolvers<Outcome>();
+    const cancel = this.#options.clock.after(msMax, () => late.resolve(notNoted));
+    const outcome = await Promise.race([this.#noted.promise.then(() => noted), late.promise]);
+    cancel();
+    return outcome;
   }
 
   /** What was noted when this process came to it: read before anything is written over it. */

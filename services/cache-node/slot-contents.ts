@@ -36,6 +36,8 @@ export class NodeContents implements SlotContents {
   readonly #options: NodeContentsOptions;
   /** By slot that is to be given, and namespace: the keys that are there, or were. */
   readonly #keys = new Map<number, Map<string, Set<string>>>();
+  /** Namespaces whose file could not be read when keys were looked for: it has more of these slots than is known. */
+  readonly #unread = new Set<Namespace>();
   /** What is on its way out of the files. */
   readonly #leaving: Promise<unknown>[] = [];
   #run = 0;
@@ -102,13 +104,14 @@ export class NodeContents implements SlotContents {
       file?.deciding(file.untilMs(this.#options.clock.monotonicMs()));
       for (const key of this.#keys.get(slot)?.get(namespace.name) ?? []) {
         const record = namespace.residents.peek(key, nowMs);
-        if (record === undefined) continue;
         // The bytes are good until the next call.
-        entries.push({ ...record, value: { ...record.value, bytes: Buffer.from(record.value.bytes) } });
-        bytes += entryBytes + key.length + record.value.bytes.length;
+        if (record !== undefined)
+          entries.push({ ...record, value: { ...record.value, bytes: Buffer.from(record.value.bytes) } });
         namespace.residents.discard(key);
         // What another node may change from now on must not be found here when the slot comes back.
-        file?.note({ kind: 'deleted', key, version: record.version });
+        file?.note({ kind: 'deleted', key, version: record?.version ?? 0 });
+        if (record === undefined) continue;
+        bytes += entryBytes + key.length + record.value.bytes.length;
         if (bytes < pieceBytesMax) continue;
         add(entries, []);
         entries = [];
@@ -117,6 +120,7 @@ export class NodeContents implements SlotContents {
       if (entries.length > 0) add(entries, []);
       const leaving = file?.decided();
       if (leaving !== undefined) this.#leaving.push(leaving);
+      if (this.#unread.delete(namespace) || file?.isDegraded === true) file?.distrust();
       this.#options.dismissed(namespace, isHere);
     }
     this.#keys.delete(slot);
@@ -162,6 +166,7 @@ export class NodeContents implements SlotContents {
   clear(): void {
     this.#run += 1;
     this.#keys.clear();
+    this.#unread.clear();
     this.#isPrepared = true;
     this.#options.clear();
   }
@@ -201,15 +206,21 @@ export class NodeContents implements SlotContents {
     const slotOf = slotsOf(namespace.name);
     let cursor: string | undefined;
     do {
-      const page = await fileOf(namespace)?.page({
+      const file = fileOf(namespace);
+      if (file === undefined) return;
+      const page = await file.page({
         prefix: '',
         cursor,
         keysMax: scanMax,
         keyBytesMax: filePageBytesMax,
         nowMs: this.#nowMs(),
       });
-      // Memory answers where the file cannot: what it has is found below.
-      if (page === undefined || page === 'cursor' || run !== this.#run) return;
+      if (run !== this.#run) return;
+      if (page === undefined || page === 'cursor') {
+        // Memory answers where the file cannot: what it has is found below.
+        this.#unread.add(namespace);
+        return;
+      }
       for (const key of page.keys) this.#note(slotOf(key), namespace.name, key);
       ({ cursor } = page);
       await sleep(clock, 0);

@@ -49,7 +49,7 @@ export class TierRecovery {
     this.#mustAskOthers = !this.#options.isOwn;
   }
 
-  /** Resolves at a moment when nothing is left to be told. Rejects when the backend fails or is late. */
+  /** Resolves when little is left to be told. Rejects when the backend fails or is late. */
   async run(): Promise<Figures | undefined> {
     const { backend, since, versions } = this.#options;
     await this.#readNote();
@@ -58,13 +58,24 @@ export class TierRecovery {
     versions.raise(taken.stamp);
     for (const [tag, version] of taken.tags) this.#options.tags.add(tag, version);
     if (taken.lost) this.journal.voidAll();
-    await this.tellAll();
+    await this.tellMost();
     return taken.figures;
   }
 
-  /** Resolves at a moment when nothing is left to be told. */
-  async tellAll(): Promise<void> {
-    while (!this.journal.isEmpty) await this.#tell(this.journal.take(partKeysMax));
+  /** Not all: while there is load there is always something left. */
+  async tellMost(): Promise<void> {
+    while (!this.journal.isShort) await this.#tell(this.journal.take(partKeysMax));
+  }
+
+  /** Takes out what is left, where that is little: it can go to the backend like any other changes. */
+  takeRest(): JournalPart | undefined {
+    const { journal } = this;
+    if (!journal.isShort) return undefined;
+    const rest = journal.take();
+    if (rest.keys.every(this.#options.isMine)) return rest;
+    journal.giveBack(rest);
+    journal.voidAll();
+    return undefined;
   }
 
   /** What is known of the backend from before this process. Once: from then on this process knows better. */

@@ -1,49 +1,16 @@
-import type { Clock } from '#shared/runtime/clock.ts';
 import { BackendGate } from './backend-gate.ts';
-import type { Backend, BackendPage, Figures, PageQuery, Quota } from './backend.ts';
-import type { Change, Residence } from './core/residence.ts';
+import type { BackendPage, Figures, PageQuery } from './backend.ts';
+import type { JournalPart } from './core/outage-journal.ts';
+import type { Change } from './core/residence.ts';
 import { TierTags } from './core/tier-tags.ts';
 import { OutageNote } from './outage-note.ts';
 import { decodeRow, encodeRow } from './row-codec.ts';
 import { SlidEnds } from './slid-ends.ts';
-import type { TierRecord } from './tier-record.ts';
-import { type Outcome, notNoted, noted, written } from './tier-outcome.ts';
+import type { TierOptions } from './tier-options.ts';
+import { type Outcome, noted, written } from './tier-outcome.ts';
 import { TierReads } from './tier-reads.ts';
 import { TierRecovery, rowOf } from './tier-recovery.ts';
 import { type WriteGroup, TierWrites } from './tier-writes.ts';
-
-export interface TierOptions {
-  readonly namespace: string;
-  /** Name of the process, stable over restarts. */
-  readonly node: string;
-  readonly backend: Backend;
-  /** A file is this process's own: one that another process has used since is void. */
-  readonly isOwn: boolean;
-  readonly front: Residence;
-  readonly clock: Clock;
-  /** The time that entries expire by. */
-  readonly nowMs: () => number;
-  readonly versions: {
-    readonly next: () => number;
-    /** Makes the next one greater than this. */
-    readonly raise: (version: number) => void;
-  };
-  /** Whether the key is this process's to write: it may have been given to another one since it changed. */
-  readonly isMine: (key: string) => boolean;
-  readonly quota: () => Quota;
-  readonly record: TierRecord;
-  /** Rows up to this stamp are void: they are from before the namespace had this backend. */
-  readonly since: number;
-  /** Memory holds entries that are to be written, too: the namespace has just got this backend. */
-  readonly copies: boolean;
-  /** How long a call may take. The backend gets four fifths of it, what stands in for it the rest. */
-  readonly deadlineMs: number;
-  readonly changed: (state: TierState) => void;
-}
-
-export type TierState =
-  | { readonly degraded: true; readonly fault: unknown }
-  | { readonly degraded: false; readonly outageMs: number };
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
 const probeMs = 100;
@@ -70,8 +37,8 @@ export class Tier {
   #state: 'opening' | 'kept' | 'degraded' | 'closed' = 'opening';
   #opened: Promise<void>;
   #outageSinceMs = 0;
-  /** How often keys came to this process. */
-  #regained = 0;
+  /** How often the backend is to be taken. */
+  #taken = 1;
   #figures: Figures | undefined;
   /** What the backend said just now of a key, also that it has none. */
   readonly #justRead = new Map<string, Buffer | undefined>();
@@ -186,9 +153,22 @@ export class Tier {
   regain(): void {
     if (this.#options.isOwn) return;
     this.#recovery.askOthers();
-    this.#regained += 1;
+    this.#takeAgain();
+  }
+
+  /** What the backend has and memory has not is void: some of it is another node's now, and it is not known which. */
+  distrust(): void {
+    this.#recovery.journal.voidAll();
+    this.#takeAgain();
+  }
+
+  #takeAgain(): void {
+    this.#taken += 1;
     if (this.#state !== 'kept') return;
     this.#state = 'opening';
+    // What was asked before it is taken may be void by then.
+    this.#reads.allChanged();
+    this.#justRead.clear();
     this.#opened = this.#try();
   }
 
@@ -343,14 +323,8 @@ export class Tier {
     this.#probeLater();
   }
 
-  /** What callers hear whose changes the backend may not have: nothing until the outage is noted, or that it is not. */
-  async #noted(): Promise<Outcome> {
-    const { clock, deadlineMs } = this.#options;
-    const late = Promise.withResolvers<Outcome>();
-    const cancel = clock.after(deadlineMs * 0.2, () => late.resolve(notNoted));
-    const outcome = await Promise.race([this.#note.noted.then(() => noted), late.promise]);
-    cancel();
-    return outcome;
+  #noted(): Promise<Outcome> {
+    return this.#note.outcome(this.#options.deadlineMs * 0.2);
   }
 
   #probeLater(): void {
@@ -363,7 +337,10 @@ export class Tier {
     if (this.#state === 'degraded') this.#probeLater();
   }
 
-  /** Tries to have the backend, once at a time: what one try has taken to tell the backend another one would not know of. Never rejects. */
+  /**
+   * Tries to have the backend, one try at a time: what one has taken out to tell the backend another one would not know
+   * of. Never rejects.
+   */
   #try(): Promise<void> {
     this.#trying ??= this.#gate
       .probe(() => this.#recover())
@@ -375,24 +352,41 @@ export class Tier {
 
   async #recover(): Promise<void> {
     const { clock, changed } = this.#options;
-    let regained: number;
-    // Keys may come to this process while it takes the backend.
-    do {
-      regained = this.#regained;
+    // What is on its way there goes first: it may be older than what is noted from now on.
+    while (this.#state === 'opening' && !this.#writes.isEmpty) await this.#writes.written();
+    let rest: JournalPart | undefined;
+    while (rest === undefined && this.#state !== 'closed') {
+      const taken = this.#taken;
       this.#figures = (await this.#recovery.run()) ?? this.#figures;
       // Nothing was decided yet. From the first answer on the backend must be believed by whoever comes next.
       if (this.#state === 'opening') await this.#noteEnd();
-    } while (regained !== this.#regained);
-    if (this.#state === 'closed') return;
+      // Keys may have come to this process while it took the backend.
+      if (taken === this.#taken) rest = this.#recovery.takeRest();
+    }
+    if (rest === undefined || this.#state === 'closed') return;
     const wasDegraded = this.#state === 'degraded';
     this.#state = 'kept';
-    this.#note.want(false);
+    this.#bring(rest);
     if (wasDegraded) changed({ degraded: false, outageMs: clock.monotonicMs() - this.#outageSinceMs });
   }
 
   async #noteEnd(): Promise<void> {
     this.#note.want(false);
     await this.#note.ended();
-    await this.#recovery.tellAll();
+    await this.#recovery.tellMost();
+  }
+
+  /** The last of what changed in an outage. Until the backend has it, whoever comes next has to begin anew. */
+  #bring({ keys, tags }: JournalPart): void {
+    const { clock, front, nowMs } = this.#options;
+    const untilMs = this.untilMs(clock.monotonicMs());
+    for (const key of keys) this.#writes.put(key, rowOf(front.peek(key, nowMs())), untilMs);
+    for (const [tag, version] of tags) this.#writes.putTags([tag], version, untilMs);
+    void this.#noteEndAfter(this.#writes.written());
+  }
+
+  async #noteEndAfter(brought: Promise<Outcome> | undefined): Promise<void> {
+    const { isWritten } = (await brought) ?? written;
+    if (isWritten && this.#state === 'kept') this.#note.want(false);
   }
 }

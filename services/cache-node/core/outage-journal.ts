@@ -2,6 +2,8 @@
 export const journalKeysMax = 100_000;
 export const journalBytesMax = 16 * 1_024 * 1_024;
 
+const shortKeysMax = 1_000;
+
 /** What the backend is to be told, in this order. */
 export interface JournalPart {
   /** All that the backend has is void. */
@@ -26,6 +28,11 @@ export class OutageJournal {
 
   get isEmpty(): boolean {
     return this.#keys.size === 0 && this.#tags.size === 0 && !this.#clears && !this.#copies;
+  }
+
+  /** Whether it is no more than some changes. */
+  get isShort(): boolean {
+    return !this.#clears && !this.#copies && this.#keys.size <= shortKeysMax;
   }
 
   /** Keys that it has now. */
@@ -65,8 +72,8 @@ export class OutageJournal {
     this.#copies = true;
   }
 
-  /** Takes the next part out. The caller gives it back when the backend did not take it. */
-  take(keysMax: number): JournalPart {
+  /** Takes the next part out, all by default. The caller gives it back when the backend did not take it. */
+  take(keysMax = Infinity): JournalPart {
     const keys: string[] = [];
     for (const key of this.#keys) {
       if (keys.length === keysMax) break;

@@ -135,6 +135,30 @@ describe.each([
   });
 });
 
+test('a Redis that is back is used again while hundreds of callers write without a pause, and has the last of each', async () => {
+  const over = new AbortController();
+  const last: number[] = [];
+  const write = async (caller: number) => {
+    for (let number = 0; !over.signal.aborted; number += 1) {
+      const { status } = await ask('set', { key: `k${caller}`, value: number });
+      if (status === 0) last[caller] = number;
+    }
+  };
+  const writing = Promise.all(Array.from({ length: 300 }, (_, caller) => write(caller)));
+  await setFrozen(true);
+  await expect.poll(isDegraded, { timeout: 5_000 }).toBe(true);
+  await setFrozen(false);
+  try {
+    await untilBack();
+  } finally {
+    over.abort();
+    await writing;
+  }
+  await killNode();
+  await startNode();
+  for (const [caller, number] of last.entries()) expect(await value(`k${caller}`)).toBe(number);
+});
+
 test('what Redis has is there after a node was killed, with its times and tags', async () => {
   await ask('set', { key: 'a', value: { deep: [1] }, ttl: '1h', tags: ['red'] });
   await ask('set', { key: 'b', value: 1, tags: ['blue'] });

@@ -1,6 +1,7 @@
 import { vi } from 'vitest';
 import { MemoryBackendPlace } from '#services/cache-node/memory-backend.ts';
-import { Tier, type TierState } from '#services/cache-node/tier.ts';
+import type { TierState } from '#services/cache-node/tier-options.ts';
+import { Tier } from '#services/cache-node/tier.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import {
