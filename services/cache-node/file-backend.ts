@@ -1,6 +1,6 @@
 import { cacheKeysScanMax } from '#shared/protocol/limits.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
-import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
+import { type Environment, type Table, type Writes, openEnvironment } from '#shared/runtime/lmdb.ts';
 import type { Applied, Backend, BackendPage, Batch, Claim, PageQuery, Quota, Row, Taken } from './backend.ts';
 import { type RowHead, decodeHead, encodeFileRow, endKey, orderKey, rowBytes } from './file-row.ts';
 import { keyCursor, readKeyCursor } from './key-cursor.ts';
@@ -70,9 +70,9 @@ export class FileBackend implements Backend {
   async take({ since }: Claim): Promise<Taken> {
     if (since > this.#state.voidUpTo) {
       const state = { ...emptyState, stamp: Math.max(since, this.#state.stamp), voidUpTo: since };
-      await this.#environment.transaction(() => {
-        this.#clear();
-        this.#putState(state);
+      await this.#environment.transaction((writes) => {
+        this.#clear(writes);
+        this.#putState(state, writes);
       });
       this.#state = state;
     }
@@ -100,10 +100,11 @@ export class FileBackend implements Backend {
   async #apply(batch: Batch): Promise<Applied> {
     const written = [...batch.rows].map(([key, row]) => ({ key, name: Buffer.from(key), row }));
     await this.#rows.prefetch(written.map(({ name }) => name));
-    const change = new FileChange(batch.clears ? { ...this.#state, entries: 0, bytes: 0 } : this.#state);
     const evicted: string[] = [];
-    await this.#environment.transaction(() => {
-      if (batch.clears) this.#clear();
+    const { state } = await this.#environment.transaction((writes) => {
+      const before = batch.clears ? { ...this.#state, entries: 0, bytes: 0 } : this.#state;
+      const change = new FileChange(before, writes);
+      if (batch.clears) this.#clear(writes);
       const added = written.map((one) => ({ ...one, head: this.#write(one, change, batch.clears) }));
       if (!batch.clears) {
         this.#removeEnded(batch, change);
@@ -115,10 +116,11 @@ export class FileBackend implements Backend {
         this.#removeRow(name, head, change);
         evicted.push(key);
       }
-      for (const [tag, version] of batch.tags ?? []) this.#putTag(tag, version);
-      this.#putState({ ...change.state, stamp: batch.stamp });
+      for (const [tag, version] of batch.tags ?? []) this.#putTag(tag, version, writes);
+      this.#putState({ ...change.state, stamp: batch.stamp }, writes);
+      return change;
     });
-    this.#state = { ...change.state, stamp: batch.stamp };
+    this.#state = { ...state, stamp: batch.stamp };
     return { evicted, figures: this.#figures() };
   }
 
@@ -152,8 +154,8 @@ export class FileBackend implements Backend {
     if (former !== undefined) this.#removeRow(name, former, change);
     if (row === null) return undefined;
     const head = change.added(row);
-    void this.#rows.put(name, encodeFileRow(head, row.bytes));
-    this.#index(name, head);
+    change.writes.put(this.#rows, name, encodeFileRow(head, row.bytes));
+    this.#index(name, head, change);
     return head;
   }
 
@@ -189,19 +191,20 @@ export class FileBackend implements Backend {
     if (row === undefined) return;
     this.#removeRow(name, head, change);
     const moved = change.added(head);
-    void this.#rows.put(name, encodeFileRow(moved, rowBytes(row)));
-    this.#index(name, moved);
+    change.writes.put(this.#rows, name, encodeFileRow(moved, rowBytes(row)));
+    this.#index(name, moved, change);
   }
 
-  #index(name: Buffer, head: RowHead): void {
-    void this.#byOrder.put(orderKey(head.order), name);
-    if (head.endsAtMs !== Infinity) void this.#byEnd.put(endKey(head), name);
+  #index(name: Buffer, head: RowHead, { writes }: FileChange): void {
+    writes.put(this.#byOrder, orderKey(head.order), name);
+    if (head.endsAtMs !== Infinity) writes.put(this.#byEnd, endKey(head), name);
   }
 
   #removeRow(name: Buffer, head: RowHead, change: FileChange): void {
-    void this.#rows.remove(name);
-    void this.#byOrder.remove(orderKey(head.order));
-    if (head.endsAtMs !== Infinity) void this.#byEnd.remove(endKey(head));
+    const { writes } = change;
+    writes.remove(this.#rows, name);
+    writes.remove(this.#byOrder, orderKey(head.order));
+    if (head.endsAtMs !== Infinity) writes.remove(this.#byEnd, endKey(head));
     change.removed(head);
   }
 
@@ -210,18 +213,18 @@ export class FileBackend implements Backend {
     return row === undefined ? undefined : decodeHead(row);
   }
 
-  #clear(): void {
-    for (const table of [this.#rows, this.#byOrder, this.#byEnd, this.#tags]) void table.clearAsync();
+  #clear(writes: Writes): void {
+    for (const table of [this.#rows, this.#byOrder, this.#byEnd, this.#tags]) writes.clear(table);
   }
 
-  #putTag(tag: string, version: number): void {
+  #putTag(tag: string, version: number, writes: Writes): void {
     const bytes = Buffer.allocUnsafe(8);
     bytes.writeDoubleBE(version);
-    void this.#tags.put(Buffer.from(tag), bytes);
+    writes.put(this.#tags, Buffer.from(tag), bytes);
   }
 
-  #putState(state: FileState): void {
-    void this.#meta.put('state', Buffer.from(packRecord(state)));
+  #putState(state: FileState, writes: Writes): void {
+    writes.put(this.#meta, 'state', Buffer.from(packRecord(state)));
   }
 
   #figures() {
@@ -229,12 +232,14 @@ export class FileBackend implements Backend {
   }
 }
 
-/** The state of the file as a batch changes it. */
+/** The state of the file as a batch changes it, and what the batch is to write. */
 class FileChange {
+  readonly writes: Writes;
   #state: FileState;
 
-  constructor(state: FileState) {
+  constructor(state: FileState, writes: Writes) {
     this.#state = state;
+    this.writes = writes;
   }
 
   get state(): FileState {

@@ -103,9 +103,9 @@ export class ItemBlocks {
     return rows;
   }
 
-  clear(): void {
-    void this.#blocks.clearAsync();
-    void this.#lefts.clearAsync();
+  clear(writes: Writes): void {
+    writes.clear(this.#blocks);
+    writes.clear(this.#lefts);
     this.#left.clear();
     this.#read = undefined;
     this.#highest = -1;

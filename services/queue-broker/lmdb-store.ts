@@ -1,4 +1,4 @@
-import { type Environment, type Table, Writes, openEnvironment } from '#shared/runtime/lmdb.ts';
+import { type Environment, type Table, type Writes, openEnvironment } from '#shared/runtime/lmdb.ts';
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
 import type { Item } from './core/item.ts';
 import type { Changes, DedupEntry } from './core/overlay.ts';
@@ -86,7 +86,10 @@ export class LmdbStore implements ItemStore {
   }
 
   async commit(changes: Changes, position: StoredPosition): Promise<void> {
-    const writes = new Writes();
+    await this.#environment.transaction((writes) => this.#gather(changes, position, writes));
+  }
+
+  #gather(changes: Changes, position: StoredPosition, writes: Writes): void {
     // Before the new keys: reading sees what was committed, so an old entry would take a new one of its name with it.
     this.#removeExpiredKeys(position.applied.at, writes);
     for (const [order, item] of this.#blocks.store(changes, writes)) {
@@ -102,16 +105,15 @@ export class LmdbStore implements ItemStore {
     // Without blocks it is a table that a broker before them can read.
     const version = this.#blocks.isEmpty ? {} : { version: tableVersion };
     writes.put(this.#meta, positionKey, packed({ ...position, ...version }));
-    await this.#environment.transaction(() => writes.write());
   }
 
   async clear(position: StoredPosition): Promise<void> {
-    await this.#environment.transaction(() => {
-      this.#blocks.clear();
+    await this.#environment.transaction((writes) => {
+      this.#blocks.clear(writes);
       for (const table of [this.#items, this.#payloads, this.#dedup, this.#dedupByTime, this.#records])
-        void table.clearAsync();
-      void this.#paused.clearAsync();
-      void this.#meta.put(positionKey, packed(position));
+        writes.clear(table);
+      writes.clear(this.#paused);
+      writes.put(this.#meta, positionKey, packed(position));
     });
   }
 

@@ -41,16 +41,16 @@ export class DeltaTable implements DeltaStore {
     const positions = cuts.map(
       ({ point, position }) => [keyOf(destination, point.id), packRecordAlone(position)] as const,
     );
-    await this.#environment.transaction(() => {
-      void this.#pending.put(destination, points);
-      for (const [key, position] of positions) void this.#positions.put(key, position);
+    await this.#environment.transaction((writes) => {
+      writes.put(this.#pending, destination, points);
+      for (const [key, position] of positions) writes.put(this.#positions, key, position);
     });
     await this.#environment.flushed();
   }
 
   async arrived(destination: string): Promise<void> {
     // Not waited for on the disk: the commit that settles the messages comes after it, and waits.
-    await this.#environment.transaction(() => void this.#pending.remove(destination));
+    await this.#environment.transaction((writes) => writes.remove(this.#pending, destination));
   }
 }
 

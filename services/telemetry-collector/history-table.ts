@@ -1,4 +1,4 @@
-import type { Environment, Table } from '#shared/runtime/lmdb.ts';
+import type { Environment, Table, Writes } from '#shared/runtime/lmdb.ts';
 import { type HistoryRow, type Tier, numbersPerPoint } from './core/history.ts';
 
 export interface HistoryPoint {
@@ -25,8 +25,8 @@ export class HistoryTable {
     return this.#bytes;
   }
 
-  /** Inside a transaction. A step that is written twice (before and after a restart) is what came last, and more. */
-  write(rows: readonly HistoryRow[], nowMs: number): void {
+  /** A step that is written twice (before and after a restart) is what came last, and more. */
+  write(rows: readonly HistoryRow[], nowMs: number, writes: Writes): void {
     if (rows.length === 0) return;
     for (const { tier, atMs, numbers } of rows) {
       const key = [tier, atMs];
@@ -34,9 +34,9 @@ export class HistoryTable {
       const merged = known === undefined ? numbers : later(numbersOf(known), numbers);
       const row = Buffer.from(merged.buffer as ArrayBuffer, merged.byteOffset, merged.byteLength);
       this.#bytes += row.length - (known?.length ?? 0);
-      void this.#table.put(key, row);
+      writes.put(this.#table, key, row);
     }
-    this.#trim(nowMs);
+    this.#trim(nowMs, writes);
   }
 
   /** The points of one series, from the oldest to the newest. */
@@ -53,20 +53,20 @@ export class HistoryTable {
     return found;
   }
 
-  #trim(nowMs: number): void {
+  #trim(nowMs: number, writes: Writes): void {
     for (const [tier, { ageMsMax }] of this.#tiers.entries()) {
       for (const { key, value } of this.#table.getRange({ start: [tier, 0], end: [tier, nowMs - ageMsMax] }))
-        this.#remove(key, value.length);
+        this.#remove(key, value.length, writes);
     }
     // The finest go first: they are the most, and the coarser ones still tell of that time.
     for (const { key, value } of this.#bytes > this.#bytesMax ? this.#table.getRange() : []) {
       if (this.#bytes <= this.#bytesMax) return;
-      this.#remove(key, value.length);
+      this.#remove(key, value.length, writes);
     }
   }
 
-  #remove(key: number[], bytes: number): void {
-    void this.#table.remove(key);
+  #remove(key: number[], bytes: number, writes: Writes): void {
+    writes.remove(this.#table, key);
     this.#bytes -= bytes;
   }
 }

@@ -1,4 +1,4 @@
-import type { Table } from '#shared/runtime/lmdb.ts';
+import type { Table, Writes } from '#shared/runtime/lmdb.ts';
 
 export interface RecentLimits {
   readonly countMax: number;
@@ -65,22 +65,26 @@ export class RecentTable {
     if (this.#limits.countMax > 0) this.#removed += records;
   }
 
-  /** Inside a transaction. @param atMs when the collector took it */
-  add(row: Buffer, records: number, atMs: number): void {
+  /** @param atMs when the collector took it */
+  add(
+    { row, records }: { readonly row: Buffer; readonly records: number },
+    atMs: number,
+    writes: Writes,
+  ): void {
     if (this.#limits.countMax === 0) return;
-    void this.#table.put(this.#next, row);
+    writes.put(this.#table, this.#next, row);
     this.#keep(this.#next, { records, bytes: row.length, atMs });
     this.#next += 1;
   }
 
-  /** Inside a transaction, after what was added. */
-  trim(nowMs: number): void {
+  /** After what was added. */
+  trim(nowMs: number, writes: Writes): void {
     const { countMax, bytesMax, ageMsMax } = this.#limits;
     let left = removedMax;
     for (const [key, { records, bytes, atMs }] of this.#rows) {
       const isTooMuch = this.#records - records >= countMax || this.#bytes > bytesMax;
       if ((!isTooMuch && atMs >= nowMs - ageMsMax) || left === 0) return;
-      void this.#table.remove(key);
+      writes.remove(this.#table, key);
       this.#rows.delete(key);
       this.#bytes -= bytes;
       this.#records -= records;

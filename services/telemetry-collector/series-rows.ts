@@ -1,5 +1,5 @@
 import { packRecord, unpackRecord } from '#shared/runtime/record-codec.ts';
-import type { Environment, Table } from '#shared/runtime/lmdb.ts';
+import type { Environment, Table, Writes } from '#shared/runtime/lmdb.ts';
 import { type Distribution, isDistribution } from './core/distribution.ts';
 import type { ExponentialHistogram } from './core/exponential-histogram.ts';
 import type { Series } from './core/series.ts';
@@ -34,8 +34,8 @@ export class SeriesRows {
     );
   }
 
-  /** What is to be written, encoded now: the objects go on changing. Called inside a transaction. */
-  change(created: readonly Series[], changed: readonly Series[]): () => void {
+  /** What is to be written, encoded now: the objects go on changing. */
+  change(created: readonly Series[], changed: readonly Series[]): (writes: Writes) => void {
     const identities = created.map((one) => [one.id, bytesOf(packRecord(identityOf(one)))] as const);
     const distributions = changed
       .filter(isDistribution)
@@ -52,10 +52,10 @@ export class SeriesRows {
       page[at + 2] = one.type === 'counter' ? 0 : one.atMs;
     }
     const rows = [...pages].map(([place, page]) => [place, bytesOf(page.slice())] as const);
-    return () => {
-      for (const [id, value] of identities) void this.#identities.put(id, value);
-      for (const [id, value] of distributions) void this.#distributions.put(id, value);
-      for (const [place, value] of rows) void this.#pages.put(place, value);
+    return (writes) => {
+      for (const [id, value] of identities) writes.put(this.#identities, id, value);
+      for (const [id, value] of distributions) writes.put(this.#distributions, id, value);
+      for (const [place, value] of rows) writes.put(this.#pages, place, value);
     };
   }
 

@@ -55,9 +55,9 @@ export class LmdbStateStore implements StateStore {
     } else {
       // Another stream counts from 1 again: the sequences of the former one would hide its messages.
       const known = [...this.#markers.getKeys()];
-      await this.#environment.transaction(() => {
-        for (const sequence of known) void this.#markers.remove(sequence);
-        void this.#meta.put('stream', encoded(stream));
+      await this.#environment.transaction((writes) => {
+        for (const sequence of known) writes.remove(this.#markers, sequence);
+        writes.put(this.#meta, 'stream', encoded(stream));
       });
     }
     const figures = emptyFigures();
@@ -76,20 +76,20 @@ export class LmdbStateStore implements StateStore {
     const markers = [...change.markers].map(([sequence, marker]) => [sequence, encoded(marker)] as const);
     const recent = await Promise.all(entryKinds.map((kind) => this.#rowsOf(kind, change)));
     const groups = change.groups.put.map((one) => [one.id, packRecordAlone(one)] as const);
-    await this.#environment.transaction(() => {
-      void this.#meta.put('figures', figures);
-      void this.#meta.put('accounts', accounts);
-      writeSeries();
-      for (const [sequence, value] of markers) void this.#markers.put(sequence, value);
-      for (const sequence of change.forgotten) void this.#markers.remove(sequence);
+    await this.#environment.transaction((writes) => {
+      writes.put(this.#meta, 'figures', figures);
+      writes.put(this.#meta, 'accounts', accounts);
+      writeSeries(writes);
+      for (const [sequence, value] of markers) writes.put(this.#markers, sequence, value);
+      for (const sequence of change.forgotten) writes.remove(this.#markers, sequence);
       for (const { kind, rows, skipped } of recent) {
         this.#recent[kind].skip(skipped);
-        for (const { row, records } of rows) this.#recent[kind].add(row, records, change.atMs);
+        for (const row of rows) this.#recent[kind].add(row, change.atMs, writes);
       }
-      for (const kind of entryKinds) this.#recent[kind].trim(change.atMs);
-      for (const [id, group] of groups) void this.#groups.put(id, group);
-      for (const id of change.groups.removed) void this.#groups.remove(id);
-      this.#history.write(change.history, change.atMs);
+      for (const kind of entryKinds) this.#recent[kind].trim(change.atMs, writes);
+      for (const [id, group] of groups) writes.put(this.#groups, id, group);
+      for (const id of change.groups.removed) writes.remove(this.#groups, id);
+      this.#history.write(change.history, change.atMs, writes);
     });
     // On the disk, not on its way there: the message is acknowledged next.
     await this.#environment.flushed();
@@ -124,7 +124,7 @@ export class LmdbStateStore implements StateStore {
 
   /** At the end: steps that are not over would be missing after a restart. */
   async keepHistory(rows: readonly HistoryRow[], nowMs: number): Promise<void> {
-    await this.#environment.transaction(() => this.#history.write(rows, nowMs));
+    await this.#environment.transaction((writes) => this.#history.write(rows, nowMs, writes));
   }
 
   close(): Promise<void> {

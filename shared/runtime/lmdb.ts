@@ -21,11 +21,10 @@ export interface Environment {
   /** One whose keys are bytes as they are, at most 1,900 of them, in their own order. */
   bytesTable(name: string): Table<Buffer>;
   /**
-   * One atomic transaction: all of what `write` puts and removes reaches the disk, or nothing. Resolves once it is
-   * committed. Should `write` throw, what it had put before is committed all the same: whatever may throw is done before
-   * (`Writes`).
+   * One atomic transaction: all of what `gather` notes reaches the disk, or nothing, should it throw. What it reads is
+   * what was committed before. Resolves once it is committed, with what `gather` returned.
    */
-  transaction(write: () => void): Promise<void>;
+  transaction<Value>(gather: (writes: Writes) => Value): Promise<Value>;
   readTransaction(): ReadTransaction;
   /** Resolves once all that was committed has reached the disk. */
   flushed(): Promise<void>;
@@ -38,9 +37,9 @@ export interface EnvironmentOptions {
   readonly bytesMax?: number;
 }
 
-/** What a transaction is to put and to remove, gathered before it begins: then nothing can fail in the middle of it. */
+/** What a transaction is to do, gathered before it begins: the library would commit what was put before a throw. */
 export class Writes {
-  readonly #writes: [Table<TableKey>, TableKey, Buffer | null][] = [];
+  readonly #writes: (readonly [Table<TableKey>, TableKey, Buffer | null] | Pick<Table, 'clearAsync'>)[] = [];
 
   put<K extends TableKey>(table: Table<K>, key: K, value: Buffer): void {
     this.#writes.push([table, key, value]);
@@ -50,11 +49,17 @@ export class Writes {
     this.#writes.push([table, key, null]);
   }
 
-  /** Writes it all, in its order. Within a transaction. */
+  /** Removes all of a table. */
+  clear(table: Pick<Table, 'clearAsync'>): void {
+    this.#writes.push(table);
+  }
+
+  /** Writes it all, in its order. */
   write(): void {
-    for (const [table, key, value] of this.#writes) {
-      if (value === null) void table.remove(key);
-      else void table.put(key, value);
+    for (const one of this.#writes) {
+      if ('clearAsync' in one) void one.clearAsync();
+      else if (one[2] === null) void one[0].remove(one[1]);
+      else void one[0].put(one[1], one[2]);
     }
   }
 }
@@ -80,8 +85,11 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
   return {
     table: <K extends TableKey>(name: string) => root.openDB<Buffer, K>({ name, encoding: 'binary' }),
     bytesTable: (name) => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
-    transaction: async (write) => {
-      await root.batch(write);
+    transaction: async (gather) => {
+      const writes = new Writes();
+      const value = gather(writes);
+      await root.batch(() => writes.write());
+      return value;
     },
     readTransaction: () => {
       const transaction = root.useReadTransaction();

@@ -1,0 +1,48 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
+
+let path: string;
+let environment: Environment;
+let table: Table<string>;
+
+beforeEach(async () => {
+  path = await mkdtemp(join(tmpdir(), 'trivet-lmdb-'));
+  environment = openEnvironment({ path });
+  table = environment.table('table');
+});
+
+afterEach(async () => {
+  await environment.close();
+  await rm(path, { recursive: true, force: true });
+});
+
+const rows = () => Object.fromEntries([...table.getRange()].map(({ key, value }) => [key, value.toString()]));
+
+test('a transaction that throws writes nothing of what it had gathered', async () => {
+  await environment.transaction((writes) => writes.put(table, 'kept', Buffer.from('1')));
+  const failing = environment.transaction((writes) => {
+    writes.put(table, 'added', Buffer.from('2'));
+    writes.remove(table, 'kept');
+    writes.clear(table);
+    throw new Error('in the middle');
+  });
+  await expect(failing).rejects.toThrow('in the middle');
+  await environment.flushed();
+  expect(rows()).toEqual({ kept: '1' });
+});
+
+test('a transaction does all in its order, reads what was there before, and resolves with what it returned', async () => {
+  await environment.transaction((writes) => writes.put(table, 'old', Buffer.from('1')));
+  const seen = await environment.transaction((writes) => {
+    writes.clear(table);
+    writes.put(table, 'a', Buffer.from('2'));
+    writes.put(table, 'b', Buffer.from('3'));
+    writes.remove(table, 'a');
+    return rows();
+  });
+  expect(seen).toEqual({ old: '1' });
+  expect(rows()).toEqual({ b: '3' });
+});
