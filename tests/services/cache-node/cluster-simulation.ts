@@ -5,7 +5,7 @@ import { cacheSlots, slotOf } from '#shared/protocol/cache-slots.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { VirtualClock } from '#tests/support/virtual-clock.ts';
 import { VirtualCluster, type VirtualProcess, type Weather } from './virtual-cluster.ts';
-import type { VirtualEntry } from './virtual-contents.ts';
+import { VirtualContents, type VirtualEntry } from './virtual-contents.ts';
 
 const calm: Weather = { lost: 0, doubled: 0, late: 0, lateMsMax: 1 };
 /** Never so late that a lease ends of it. */
@@ -60,6 +60,7 @@ class Simulation {
       clock: this.#clock,
       random: this.#random,
       weather: this.#random.chance(0.2) ? calm : this.#isLossy ? foul : fair,
+      contentsOf: () => new VirtualContents(),
       watcher: { began: (process, slots, start) => this.#began(process, slots, start) },
     });
   }

@@ -1,11 +1,11 @@
 import { ClusterNode, type PeerNews } from '#services/cache-node/cluster-node.ts';
 import type { NodeMap } from '#services/cache-node/core/node-map.ts';
-import type { FetchReply, FetchRequest } from '#services/cache-node/hand-over.ts';
+import type { FetchReply, FetchRequest, SlotContents } from '#services/cache-node/hand-over.ts';
 import type { MapRecord } from '#services/cache-node/map-keeper.ts';
 import type { LeaseRecord, Owner } from '#shared/runtime/owner-lease.ts';
 import type { SeededRandom } from '#tests/support/seeded-random.ts';
 import { ProcessClock, type VirtualClock } from '#tests/support/virtual-clock.ts';
-import { VirtualContents } from './virtual-contents.ts';
+import type { VirtualContents } from './virtual-contents.ts';
 
 /** What may happen to messages, each as a probability; delays in milliseconds. */
 export interface Weather {
@@ -35,48 +35,59 @@ export class VirtualBucket {
 }
 
 /** One process with its clock, which may be paused or ended, and the cluster node in it. */
-export interface VirtualProcess {
+export interface VirtualProcess<Contents = VirtualContents> {
   readonly name: string;
   readonly clock: ProcessClock;
   readonly node: ClusterNode;
-  readonly contents: VirtualContents;
+  readonly contents: Contents;
   /** Where it can be asked: ids of its memberships. */
   readonly ids: Set<string>;
   state: 'running' | 'paused' | 'leaving' | 'ended';
 }
 
-export interface ClusterWatcher {
-  readonly began: (process: VirtualProcess, slots: readonly number[], start: 'warm' | 'cold') => void;
+export interface ClusterWatcher<Contents = VirtualContents> {
+  readonly began: (
+    process: VirtualProcess<Contents>,
+    slots: readonly number[],
+    start: 'warm' | 'cold',
+  ) => void;
+  readonly entered?: (process: VirtualProcess<Contents>, id: string) => void;
 }
 
+/** `settle`: before a node that leaves is out of the map. */
+type AnyContents = SlotContents & { clear(): void; settle?(): Promise<void> };
+
 /** Processes, a bucket and a network with weather, on one virtual clock. */
-export class VirtualCluster {
+export class VirtualCluster<Contents extends AnyContents = VirtualContents> {
   readonly clock: VirtualClock;
   readonly random: SeededRandom;
   readonly bucket = new VirtualBucket();
-  readonly processes: VirtualProcess[] = [];
+  readonly processes: VirtualProcess<Contents>[] = [];
   weather: Weather;
-  readonly #watcher: ClusterWatcher;
+  readonly #watcher: ClusterWatcher<Contents>;
+  readonly #contentsOf: (name: string, clock: ProcessClock) => Contents;
   #ids = 0;
 
   constructor(options: {
     clock: VirtualClock;
     random: SeededRandom;
     weather: Weather;
-    watcher: ClusterWatcher;
+    watcher: ClusterWatcher<Contents>;
+    contentsOf: (name: string, clock: ProcessClock) => Contents;
   }) {
     this.clock = options.clock;
     this.random = options.random;
     this.weather = options.weather;
     this.#watcher = options.watcher;
+    this.#contentsOf = options.contentsOf;
   }
 
-  start(name: string): VirtualProcess {
+  start(name: string): VirtualProcess<Contents> {
     // A wall clock that is wrong by up to a minute: nothing may depend on it.
     const clock = new ProcessClock(this.clock, this.random.integer(-60_000, 60_000));
-    const contents = new VirtualContents();
+    const contents = this.#contentsOf(name, clock);
     const ids = new Set<string>();
-    const process: VirtualProcess = {
+    const process: VirtualProcess<Contents> = {
       name,
       clock,
       contents,
@@ -97,7 +108,7 @@ export class VirtualCluster {
         contents,
         events: {
           joined: (id) => void ids.add(id),
-          entered: () => undefined,
+          entered: (id) => this.#watcher.entered?.(process, id),
           left: () => ids.clear(),
           mapChanged: () => undefined,
           began: (slots, start) => this.#watcher.began(process, slots, start),
@@ -112,29 +123,29 @@ export class VirtualCluster {
   }
 
   /** The process that listens under an id, unless it has ended. */
-  at(id: string): VirtualProcess | undefined {
+  at(id: string): VirtualProcess<Contents> | undefined {
     return this.processes.find((one) => one.state !== 'ended' && one.ids.has(id));
   }
 
-  crash(process: VirtualProcess): void {
+  crash(process: VirtualProcess<Contents>): void {
     process.clock.end();
     process.state = 'ended';
   }
 
-  pause(process: VirtualProcess): void {
+  pause(process: VirtualProcess<Contents>): void {
     process.clock.pause();
     process.state = 'paused';
   }
 
-  wake(process: VirtualProcess): void {
+  wake(process: VirtualProcess<Contents>): void {
     if (process.state !== 'paused') return;
     process.state = 'running';
     process.clock.wake();
   }
 
-  async leave(process: VirtualProcess): Promise<void> {
+  async leave(process: VirtualProcess<Contents>): Promise<void> {
     process.state = 'leaving';
-    await process.node.leave(60_000);
+    await process.node.leave(60_000, async () => process.contents.settle?.());
     this.crash(process);
   }
 
@@ -154,7 +165,7 @@ export class VirtualCluster {
     return this.random.chance(late) ? this.random.integer(1, lateMsMax) : this.random.integer(0, 2);
   }
 
-  #tell(from: VirtualProcess, news: PeerNews): void {
+  #tell(from: VirtualProcess<Contents>, news: PeerNews): void {
     for (const process of this.processes)
       if (process !== from) this.send(process.clock, () => process.node.hear(news));
   }
@@ -172,10 +183,10 @@ export class VirtualCluster {
   #mapRecord(caller: ProcessClock): MapRecord {
     return {
       read: async () => {
-        const { value, revision } = await this.#onServer(caller, () => this.bucket.read('map'));
+        const { value, revision } = await this.onServer(caller, () => this.bucket.read('map'));
         return { map: value as NodeMap | undefined, revision };
       },
-      write: (map, revision) => this.#onServer(caller, () => this.bucket.write('map', map, revision)),
+      write: (map, revision) => this.onServer(caller, () => this.bucket.write('map', map, revision)),
     };
   }
 
@@ -183,17 +194,18 @@ export class VirtualCluster {
     const key = `node.${node}`;
     return {
       read: async () => {
-        const { value, revision } = await this.#onServer(caller, () => this.bucket.read(key));
+        const { value, revision } = await this.onServer(caller, () => this.bucket.read(key));
         return { owner: value as Owner | undefined, revision };
       },
-      write: (owner, revision) => this.#onServer(caller, () => this.bucket.write(key, owner, revision)),
+      write: (owner, revision) => this.onServer(caller, () => this.bucket.write(key, owner, revision)),
       remove: async (revision) => {
-        await this.#onServer(caller, () => this.bucket.write(key, undefined, revision));
+        await this.onServer(caller, () => this.bucket.write(key, undefined, revision));
       },
     };
   }
 
-  #onServer<Value>(caller: ProcessClock, act: () => Value): Promise<Value> {
+  /** What is asked of nats-server. */
+  onServer<Value>(caller: ProcessClock, act: () => Value): Promise<Value> {
     return this.#asked(caller, (answer) => this.send(new ProcessClock(this.clock), () => answer(act())));
   }
 

@@ -1,0 +1,135 @@
+import {
+  type Applied,
+  type Backend,
+  type BackendPage,
+  type Batch,
+  type Claim,
+  type Taken,
+  TakenError,
+} from '#services/cache-node/backend.ts';
+import type { SeededRandom } from '#tests/support/seeded-random.ts';
+import type { ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
+
+/** One Redis for the processes of a virtual cluster: what it is sent it carries out, also when nobody waits any more. */
+export class VirtualRedis {
+  readonly rows = new Map<string, { readonly bytes: Buffer; readonly stamp: number }>();
+  /** By slot: who writes it. */
+  readonly writers = new Map<number, VirtualRedisBackend>();
+  readonly sequences = new Map<VirtualRedisBackend, number>();
+  readonly tags = new Map<string, number>();
+  floor = 0;
+  stamp = 0;
+  #weather: 'fine' | 'refusing' | 'frozen' = 'fine';
+  #received: (() => void)[] = [];
+
+  setWeather(weather: 'fine' | 'refusing' | 'frozen'): void {
+    this.#weather = weather;
+    if (weather === 'frozen') return;
+    for (const carryOut of this.#received.splice(0)) carryOut();
+  }
+
+  receive(carryOut: (isRefused: boolean) => void): void {
+    if (this.#weather === 'frozen') this.#received.push(() => carryOut(this.#weather === 'refusing'));
+    else carryOut(this.#weather === 'refusing');
+  }
+}
+
+export interface VirtualRedisBackendOptions {
+  readonly redis: VirtualRedis;
+  readonly world: VirtualClock;
+  readonly process: ProcessClock;
+  readonly random: SeededRandom;
+  readonly slotOf: (key: string) => number;
+  readonly slots: () => readonly number[];
+}
+
+/** What `RedisBackend` does, in one part: tokens by slot, numbered batches, a floor that each process knows from its last claim. */
+export class VirtualRedisBackend implements Backend {
+  readonly #options: VirtualRedisBackendOptions;
+  #floor = 0;
+  #sequence = 0;
+  /** One connection: what was sent first arrives first, either way. */
+  #arrivesMs = 0;
+  #answeredMs = 0;
+
+  constructor(options: VirtualRedisBackendOptions) {
+    this.#options = options;
+  }
+
+  async take({ since }: Claim): Promise<Taken> {
+    const { redis } = this.#options;
+    const slots = this.#options.slots();
+    const taken = await this.#send(() => {
+      redis.floor = Math.max(redis.floor, since);
+      for (const slot of slots) redis.writers.set(slot, this);
+      return { floor: redis.floor, stamp: Math.max(redis.stamp, redis.floor), tags: new Map(redis.tags) };
+    });
+    this.#floor = taken.floor;
+    return { stamp: taken.stamp, tags: taken.tags, lost: false, figures: undefined };
+  }
+
+  fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
+    const { redis } = this.#options;
+    return this.#send(() =>
+      keys.map((key) => {
+        const row = redis.rows.get(key);
+        return row !== undefined && row.stamp > this.#floor ? row.bytes : undefined;
+      }),
+    );
+  }
+
+  async apply(batch: Batch): Promise<Applied> {
+    const { redis, slotOf } = this.#options;
+    this.#sequence += 1;
+    const sequence = this.#sequence;
+    await this.#send(() => {
+      for (const key of batch.rows.keys())
+        if (redis.writers.get(slotOf(key)) !== this) throw new TakenError(`another process writes ${key}`);
+      if (sequence <= (redis.sequences.get(this) ?? 0)) throw new Error('late');
+      redis.sequences.set(this, sequence);
+      if (batch.clears) {
+        redis.floor = Math.max(redis.floor, batch.stamp - 1);
+        redis.tags.clear();
+      }
+      for (const [tag, version] of batch.tags ?? [])
+        redis.tags.set(tag, Math.max(version, redis.tags.get(tag) ?? 0));
+      for (const [key, row] of batch.rows) {
+        if (row === null) redis.rows.delete(key);
+        else redis.rows.set(key, { bytes: row.bytes, stamp: batch.stamp });
+      }
+      redis.stamp = Math.max(redis.stamp, batch.stamp);
+    });
+    if (batch.clears) this.#floor = Math.max(this.#floor, batch.stamp - 1);
+    return { evicted: [], figures: undefined };
+  }
+
+  page(): Promise<BackendPage | undefined> {
+    return Promise.resolve({ keys: [] });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #send<Value>(carryOut: () => Value): Promise<Value> {
+    const { redis, world, process, random } = this.#options;
+    const { promise, resolve, reject } = Promise.withResolvers<Value>();
+    const answer = (settle: () => void) => {
+      this.#answeredMs = Math.max(this.#answeredMs, world.monotonicMs() + random.integer(0, 3));
+      world.after(this.#answeredMs - world.monotonicMs(), () => void process.after(0, settle));
+    };
+    this.#arrivesMs = Math.max(this.#arrivesMs, world.monotonicMs() + random.integer(0, 3));
+    world.after(this.#arrivesMs - world.monotonicMs(), () =>
+      redis.receive((isRefused) => {
+        try {
+          if (isRefused) throw new Error('refused');
+          const value = carryOut();
+          answer(() => resolve(value));
+        } catch (error) {
+          answer(() => reject(error instanceof Error ? error : new Error(String(error))));
+        }
+      }),
+    );
+    return promise;
+  }
+}
