@@ -19,8 +19,10 @@ export interface BackendsOptions {
   readonly log: Log;
   /** The cluster's, as on its subjects. */
   readonly prefix: string;
-  /** Those that this node answers for now. */
-  readonly slots: () => readonly number[];
+  /** Those that this node answers for now, each with the serial of the map since which it does. */
+  readonly slots: () => ReadonlyMap<number, number>;
+  /** Whether it may write what other nodes share, at this very moment. */
+  readonly mayWrite: () => boolean;
 }
 
 /** What a namespace can have beside memory. */
@@ -35,12 +37,12 @@ export class Backends {
   }
 
   make(type: BackendType, namespace: string, isInUse: (key: string) => boolean): Backend {
-    const { redis, clock, prefix, slots } = this.#options;
+    const { redis, clock, prefix, slots, mayWrite } = this.#options;
     if (type === 'file') {
       const options = { path: this.#pathOf(namespace), isInUse };
       return new LateBackend(() => this.#openFile(options));
     }
-    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots };
+    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots, mayWrite };
     return new LateBackend(async () => {
       await redis.reached();
       return new RedisBackend(options);

@@ -144,7 +144,8 @@ export function cacheNode(options: CacheNodeOptions): Service {
         clock,
         log,
         prefix,
-        slots: () => node.heldSlots(),
+        slots: () => node.tenures(),
+        mayWrite: () => node.holdsLease(),
       }),
       records: new NamespaceRecords(nats, {
         bucket: streamsFor(prefix).cacheNamespaces,

@@ -119,6 +119,11 @@ export class ClusterNode {
     return this.#member?.table.slotsIn('held') ?? [];
   }
 
+  /** The same, each with the serial of the map since which it answers for it without a break. */
+  tenures(): ReadonlyMap<number, number> {
+    return new Map(this.heldSlots().map((slot) => [slot, this.heldSince(slot)]));
+  }
+
   /** The serial of the map since which it answers for a slot without a break; Infinity when it does not. */
   heldSince(slot: number): number {
     return this.#member?.table.heldSince(slot) ?? Infinity;
@@ -144,6 +149,11 @@ export class ClusterNode {
   /** Whether this node may answer for anything at this very moment, by its own clock. */
   mayServe(): boolean {
     return !this.#hasLeft && this.#member?.isIn === true && this.#lease.holds();
+  }
+
+  /** Whether nobody can have put this node out of the map yet, by its own clock. */
+  holdsLease(): boolean {
+    return this.#lease.holds();
   }
 
   /**

@@ -22,9 +22,11 @@ export interface RedisBackendOptions {
   /** The cluster's, as on its subjects. */
   readonly prefix: string;
   readonly namespace: string;
-  /** The slot of a key, and the slots that are this process's to write. */
   readonly slotOf: (key: string) => number;
-  readonly slots: () => readonly number[];
+  /** The slots that are this process's to write, each with the serial of the map since which it holds it. */
+  readonly slots: () => ReadonlyMap<number, number>;
+  /** Whether it may write at all at this very moment: one that was paused may have been put out meanwhile. */
+  readonly mayWrite: () => boolean;
 }
 
 /** What this process knows of a part. */
@@ -76,16 +78,19 @@ export class RedisBackend implements Backend {
       floor: 0,
       confirmed: 0,
     }));
-    const isMine = (key: string) => options.slots().includes(options.slotOf(key));
+    const isMine = (key: string) => options.slots().has(options.slotOf(key));
     const rows = { ...options, isMine, floorOf: (part: number) => this.#parts[part]?.floor ?? 0 };
     this.#pages = new RedisPages(rows);
     this.#sweep = new RedisSweep(rows);
   }
 
   async take(claim: Claim): Promise<Taken> {
+    this.#assertMayWrite();
     const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim)));
     const first = this.#parts[0];
     if (first === undefined) throw new Error('there are no parts');
+    const passed = claims.reduce((sum, one) => sum + one.passed, 0);
+    if (passed > 0) throw new TakenError(`another process holds ${passed} slots since a later map`);
     // A part that was made anew beside others that were there, or one that is behind what this process was told.
     const made = claims.filter((claim) => claim.made).length;
     const isBehind = claims.some((claim, at) => claim.sequence < (this.#parts[at]?.confirmed ?? 0));
@@ -126,6 +131,7 @@ export class RedisBackend implements Backend {
     const concerned = this.#parts.filter(
       (part) => groups.has(part) || batch.clears || (part.number === 0 && (batch.tags?.size ?? 0) > 0),
     );
+    if (concerned.length > 0) this.#assertMayWrite();
     await Promise.all(
       concerned.map((part) => this.#write({ part, sequence, batch, rows: groups.get(part) })),
     );
@@ -145,12 +151,16 @@ export class RedisBackend implements Backend {
     return Promise.resolve();
   }
 
+  #assertMayWrite(): void {
+    if (!this.#options.mayWrite()) throw new TakenError('this process may not write just now');
+  }
+
   async #claim(part: Part, { since, stamp }: Claim) {
     const { redis, slots } = this.#options;
-    const own = slots().filter((slot) => slot % redisParts === part.number);
-    const args = [this.#token, String(since), String(stamp), ...own.map(String)];
+    const own = [...slots()].filter(([slot]) => slot % redisParts === part.number);
+    const args = [this.#token, String(since), String(stamp), ...own.flat().map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
-    const [made, sequence, floor, greatest, counted, tags] = reply as (number | Buffer | null)[];
+    const [made, sequence, floor, greatest, counted, tags, passed] = reply as (number | Buffer | null)[];
     return {
       made: made === 1,
       sequence: Number(String(sequence ?? 0)),
@@ -158,6 +168,7 @@ export class RedisBackend implements Backend {
       stamp: Number(String(greatest)),
       tagsCounted: Number(String(counted)),
       tags: Number(String(tags)),
+      passed: Number(passed),
     };
   }
 

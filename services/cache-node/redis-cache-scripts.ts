@@ -4,13 +4,14 @@ import { Script } from '#shared/runtime/redis.ts';
 // the parts apart. A part has a hash that says who writes it:
 //
 //   slot:<n>      the token of who writes the keys of this slot
+//   since:<n>     the serial of the map since which he holds it: who holds it since a later one is his successor
 //   seq:<token>   the number of the last batch that this writer has had carried out
 //   floor         rows with a stamp up to this one are void
 //   stamp         the greatest that was written
 //   tags          how many tags there are (in the part that has them)
 //
 // A former owner that wakes up, and what it left in the buffer of a frozen Redis, carries another token and does
-// nothing. A batch of the same writer that arrives late, after its answer was given up, has a number that is not above
+// nothing; and it cannot make itself the writer again, since it holds the slot since an older map. A batch of the same writer that arrives late, after its answer was given up, has a number that is not above
 // the last one and does nothing either.
 
 /** How many parts the keys of a namespace are spread over; never changed, since the parts are in the keys' names. */
@@ -41,9 +42,10 @@ export const rowsPattern = (
   `{${prefix}:cache:${part}}:e:${namespace}:${keyPrefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)}*`;
 
 /**
- * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, slots.
- * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there];
- *   `made` is 1 where there was nothing: then what rows there may be are void
+ * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, (slot, serial of the
+ * map since which it is held) …
+ * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there, slots
+ *   that a successor holds]; `made` is 1 where there was nothing: then what rows there may be are void
  */
 export const claimScript = new Script(`
 local token, since, stamp = ARGV[1], ARGV[2], ARGV[3]
@@ -57,7 +59,14 @@ if tonumber(floor) > tonumber(redis.call('HGET', KEYS[1], 'floor') or '0') then
   redis.call('HSET', KEYS[1], 'tags', '0')
 end
 redis.call('HSET', KEYS[1], 'floor', floor)
-for at = 4, #ARGV do redis.call('HSET', KEYS[1], 'slot:' .. ARGV[at], token) end
+local passed = 0
+for at = 4, #ARGV, 2 do
+  if tonumber(ARGV[at + 1]) < tonumber(redis.call('HGET', KEYS[1], 'since:' .. ARGV[at]) or '0') then
+    passed = passed + 1
+  else
+    redis.call('HSET', KEYS[1], 'slot:' .. ARGV[at], token, 'since:' .. ARGV[at], ARGV[at + 1])
+  end
+end
 
 local all = redis.call('HGETALL', KEYS[1])
 local live = { ['seq:' .. token] = true }
@@ -69,7 +78,7 @@ for at = 1, #all, 2 do
 end
 
 local counted, tags = redis.call('HGET', KEYS[1], 'tags') or '0', redis.call('HLEN', KEYS[2])
-return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') or '0', counted, tostring(tags)}
+return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') or '0', counted, tostring(tags), passed}
 `);
 
 /**

@@ -10,7 +10,13 @@ import { backendContract, batch, claim, read, row } from './backend.contract.ts'
 
 const silent = createLog('test', 'silent');
 const slotsMax = 1_024;
-const allSlots = Array.from({ length: slotsMax }, (_, slot) => slot);
+const slotsWhere = (isWanted: (slot: number) => boolean, serial = 1): ReadonlyMap<number, number> =>
+  new Map(
+    Array.from({ length: slotsMax }, (_, slot) => slot)
+      .filter(isWanted)
+      .map((slot) => [slot, serial]),
+  );
+const allSlots = slotsWhere(() => true);
 const connect = (url: string) => connectRedis({ url, connectMsMax: 5_000, clock: systemClock, log: silent });
 
 let server: RunningRedisServer;
@@ -25,6 +31,7 @@ const backendOf = (namespace: string, more: Partial<RedisBackendOptions> = {}): 
     namespace,
     slotOf: (key) => fnv1a32(key) % slotsMax,
     slots: () => allSlots,
+    mayWrite: () => true,
     ...more,
   });
 
@@ -70,12 +77,30 @@ describe('a backend in Redis', () => {
     expect(await read(newer, 'a', 'b')).toEqual(['new', undefined]);
   });
 
+  test('a former owner that wakes up does not make itself the writer again, and whoever may not write sends nothing', async () => {
+    const old = backendOf(namespace, { slots: () => slotsWhere(() => true, 5) });
+    await old.take(claim());
+    await old.apply(batch({ a: row('old') }));
+    const newer = backendOf(namespace, { slots: () => slotsWhere(() => true, 6) });
+    await newer.take(claim());
+    await newer.apply(batch({ a: row('new') }));
+    await expect(old.take(claim())).rejects.toThrow(TakenError);
+    await expect(old.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
+    await newer.apply(batch({ b: row('new') }));
+    expect(await read(newer, 'a', 'b')).toEqual(['new', 'new']);
+    const paused = backendOf(namespace, { slots: () => slotsWhere(() => true, 7), mayWrite: () => false });
+    await expect(paused.take(claim())).rejects.toThrow(TakenError);
+    await expect(paused.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
+    await newer.apply(batch({ a: row('newer') }));
+    expect(await read(newer, 'a')).toEqual(['newer']);
+  });
+
   test('two owners of different slots write side by side', async () => {
     const isEven = (key: string) => fnv1a32(key) % 2 === 0;
     const evenKey = ['a', 'b', 'c', 'd'].find(isEven) ?? '';
     const oddKey = ['a', 'b', 'c', 'd'].find((key) => !isEven(key)) ?? '';
-    const even = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 0) });
-    const odd = backendOf(namespace, { slots: () => allSlots.filter((slot) => slot % 2 === 1) });
+    const even = backendOf(namespace, { slots: () => slotsWhere((slot) => slot % 2 === 0) });
+    const odd = backendOf(namespace, { slots: () => slotsWhere((slot) => slot % 2 === 1) });
     await Promise.all([even.take(claim()), odd.take(claim())]);
     await even.apply(batch({ [evenKey]: row('even') }));
     await odd.apply(batch({ [oddKey]: row('odd') }));

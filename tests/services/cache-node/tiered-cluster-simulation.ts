@@ -199,7 +199,8 @@ class Simulation {
       process: process.clock,
       random: this.#random,
       slotOf: (key) => slotOf('n', key),
-      slots: () => process.node.heldSlots(),
+      slots: () => process.node.tenures(),
+      mayWrite: () => process.node.holdsLease(),
     });
   }
 

@@ -13,8 +13,8 @@ import type { ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts
 /** One Redis for the processes of a virtual cluster: what it is sent it carries out, also when nobody waits any more. */
 export class VirtualRedis {
   readonly rows = new Map<string, { readonly bytes: Buffer; readonly stamp: number }>();
-  /** By slot: who writes it. */
-  readonly writers = new Map<number, VirtualRedisBackend>();
+  /** By slot: who writes it, and since which map he holds it. */
+  readonly writers = new Map<number, { readonly who: VirtualRedisBackend; readonly since: number }>();
   readonly sequences = new Map<VirtualRedisBackend, number>();
   readonly tags = new Map<string, number>();
   floor = 0;
@@ -40,7 +40,8 @@ export interface VirtualRedisBackendOptions {
   readonly process: ProcessClock;
   readonly random: SeededRandom;
   readonly slotOf: (key: string) => number;
-  readonly slots: () => readonly number[];
+  readonly slots: () => ReadonlyMap<number, number>;
+  readonly mayWrite: () => boolean;
 }
 
 /** What `RedisBackend` does, in one part: tokens by slot, numbered batches, a floor that each process knows from its last claim. */
@@ -58,10 +59,16 @@ export class VirtualRedisBackend implements Backend {
 
   async take({ since }: Claim): Promise<Taken> {
     const { redis } = this.#options;
+    this.#assertMayWrite();
     const slots = this.#options.slots();
     const taken = await this.#send(() => {
       redis.floor = Math.max(redis.floor, since);
-      for (const slot of slots) redis.writers.set(slot, this);
+      let passed = 0;
+      for (const [slot, held] of slots) {
+        if (held < (redis.writers.get(slot)?.since ?? 0)) passed += 1;
+        else redis.writers.set(slot, { who: this, since: held });
+      }
+      if (passed > 0) throw new TakenError(`another process holds ${passed} slots`);
       return { floor: redis.floor, stamp: Math.max(redis.stamp, redis.floor), tags: new Map(redis.tags) };
     });
     this.#floor = taken.floor;
@@ -80,11 +87,13 @@ export class VirtualRedisBackend implements Backend {
 
   async apply(batch: Batch): Promise<Applied> {
     const { redis, slotOf } = this.#options;
+    this.#assertMayWrite();
     this.#sequence += 1;
     const sequence = this.#sequence;
     await this.#send(() => {
       for (const key of batch.rows.keys())
-        if (redis.writers.get(slotOf(key)) !== this) throw new TakenError(`another process writes ${key}`);
+        if (redis.writers.get(slotOf(key))?.who !== this)
+          throw new TakenError(`another process writes ${key}`);
       if (sequence <= (redis.sequences.get(this) ?? 0)) throw new Error('late');
       redis.sequences.set(this, sequence);
       if (batch.clears) {
@@ -109,6 +118,10 @@ export class VirtualRedisBackend implements Backend {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #assertMayWrite(): void {
+    if (!this.#options.mayWrite()) throw new TakenError('this process may not write just now');
   }
 
   #send<Value>(carryOut: () => Value): Promise<Value> {
