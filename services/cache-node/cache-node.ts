@@ -72,6 +72,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
   const peers = new PeerLink(nats, subjects);
   const contents = new NodeContents({
     namespaces: () => cache.namespaces,
+    tierOf: (one) => cache.tiers.of(one),
     fileOf: (one) => (one.settings.backend === 'file' ? cache.tiers.of(one) : undefined),
     clock,
     wallMs: (monotonicMs) => cache.wallMs(monotonicMs),

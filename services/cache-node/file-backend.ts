@@ -54,6 +54,8 @@ export class FileBackend implements Backend {
   #state: FileState;
   /** One batch after the other: each counts on from the one before, also from one that its caller gave up. */
   #applying: Promise<unknown> = Promise.resolve();
+  readonly #fetching = new Set<Promise<unknown>>();
+  #isClosed = false;
 
   /** Throws when the file cannot be opened, is damaged, or is of a newer version. */
   constructor(options: FileBackendOptions) {
@@ -81,7 +83,14 @@ export class FileBackend implements Backend {
     return { stamp: this.#state.stamp, tags, lost: false, figures: this.#figures() };
   }
 
-  async fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
+  fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
+    const fetched = this.#isClosed ? closed() : this.#fetch(keys);
+    const ended: Promise<unknown> = fetched.catch(() => undefined).then(() => this.#fetching.delete(ended));
+    this.#fetching.add(ended);
+    return fetched;
+  }
+
+  async #fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
     const named = keys.map((key) => Buffer.from(key));
     // Page faults are taken by a thread of the library, so that a slow disk does not stall the process.
     await this.#rows.prefetch(named);
@@ -92,7 +101,7 @@ export class FileBackend implements Backend {
   }
 
   apply(batch: Batch): Promise<Applied> {
-    const applied = this.#applying.then(() => this.#apply(batch));
+    const applied = this.#applying.then(() => (this.#isClosed ? closed() : this.#apply(batch)));
     this.#applying = applied.catch(() => undefined);
     return applied;
   }
@@ -142,7 +151,10 @@ export class FileBackend implements Backend {
     return Promise.resolve({ keys });
   }
 
+  /** What is under way is finished before: the library does not bear what comes after its end. */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([this.#applying, ...this.#fetching]);
     await this.#environment.flushed();
     await this.#environment.close();
   }
@@ -266,6 +278,8 @@ class FileChange {
     return this.#state.entries > entriesMax || this.#state.bytes > bytesMax;
   }
 }
+
+const closed = (): Promise<never> => Promise.reject(new Error('the file is closed'));
 
 function readState(bytes: Buffer | undefined, path: string): FileState {
   if (bytes === undefined) return emptyState;

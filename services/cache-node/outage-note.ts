@@ -56,13 +56,18 @@ export class OutageNote {
     const { record, namespace, node } = this.#options;
     const note = await record.read(namespace);
     if (note?.holder === node) this.#written = note.outage;
+    if (this.isNoted) this.#noted.resolve();
     return note;
   }
 
-  /** Resolves once it is durable that there is none, or that is no longer wanted. */
-  async ended(): Promise<void> {
-    while (!this.#stopped && this.#wanted === false && this.#written !== false)
-      await sleep(this.#options.clock, 5);
+  /** Resolves once it is durable that there is none, or that is no longer wanted; rejects after `msMax`. */
+  async ended(msMax: number): Promise<void> {
+    const { clock } = this.#options;
+    const untilMs = clock.monotonicMs() + msMax;
+    while (!this.#stopped && this.#wanted === false && this.#written !== false) {
+      if (clock.monotonicMs() >= untilMs) throw new Error('the end of an outage could not be noted in time');
+      await sleep(clock, 5);
+    }
   }
 
   want(outage: boolean): void {
@@ -88,8 +93,8 @@ export class OutageNote {
         if (outage) this.#noted.resolve();
         break;
       }
-      // While its end is being written it is not certain that it is noted.
-      if (!outage) this.#forget();
+      // What is noted is not certain until the answer is here; it may never come, though it was written.
+      this.#forget();
       try {
         await record.write(namespace, { outage, holder: node });
         this.#written = outage;

@@ -11,7 +11,9 @@ import { readPiece, writePiece } from './slot-records.ts';
 export interface NodeContentsOptions {
   readonly namespaces: () => Namespaces;
   readonly clock: Clock;
-  /** The file behind a namespace, where it has one: entries are there that are not in memory. */
+  /** What stands behind a namespace. */
+  readonly tierOf: (namespace: Namespace) => Tier | undefined;
+  /** The same where it is a file: entries are there that are not in memory, and go along. */
   readonly fileOf: (namespace: Namespace) => Tier | undefined;
   /** What entries expire by, from monotonic time. */
   readonly wallMs: (monotonicMs: number) => number;
@@ -25,6 +27,8 @@ export interface NodeContentsOptions {
 const scanMax = 10_000;
 /** An entry's weight beside key and value, roughly. */
 const entryBytes = 128;
+/** Keys that are read from a file in one go. */
+const readMax = 500;
 /** Bytes of keys that are read from a file in one go. */
 const filePageBytesMax = 1_048_576;
 
@@ -63,18 +67,23 @@ export class NodeContents implements SlotContents {
       const file = this.#options.fileOf(namespace);
       const keys = slots.flatMap((slot) => [...(this.#keys.get(slot)?.get(namespace.name) ?? [])]);
       if (file === undefined || keys.length === 0) continue;
-      const untilMs = file.untilMs(this.#options.clock.monotonicMs());
-      for (
-        let reading = file.prepare(keys, untilMs);
-        reading !== undefined;
-        reading = file.prepare(keys, untilMs)
-      )
-        await reading;
+      // Memory may have no room for them, and they are many for one call.
+      const release = file.hold(keys);
+      for (let at = 0; at < keys.length; at += readMax) await this.#read(file, keys.slice(at, at + readMax));
+      this.#options.clock.after(0, release);
     }
   }
 
+  async #read(file: Tier, keys: readonly string[]): Promise<void> {
+    const untilMs = file.untilMs(this.#options.clock.monotonicMs());
+    const prepare = () => file.prepare(keys, untilMs);
+    for (let reading = prepare(); reading !== undefined; reading = prepare()) await reading;
+  }
+
   async taken(): Promise<void> {
-    await Promise.all(this.#leaving.splice(0));
+    const { namespaces, tierOf } = this.#options;
+    const certain = [...namespaces().all()].map((namespace) => tierOf(namespace)?.certain());
+    await Promise.all([...certain, ...this.#leaving.splice(0)]);
   }
 
   isPrepared(): boolean {
@@ -103,7 +112,7 @@ export class NodeContents implements SlotContents {
       const file = this.#options.fileOf(namespace);
       file?.deciding(file.untilMs(this.#options.clock.monotonicMs()));
       for (const key of this.#keys.get(slot)?.get(namespace.name) ?? []) {
-        const record = namespace.residents.peek(key, nowMs);
+        const record = file === undefined ? namespace.residents.peek(key, nowMs) : file.found(key);
         // The bytes are good until the next call.
         if (record !== undefined)
           entries.push({ ...record, value: { ...record.value, bytes: Buffer.from(record.value.bytes) } });
@@ -120,7 +129,7 @@ export class NodeContents implements SlotContents {
       if (entries.length > 0) add(entries, []);
       const leaving = file?.decided();
       if (leaving !== undefined) this.#leaving.push(leaving);
-      if (this.#unread.delete(namespace) || file?.isDegraded === true) file?.distrust();
+      if (this.#unread.delete(namespace) && file !== undefined) this.#leaving.push(file.distrust());
       this.#options.dismissed(namespace, isHere);
     }
     this.#keys.delete(slot);

@@ -1,5 +1,5 @@
 import type { Clock } from '#shared/runtime/clock.ts';
-import type { Backend, Figures } from './backend.ts';
+import type { Backend, Figures, Row } from './backend.ts';
 import { type JournalPart, OutageJournal } from './core/outage-journal.ts';
 import type { EntryRecord, Residence } from './core/residence.ts';
 import type { TierTags } from './core/tier-tags.ts';
@@ -27,8 +27,11 @@ export interface TierRecoveryOptions {
   readonly apply: (group: WriteGroup) => Promise<void>;
 }
 
+/** Of what the backend is told in one go: it has one deadline for that. */
 const partKeysMax = 500;
-const copyBytesMax = 4 * 1_024 * 1_024;
+const partBytesMax = 4 * 1_024 * 1_024;
+/** What may be left when the backend is used again. */
+const restKeysMax = 1_000;
 const copyScanMax = 10_000;
 
 /** What makes a backend that was not told of everything, or not asked yet, what memory says. */
@@ -36,46 +39,67 @@ export class TierRecovery {
   readonly journal = new OutageJournal();
   readonly #options: TierRecoveryOptions;
   #hasReadNote = false;
-  #mustAskOthers: boolean;
+  /** How often the others are to be asked; and the last time that they were asked of a backend that was then taken. */
+  #questions: number;
+  #answered = 0;
 
   constructor(options: TierRecoveryOptions) {
     this.#options = options;
     // A file is nobody else's.
-    this.#mustAskOthers = !options.isOwn;
+    this.#questions = options.isOwn ? 0 : 1;
   }
 
   /** Keys have come to this process from another one: what that one could not tell the backend this one does not know. */
   askOthers(): void {
-    this.#mustAskOthers = !this.#options.isOwn;
+    if (!this.#options.isOwn) this.#questions += 1;
   }
 
   /** Resolves when little is left to be told. Rejects when the backend fails or is late. */
   async run(): Promise<Figures | undefined> {
     const { backend, since, versions } = this.#options;
     await this.#readNote();
-    await this.#readOthers();
+    const question = this.#questions;
+    if (question > this.#answered && (await this.#inTime(this.#options.isOutageElsewhere())))
+      this.journal.voidAll();
     const taken = await this.#inTime(backend.take({ since, stamp: versions.next() }));
+    this.#answered = question;
     versions.raise(taken.stamp);
     for (const [tag, version] of taken.tags) this.#options.tags.add(tag, version);
     if (taken.lost) this.journal.voidAll();
-    await this.tellMost();
+    while (!this.#isAlmostTold()) await this.#tell();
     return taken.figures;
   }
 
-  /** Not all: while there is load there is always something left. */
-  async tellMost(): Promise<void> {
-    while (!this.journal.isShort) await this.#tell(this.journal.take(partKeysMax));
+  /** Resolves at a moment when nothing is left to be told; under load there may be none. */
+  async tellAll(): Promise<void> {
+    while (!this.journal.isEmpty) await this.#tell();
+  }
+
+  /** A group that the backend may not have. */
+  takeBack({ clears, tags, rows }: WriteGroup): void {
+    if (clears) this.journal.clear();
+    for (const [tag, version] of tags) this.journal.addTag(tag, version);
+    for (const key of rows.keys()) this.journal.add(key);
   }
 
   /** Takes out what is left, where that is little: it can go to the backend like any other changes. */
   takeRest(): JournalPart | undefined {
     const { journal } = this;
-    if (!journal.isShort) return undefined;
+    if (!this.#isAlmostTold()) return undefined;
     const rest = journal.take();
     if (rest.keys.every(this.#options.isMine)) return rest;
     journal.giveBack(rest);
     journal.voidAll();
     return undefined;
+  }
+
+  #isAlmostTold(): boolean {
+    const { journal } = this;
+    if (!journal.isChangesOnly || journal.size > restKeysMax) return false;
+    const { front, nowMs } = this.#options;
+    let bytes = 0;
+    for (const key of journal.keys()) bytes += front.peek(key, nowMs())?.value.bytes.length ?? 0;
+    return bytes <= partBytesMax;
   }
 
   /** What is known of the backend from before this process. Once: from then on this process knows better. */
@@ -87,37 +111,38 @@ export class TierRecovery {
     this.#hasReadNote = true;
   }
 
-  async #readOthers(): Promise<void> {
-    if (!this.#mustAskOthers) return;
-    this.#mustAskOthers = false;
-    try {
-      if (await this.#inTime(this.#options.isOutageElsewhere())) this.journal.voidAll();
-    } catch (error) {
-      this.#mustAskOthers = true;
-      throw error;
-    }
-  }
-
-  async #tell(part: JournalPart): Promise<void> {
+  async #tell(): Promise<void> {
     const { front, nowMs, apply, isMine } = this.#options;
+    const part = this.journal.take(partKeysMax);
+    const keys = part.keys.filter(isMine);
+    // Given to another node before the backend heard of them, and no longer this one's to write. That node believes the
+    // backend as soon as the end of the outage is noted.
+    if (keys.length < part.keys.length) this.journal.voidAll();
+    const rows = new Map<string, Row | null>();
+    let bytes = 0;
+    for (const key of keys) {
+      const row = rowOf(front.peek(key, nowMs()));
+      rows.set(key, row);
+      bytes += row?.sizeBytes ?? 0;
+      if (bytes >= partBytesMax) break;
+    }
+    for (const key of keys.slice(rows.size)) this.journal.add(key);
     try {
-      const keys = part.keys.filter(isMine);
-      // Given to another node before the backend heard of them, and no longer this one's to write. That node believes the
-      // backend as soon as the end of the outage is noted.
-      if (keys.length < part.keys.length) this.journal.voidAll();
-      const rows = new Map(keys.map((key) => [key, rowOf(front.peek(key, nowMs()))]));
       await this.#inTime(apply({ rows, tags: part.tags, clears: part.clears }));
       if (part.copies) await this.#copyAll();
     } catch (error) {
-      this.journal.giveBack(part);
+      this.journal.giveBack({ ...part, keys: [...rows.keys()] });
       throw error;
     }
   }
 
-  /** Writes everything that is in memory. What changes meanwhile is in the journal, and is written after it. */
+  /**
+   * Writes everything that is in memory. What changes meanwhile is in the journal, and is written after it, or in
+   * between, before it is too much to be noted.
+   */
   async #copyAll(): Promise<void> {
     const { front, nowMs, apply, isMine } = this.#options;
-    const sizes = { entriesMax: partKeysMax, bytesMax: copyBytesMax, scanMax: copyScanMax };
+    const sizes = { entriesMax: partKeysMax, bytesMax: partBytesMax, scanMax: copyScanMax };
     let cursor: string | undefined;
     do {
       const page = front.records({ ...sizes, cursor, wanted: isMine }, nowMs());
@@ -125,7 +150,8 @@ export class TierRecovery {
       const rows = new Map(page.records.map((record) => [record.key, encodeRow(record)]));
       await this.#inTime(apply({ rows, tags: new Map(), clears: false }));
       cursor = page.cursor;
-    } while (cursor !== undefined);
+      while (this.journal.isChangesOnly && this.journal.size >= partKeysMax) await this.#tell();
+    } while (cursor !== undefined && this.journal.isChangesOnly);
   }
 
   async #inTime<T>(action: Promise<T>): Promise<T> {

@@ -1,15 +1,17 @@
 import { BackendGate } from './backend-gate.ts';
 import type { BackendPage, Figures, PageQuery } from './backend.ts';
 import type { JournalPart } from './core/outage-journal.ts';
-import type { Change } from './core/residence.ts';
+import type { Change, EntryRecord } from './core/residence.ts';
 import { TierTags } from './core/tier-tags.ts';
+import { FetchedRows } from './fetched-rows.ts';
 import { OutageNote } from './outage-note.ts';
-import { decodeRow, encodeRow } from './row-codec.ts';
+import { encodeRow } from './row-codec.ts';
 import { SlidEnds } from './slid-ends.ts';
 import type { TierOptions } from './tier-options.ts';
 import { type Outcome, noted, written } from './tier-outcome.ts';
 import { TierReads } from './tier-reads.ts';
 import { TierRecovery, rowOf } from './tier-recovery.ts';
+import { TierView } from './tier-view.ts';
 import { type WriteGroup, TierWrites } from './tier-writes.ts';
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
@@ -40,8 +42,8 @@ export class Tier {
   /** How often the backend is to be taken. */
   #taken = 1;
   #figures: Figures | undefined;
-  /** What the backend said just now of a key, also that it has none. */
-  readonly #justRead = new Map<string, Buffer | undefined>();
+  readonly #fetched = new FetchedRows();
+  readonly #view: TierView;
   #hasChanged = false;
   #changeUntilMs = 0;
   #cancelProbe = () => {};
@@ -53,6 +55,7 @@ export class Tier {
     const watch = (untilMs: number) => this.#gate.watch(untilMs);
     this.#reads = new TierReads({ watch, read: (keys, isWanted) => this.#read(keys, isWanted) });
     this.#writes = new TierWrites({ watch, write: (group) => this.#write(group) });
+    this.#view = new TierView({ ...options, writes: this.#writes, fetched: this.#fetched, tags: this.#tags });
     this.#note = new OutageNote(options);
     this.#recovery = new TierRecovery({
       ...options,
@@ -97,8 +100,27 @@ export class Tier {
   prepare(keys: readonly string[], untilMs: number): Promise<void> | undefined {
     if (this.#state === 'opening') return this.#waitForOpening(untilMs);
     if (this.#state !== 'kept') return undefined;
-    const missing = keys.filter((key) => !this.#isKnown(key));
-    return missing.length === 0 ? undefined : this.#reads.fetch(missing, untilMs);
+    const missing = keys.filter((key) => !this.#view.isKnown(key));
+    return missing.length === 0 ? undefined : this.#fetch(keys, missing, untilMs);
+  }
+
+  /** Until the returned function is called, what `prepare` brings of these keys stays, also where memory has no room. */
+  hold(keys: readonly string[]): () => void {
+    return this.#fetched.hold(keys);
+  }
+
+  /** What there is of a key that was prepared. The bytes are good until the next call. */
+  found(key: string): EntryRecord | undefined {
+    return this.#view.found(key);
+  }
+
+  /**
+   * Resolves once whoever gets keys from this process can know all that was decided here: the backend has it, or it is
+   * noted that the backend does not. Never rejects.
+   */
+  async certain(): Promise<void> {
+    await this.#writes.written();
+    if (this.#state === 'degraded' && !this.#note.isNoted) await this.#noted();
   }
 
   /** Said before a decision: until when its changes must be written. */
@@ -118,7 +140,8 @@ export class Tier {
       case 'deleted':
         return this.#noteKey(change.key);
       case 'cleared':
-        return this.#noteClear();
+        this.#hasChanged = true;
+        return this.#forgetBackend();
       case 'tags-invalidated':
         return this.#noteTags(change.tags, change.version);
       default:
@@ -156,10 +179,14 @@ export class Tier {
     this.#takeAgain();
   }
 
-  /** What the backend has and memory has not is void: some of it is another node's now, and it is not known which. */
-  distrust(): void {
+  /**
+   * What the backend has and memory has not is void: some of it is another node's now, and it is not known which.
+   * Resolves once it is emptied, or cut off.
+   */
+  distrust(): Promise<void> {
     this.#recovery.journal.voidAll();
     this.#takeAgain();
+    return this.#opened;
   }
 
   #takeAgain(): void {
@@ -168,7 +195,7 @@ export class Tier {
     this.#state = 'opening';
     // What was asked before it is taken may be void by then.
     this.#reads.allChanged();
-    this.#justRead.clear();
+    this.#fetched.clear();
     this.#opened = this.#try();
   }
 
@@ -216,22 +243,6 @@ export class Tier {
     if (this.#state === 'opening') this.#degrade(new Error('the backend was not opened in time'));
   }
 
-  /** Whether memory, or what is on its way to the backend, says what the key has. */
-  #isKnown(key: string): boolean {
-    const { front, nowMs } = this.#options;
-    if (front.peek(key, nowMs()) !== undefined) return true;
-    const row = this.#writes.lookUp(key);
-    const bytes = row === undefined ? this.#justRead.get(key) : row?.bytes;
-    if (bytes !== undefined) this.#admit(key, bytes);
-    return row !== undefined || this.#justRead.has(key);
-  }
-
-  #admit(key: string, bytes: Buffer): void {
-    const { front, nowMs } = this.#options;
-    const record = decodeRow(key, bytes);
-    if (record !== undefined && !this.#tags.isInvalidated(record)) front.admit(record, nowMs());
-  }
-
   #noteKey(key: string): void {
     const { front, nowMs } = this.#options;
     this.#hasChanged = true;
@@ -249,15 +260,10 @@ export class Tier {
     this.#writes.put(key, encodeRow(record), this.#changeUntilMs);
   }
 
-  #noteClear(): void {
-    this.#hasChanged = true;
-    this.#forgetBackend();
-  }
-
   /** What the backend has is void. */
   #forgetBackend(): void {
     this.#reads.allChanged();
-    this.#justRead.clear();
+    this.#fetched.clear();
     this.#tags.clear();
     if (this.#state === 'kept') this.#writes.clear(this.#changeUntilMs);
     else this.#recovery.journal.clear();
@@ -274,16 +280,19 @@ export class Tier {
 
   async #read(keys: readonly string[], isWanted: (key: string) => boolean): Promise<void> {
     const rows = await this.#gate.attempt(() => this.#options.backend.fetch(keys));
-    for (const [at, key] of keys.entries()) if (isWanted(key)) this.#justRead.set(key, rows[at]);
-    // By then all who waited for it have been decided. Memory may evict what it took in as soon as one of them was.
-    this.#options.clock.after(0, () => {
-      for (const key of keys) this.#justRead.delete(key);
-    });
+    for (const [at, key] of keys.entries()) if (isWanted(key)) this.#fetched.put(key, rows[at]);
+  }
+
+  async #fetch(all: readonly string[], missing: readonly string[], untilMs: number): Promise<void> {
+    const release = this.#fetched.hold(all);
+    await this.#reads.fetch(missing, untilMs);
+    // By then the one who waited was decided, or holds them again since something else of what he needs was missing.
+    this.#options.clock.after(0, release);
   }
 
   #forgetRead(key: string): void {
     this.#reads.changed(key);
-    this.#justRead.delete(key);
+    this.#fetched.forget(key);
   }
 
   async #write(group: WriteGroup): Promise<Outcome> {
@@ -312,12 +321,7 @@ export class Tier {
     this.#outageSinceMs = this.#options.clock.monotonicMs();
     this.#gate.fail(fault);
     this.#note.want(true);
-    const { journal } = this.#recovery;
-    for (const group of this.#writes.abandon(this.#noted())) {
-      if (group.clears) journal.clear();
-      for (const [tag, version] of group.tags) journal.addTag(tag, version);
-      for (const key of group.rows.keys()) journal.add(key);
-    }
+    for (const group of this.#writes.abandon(this.#noted())) this.#recovery.takeBack(group);
     this.#reads.abandon();
     this.#options.changed({ degraded: true, fault });
     this.#probeLater();
@@ -371,9 +375,10 @@ export class Tier {
   }
 
   async #noteEnd(): Promise<void> {
+    await this.#recovery.tellAll();
     this.#note.want(false);
-    await this.#note.ended();
-    await this.#recovery.tellMost();
+    await this.#note.ended(this.#options.deadlineMs);
+    await this.#recovery.tellAll();
   }
 
   /** The last of what changed in an outage. Until the backend has it, whoever comes next has to begin anew. */

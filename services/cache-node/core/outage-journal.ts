@@ -2,8 +2,6 @@
 export const journalKeysMax = 100_000;
 export const journalBytesMax = 16 * 1_024 * 1_024;
 
-const shortKeysMax = 1_000;
-
 /** What the backend is to be told, in this order. */
 export interface JournalPart {
   /** All that the backend has is void. */
@@ -30,9 +28,14 @@ export class OutageJournal {
     return this.#keys.size === 0 && this.#tags.size === 0 && !this.#clears && !this.#copies;
   }
 
-  /** Whether it is no more than some changes. */
-  get isShort(): boolean {
-    return !this.#clears && !this.#copies && this.#keys.size <= shortKeysMax;
+  /** Whether nothing has to be emptied or copied. */
+  get isChangesOnly(): boolean {
+    return !this.#clears && !this.#copies;
+  }
+
+  /** Keys that it has now. */
+  keys(): readonly string[] {
+    return [...this.#keys];
   }
 
   /** Keys that it has now. */

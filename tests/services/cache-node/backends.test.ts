@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FileBackend } from '#services/cache-node/file-backend.ts';
 import { MemoryBackend, MemoryBackendPlace } from '#services/cache-node/memory-backend.ts';
@@ -63,6 +64,26 @@ describe('a file', () => {
       entries: 1,
       bytes: 101,
     });
+  });
+
+  test('is closed only when what is under way has ended, and takes nothing after that', async () => {
+    const rows = (from: number) =>
+      Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`k${from + n}`, row('x'.repeat(1_000))]));
+    await backend.apply(batch(rows(0)));
+    const underWay = Promise.allSettled([
+      backend.apply(batch(rows(300))),
+      backend.apply(batch(rows(600))),
+      backend.fetch(Object.keys(rows(0))),
+    ]);
+    await nextTurn();
+    await backend.close();
+    const [first, second, fetched] = await underWay;
+    expect([first.status, second.status, fetched.status]).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    await expect(backend.fetch(['k1'])).rejects.toThrow('closed');
+    await expect(backend.apply(batch(rows(0)))).rejects.toThrow('closed');
+    backend = new FileBackend({ path, isInUse: nothingInUse });
+    await backend.take(claim());
+    expect(await read(backend, 'k599')).toEqual(['x'.repeat(1_000)]);
   });
 
   test('keeps its quota: what was written longest ago goes first', async () => {

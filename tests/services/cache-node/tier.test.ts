@@ -4,6 +4,7 @@ import { Namespaces } from '#services/cache-node/core/namespaces.ts';
 import { MemoryBackendPlace } from '#services/cache-node/memory-backend.ts';
 import { decodeRow } from '#services/cache-node/row-codec.ts';
 import { NodeContents } from '#services/cache-node/slot-contents.ts';
+import { readPiece } from '#services/cache-node/slot-records.ts';
 import { Tier } from '#services/cache-node/tier.ts';
 import { slotOf } from '#shared/protocol/cache-slots.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
@@ -35,10 +36,12 @@ async function started(isOwn: boolean, entriesMax = 1) {
   if (!opened.ok) throw new Error('no namespace');
   const namespace: Namespace = opened.value;
   namespace.configure({ entriesMax }, 0);
+  const backend = new FaultyBackend(place, new SeededRandom(1), systemClock);
+  const fetch = vi.spyOn(backend, 'fetch');
   const tier: Tier = new Tier({
     namespace: 'n',
     node: 'node-1',
-    backend: new FaultyBackend(place, new SeededRandom(1), systemClock),
+    backend,
     isOwn,
     front: namespace.residents,
     clock: systemClock,
@@ -56,6 +59,7 @@ async function started(isOwn: boolean, entriesMax = 1) {
   const contents = new NodeContents({
     namespaces: () => namespaces,
     clock: systemClock,
+    tierOf: () => tier,
     fileOf: () => (isOwn ? tier : undefined),
     wallMs: (ms) => ms,
     dismissed: () => undefined,
@@ -67,11 +71,11 @@ async function started(isOwn: boolean, entriesMax = 1) {
     namespace.set(setOf(key, value), systemClock.nowMs());
     return tier.decided();
   };
-  const read = async (key: string): Promise<unknown> => {
+  const read = async (...keys: readonly string[]): Promise<unknown> => {
     const until = untilMs();
-    for (let wait = tier.prepare([key], until); wait !== undefined; wait = tier.prepare([key], until))
+    for (let wait = tier.prepare(keys, until); wait !== undefined; wait = tier.prepare(keys, until))
       await wait;
-    return valueOf(namespace.residents.present(key, systemClock.nowMs()));
+    return valueOf(namespace.residents.present(keys[0] ?? '', systemClock.nowMs()));
   };
   /** What the backend, or memory, has of the key. */
   const found = async (key: string): Promise<unknown> => {
@@ -80,7 +84,7 @@ async function started(isOwn: boolean, entriesMax = 1) {
     return value;
   };
   await vi.advanceTimersByTimeAsync(100);
-  return { place, tier, contents, set, found };
+  return { place, tier, contents, fetch, set, read, found };
 }
 
 /** Cuts the backend off. */
@@ -160,3 +164,57 @@ test.each([
     expect(await found('a')).toBeUndefined();
   },
 );
+
+test('what goes from a file to another node is all that it has of the slot, however little memory holds', async () => {
+  const { tier, contents, set } = await started(true, 5);
+  const keys: string[] = [];
+  for (let n = 0; keys.length < 30; n += 1) if (slotOf('n', `k${n}`) === slot) keys.push(`k${n}`);
+  for (const key of keys) void set(key, 1);
+  await vi.advanceTimersByTimeAsync(200);
+  contents.prepare([slot]);
+  await vi.advanceTimersByTimeAsync(200);
+  const given = contents.ready([slot]).then(() => contents.take(slot, 10_000));
+  await vi.advanceTimersByTimeAsync(200);
+  const entries = (await given).flatMap((piece) => readPiece(piece, 0).entries);
+  expect(entries.map(({ key }) => key).sort()).toEqual(keys.sort());
+  expect(tier.isDegraded).toBe(false);
+});
+
+test('a slot goes only when the backend has what was decided of it', async () => {
+  const { place, contents, set } = await started(false, 5);
+  void set('before', 1);
+  // Behind another group, which is under way.
+  await vi.advanceTimersByTimeAsync(1);
+  void set('a', 2);
+  contents.take(slot, 1_000);
+  let isTaken = false;
+  const taken = contents.taken().then(() => {
+    isTaken = true;
+    return place.place.rows.has('a');
+  });
+  await vi.advanceTimersByTimeAsync(0);
+  expect([isTaken, place.place.rows.has('a')]).toEqual([false, false]);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(await taken).toBe(true);
+});
+
+test('keys that nobody has are asked for once, by whomever and together with whatever', async () => {
+  const { tier, fetch, read } = await started(false);
+  for (let round = 0; round < 50; round += 1) {
+    const [a, b] = [`a${round}`, `b${round}`];
+    const one = read(a);
+    await vi.advanceTimersByTimeAsync(round % 5);
+    const two = read(a, b);
+    await vi.advanceTimersByTimeAsync(500);
+    await Promise.all([one, two]);
+  }
+  const asked = fetch.mock.calls.flatMap(([keys]) => keys);
+  expect(asked.length).toBeLessThanOrEqual(150);
+  expect(tier.isDegraded).toBe(false);
+  // More than one question holds.
+  fetch.mockClear();
+  const many = read(...Array.from({ length: 1_200 }, (_, n) => `c${n}`));
+  await vi.advanceTimersByTimeAsync(500);
+  await many;
+  expect(fetch.mock.calls.flatMap(([keys]) => keys)).toHaveLength(1_200);
+});

@@ -91,6 +91,7 @@ class TieredContents extends NodeContents {
     super({
       namespaces: () => this.memory?.namespaces ?? noNamespaces(),
       clock,
+      tierOf: () => this.memory?.tier,
       fileOf: () => undefined,
       wallMs: (ms) => ms,
       dismissed: () => undefined,

@@ -1,8 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { simulateTieredCluster } from './tiered-cluster-simulation.ts';
 
-beforeEach(() => vi.useFakeTimers({ toFake: ['Date'] }));
-afterEach(() => vi.useRealTimers());
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  // The circuit breaker draws how long it waits.
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots and Redis', async () => {
   const sum = { answered: 0, hits: 0, outages: 0, refused: 0, unheard: 0 };
