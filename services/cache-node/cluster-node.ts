@@ -74,6 +74,8 @@ export class ClusterNode {
   readonly #watch: LeaseWatch;
   readonly #keeper: MapKeeper;
   #member: Member | undefined;
+  /** Under which this node was in the map last. */
+  #formerId: string | undefined;
   #wasCutOff = false;
   #ticks = 0;
   #isBusy = false;
@@ -169,7 +171,8 @@ export class ClusterNode {
     const member = this.#member;
     if (member?.isIn === true) return member.table.routeOf(slot);
     const owner = this.#keeper.map.owners[slot];
-    return owner === undefined ? nobody : { kind: 'forward', node: owner };
+    // The map may have this node still as it was: nobody listens there any more.
+    return owner === undefined || owner === this.#formerId ? nobody : { kind: 'forward', node: owner };
   }
 
   /** The connection was lost and is there again: the others may need longer, and are not judged by the time between. */
@@ -287,6 +290,7 @@ export class ClusterNode {
     const member = this.#member;
     if (member === undefined) return;
     this.#member = undefined;
+    this.#formerId = member.id;
     member.handOver.close();
     this.#options.contents.clear();
     this.#options.events.left(by);

@@ -154,7 +154,8 @@ export class ClusterOperations {
         at = undefined;
         // Nothing of what was wanted is there (any more): it is on its way.
         if (done.write() === before) await sleep(clock, againMs);
-        if (clock.monotonicMs() > untilMs && found.length === 0 && !done.isFull) return notAll;
+        if (clock.monotonicMs() > untilMs && !done.isFull)
+          return found.length === 0 ? notAll : pageOf(found, { done }, listing);
       } else at = { node: id, slots, serial: at?.serial ?? answer.serial, cursor: answer.cursor };
       const isFull = found.length >= limit || bytes >= cacheKeysPageBytesMax || answer.cursor !== undefined;
       if (isFull && !done.isFull) return pageOf(found, at === undefined ? { done } : { done, at }, listing);
@@ -212,14 +213,17 @@ export class ClusterOperations {
     const { namespace, slots, since } = question;
     const { node, own } = this.#options;
     const wanted = SlotSet.read(slots) ?? new SlotSet();
-    const here = new SlotSet();
-    for (const slot of node.heldSlots())
-      if (wanted.has(slot) && (since === undefined || node.heldSince(slot) <= since)) here.add(slot);
-    const answer = { slots: here.write(), serial: node.map.serial };
-    if (!own.has(namespace)) return { keys: [], ...answer };
+    const { serial } = node.map;
+    const stillIn = (slots: SlotSet): SlotSet =>
+      SlotSet.of(
+        node.heldSlots().filter((slot) => slots.has(slot) && node.heldSince(slot) <= (since ?? serial)),
+      );
+    const here = stillIn(wanted);
+    if (!own.has(namespace)) return { keys: [], slots: here.write(), serial };
     const slotOf = slotsOf(namespace);
     const page = await this.#ownPage(question, (key) => here.has(slotOf(key)));
-    return page === undefined ? undefined : { ...page, ...answer };
+    // What another node fetched while the page was read was perhaps gone from it already.
+    return page === undefined ? undefined : { ...page, slots: stillIn(here).write(), serial };
   }
 
   /** From the backend, where there is one that answers; else from memory. */

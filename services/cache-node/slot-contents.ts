@@ -105,7 +105,10 @@ export class NodeContents implements SlotContents {
       const isHere = (key: string): boolean => slotOf(key) === slot;
       const add = (entries: readonly EntryRecord[], fills: readonly FillRecord[]) =>
         pieces.push(writePiece({ namespace: namespace.name, entries, fills }, nowMs));
-      const fills = namespace.fills.records(isHere, nowMs);
+      // Which tags were invalidated here the other node does not know: a right from before that ends.
+      const isGood = (one: FillRecord): boolean =>
+        one.kind === 'failure' || !namespace.residents.isAnyTagAbove(one.token);
+      const fills = namespace.fills.records(isHere, nowMs).filter(isGood);
       if (fills.length > 0) add([], fills);
       let entries: EntryRecord[] = [];
       let bytes = 0;

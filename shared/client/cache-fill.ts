@@ -63,6 +63,17 @@ export class CacheFill<T> {
     return this.#within(lookup as Promise<T>, hardMs, key);
   }
 
+  /** The key was changed by this process: who asks from now on does not share what was begun before. */
+  forget(key: string): void {
+    this.#running.delete(key);
+    this.#refreshing.delete(key);
+  }
+
+  forgetAll(): void {
+    this.#running.clear();
+    this.#refreshing.clear();
+  }
+
   #begin(key: string, fill: Fill<T>, options: GetOrSetOptions<T>): Promise<T | undefined> {
     const lookup = this.#look(key, fill, options);
     this.#running.set(key, lookup);
@@ -120,7 +131,9 @@ export class CacheFill<T> {
     const fresh = this.#refreshing.get(key) ?? refresh();
     if (!this.#refreshing.has(key)) {
       this.#refreshing.set(key, fresh);
-      const end = () => this.#refreshing.delete(key);
+      const end = () => {
+        if (this.#refreshing.get(key) === fresh) this.#refreshing.delete(key);
+      };
       fresh.then(end, end);
     }
     const failed = (error: unknown) => {
@@ -147,6 +160,8 @@ export class CacheFill<T> {
       if (right !== undefined) await this.#tellFailure(key, right, textOf(error), options);
       throw error;
     }
+    // Without a right nothing would keep it from landing behind a deletion that came after it was read.
+    if (value !== undefined && right === undefined && options.forceFresh !== true) return value;
     if (value !== undefined) await this.#set(key, value, right, options);
     else if (right !== undefined) await this.#tellFailure(key, right, nothingFound, options);
     return value;

@@ -16,6 +16,7 @@ interface Known {
   readonly serial: number;
   readonly ids: ReadonlySet<string>;
   readonly owners: readonly (string | undefined)[];
+  readonly isMoving: boolean;
 }
 
 /**
@@ -58,6 +59,7 @@ export class CacheMapRouting {
         return node === undefined ? any.subjectOf(operation, key) : directSubject(operation, node);
       },
       nodeOf: (key) => this.#known?.owners[slotOf(key)],
+      isMoving: () => this.#known?.isMoving === true,
       refresh: () => this.#read(),
       instead: (subject, refusal) => {
         const node = nodeAt.get(subject);
@@ -118,12 +120,12 @@ export class CacheMapRouting {
     return reply.ok;
   }
 
-  #learn({ serial, nodes, owners }: CacheMap): void {
+  #learn({ serial, nodes, owners, moving }: CacheMap): void {
     if (serial <= (this.#known?.serial ?? 0)) return;
     const ids = nodes.map((node) => node.id);
     const read = readSlots(owners, ids);
     if (read === undefined) return;
-    this.#known = { serial, ids: new Set(ids), owners: read };
+    this.#known = { serial, ids: new Set(ids), owners: read, isMoving: moving > 0 };
     for (const listener of this.#listeners) listener();
   }
 }

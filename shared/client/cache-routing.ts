@@ -12,6 +12,8 @@ export interface CacheRouting {
   subjectOf(operation: string, key: string | undefined): string;
   /** The node that answers for `key`, with which the epochs of its events begin; undefined where that is not known. */
   nodeOf(key: string): string | undefined;
+  /** Whether some keys are answered for by another node than `nodeOf` says, from which they come. */
+  isMoving(): boolean;
   /**
    * Where a request goes that was not taken at `subject`: nothing was done there. Undefined where there is no other way.
    * Resolves after a moment, or after the map was read again.
@@ -42,6 +44,7 @@ export function anyNode(subjects: Subjects, namespace: string): CacheRouting {
       return subject;
     },
     nodeOf: () => undefined,
+    isMoving: () => false,
     refresh: () => Promise.resolve(true),
     instead: (subject, refusal) => (isNotDone(refusal) ? delay(againMs, subject) : undefined),
     onMove: () => () => undefined,

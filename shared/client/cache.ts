@@ -20,7 +20,7 @@ import { anyNode } from './cache-routing.ts';
 import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
 import type { Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
-import { SharedReads, isConstant } from './shared-reads.ts';
+import { SharedReads, type WriteOptions, isConstant } from './shared-reads.ts';
 
 /** How often `update` and `pull` begin anew when somebody else was quicker. */
 const updatesMax = 1_000;
@@ -36,7 +36,8 @@ export interface CacheParts {
 /**
  * One namespace of the cache, with values of type `T`. Without a `schema` the type is the caller's promise: what other
  * programs put there is not checked. Every method rejects with a `TrivetError`; keys are 1 to 1,024 bytes of UTF-8.
- * Gets, sets and deletes of one turn of the event loop share messages; requests for one key keep their order.
+ * Gets, sets and deletes of one turn of the event loop share messages; requests for one key keep their
+ * order, but for those under way while the key moves to another node.
  */
 export class CacheNamespace<T = unknown> {
   readonly name: string;
@@ -70,7 +71,7 @@ export class CacheNamespace<T = unknown> {
         // Refused when the right has ended: then there is nobody left to tell.
         await this.#batches.request('load-failed', { key, ...body }, key);
       },
-      set: (key, value, setOptions) => this.set(key, value, setOptions),
+      set: (key, value, setOptions) => this.#set(key, value, setOptions),
       valueOf: (value) => this.#fitting(value),
       failed: onError ?? ((error, key) => warnOfRefresh(namespace, key, error)),
     });
@@ -117,11 +118,12 @@ export class CacheNamespace<T = unknown> {
     return values;
   }
 
-  set(
-    key: string,
-    value: T,
-    options?: SetOptions & { readonly loadToken?: number },
-  ): Promise<{ readonly version: number }> {
+  set(key: string, value: T, options?: WriteOptions): Promise<{ readonly version: number }> {
+    this.#fill.forget(key);
+    return this.#set(key, value, options);
+  }
+
+  #set(key: string, value: T, options?: WriteOptions): Promise<{ readonly version: number }> {
     if (this.#schema !== undefined) return this.#setChecked(key, value, options);
     try {
       return this.#send(key, value, options);
@@ -131,13 +133,13 @@ export class CacheNamespace<T = unknown> {
   }
 
   /** What is set must fit; what travels is what was given, so that a schema that converts can read it again. */
-  async #setChecked(key: string, value: T, options?: SetOptions & { readonly loadToken?: number }) {
+  async #setChecked(key: string, value: T, options?: WriteOptions) {
     const checked = this.#schema === undefined ? undefined : await checkPayload(this.#schema, value, 'value');
     if (checked?.ok === false) throw new TrivetError(checked.error);
     return this.#send(key, value, options);
   }
 
-  #send(key: string, value: T, options?: SetOptions & { readonly loadToken?: number }) {
+  #send(key: string, value: T, options?: WriteOptions) {
     const encoded = this.#wire.encodeSet(key, value, options);
     this.#near?.forget(key);
     const written = this.#batches.set(key, encoded);
@@ -167,7 +169,7 @@ export class CacheNamespace<T = unknown> {
 
   /** True when there was an entry. */
   async delete(key: string): Promise<boolean> {
-    this.#near?.forget(key);
+    this.#forget(key);
     return (await this.#batches.delete(key)).deleted;
   }
 
@@ -181,7 +183,7 @@ export class CacheNamespace<T = unknown> {
     for (let attempt = 1; ; attempt += 1) {
       const entry = await this.getEntry(key);
       if (entry === undefined) return undefined;
-      this.#near?.forget(key);
+      this.#forget(key);
       const body = { key, ifVersion: entry.version };
       const deleted = await this.#batches.request('delete', body, key);
       if (deleted.ok && (deleted.value as { deleted: boolean }).deleted) return entry.value;
@@ -196,7 +198,7 @@ export class CacheNamespace<T = unknown> {
 
   /** Adds to a counter, atomically; a missing key counts from `initial`. Rejects with `wrong_state` on a value that is no integer. */
   async increment(key: string, options: IncrementOptions = {}): Promise<number> {
-    this.#near?.forget(key);
+    this.#forget(key);
     return (await this.#ask<{ value: number }>('increment', { key, ...options }, key)).value;
   }
 
@@ -230,20 +232,33 @@ export class CacheNamespace<T = unknown> {
 
   /** Gives an entry a new ttl (0: it no longer expires). False when there is none. */
   async touch(key: string, ttl: Ttl): Promise<boolean> {
-    this.#near?.forget(key);
+    this.#forget(key);
     return (await this.#ask<{ touched: boolean }>('touch', { key, ttl }, key)).touched;
   }
 
   /** Removes every entry, whatever their number, at once. Returns how many there were. */
   async clear(): Promise<number> {
+    this.#fill.forgetAll();
     this.#near?.forgetAll();
-    return (await this.#ask<{ cleared: number }>('clear', {})).cleared;
+    try {
+      return (await this.#ask<{ cleared: number }>('clear', {})).cleared;
+    } finally {
+      // What was read meanwhile came perhaps from a node that was not reached yet.
+      this.#near?.forgetAll();
+      this.#fill.forgetAll();
+    }
   }
 
   /** Removes every entry that was set with one of these tags, whatever their number, at once. Returns how many tags were known. */
   async invalidateTags(tags: readonly string[]): Promise<number> {
+    this.#fill.forgetAll();
     this.#near?.forgetTags(tags);
-    return (await this.#ask<{ tags: number }>('invalidate-tags', { tags })).tags;
+    try {
+      return (await this.#ask<{ tags: number }>('invalidate-tags', { tags })).tags;
+    } finally {
+      this.#near?.forgetTags(tags);
+      this.#fill.forgetAll();
+    }
   }
 
   /** Every key with `prefix`, page by page. A key that does not change meanwhile comes, and comes once unless it moves to another node. */
@@ -300,6 +315,12 @@ export class CacheNamespace<T = unknown> {
   ): (...args: Arguments) => Promise<T> {
     const { key, ...fillOptions } = options;
     return (...args) => this.getOrSet(key(...args), () => compute(...args), fillOptions);
+  }
+
+  /** This process changes the key: nobody shares what was begun before, or is served a copy. */
+  #forget(key: string): void {
+    this.#fill.forget(key);
+    this.#near?.forget(key);
   }
 
   /** With a near cache those who miss a key at once share one read, unless it has changed since that one began. */

@@ -9,6 +9,8 @@ export interface NearCacheLimits {
   readonly ttlMs: number;
   /** The epoch whose events tell what happens to a key; undefined where that is not known. */
   readonly epochOf: (key: string) => string | undefined;
+  /** Whether keys are on their way between nodes: the one that they come from may be the one who tells. */
+  readonly isMoving?: () => boolean;
 }
 
 /** Events that should be asked for again: what followed `after`. */
@@ -212,7 +214,7 @@ export class NearCache {
       // Another run has taken its place; what this one still told is not known.
       this.#dropSource(source);
       this.#sources.delete(gap.epoch);
-      this.#begin(reply.epoch, reply.sequence, nowMs, true);
+      this.learn(reply, nowMs);
       return;
     }
     if (reply.events === undefined) this.#dropSource(source);
@@ -283,7 +285,7 @@ export class NearCache {
   /** `none` where nobody is known to tell what happens to the key. */
   #sourceOf(key: string): Source | 'none' | undefined {
     const epoch = this.#limits.epochOf(key);
-    if (epoch !== undefined) return this.#sources.get(epoch) ?? 'none';
+    if (epoch !== undefined && this.#limits.isMoving?.() !== true) return this.#sources.get(epoch) ?? 'none';
     // Where one has been heard there may be others yet: it alone cannot stand for a key that may be another node's.
     return this.#sources.size > 0 ? undefined : 'none';
   }
@@ -312,7 +314,8 @@ export class NearCache {
     for (const [key, copy] of this.#copies.entries()) {
       const epoch = this.#limits.epochOf(key);
       const isIts = copy.source === source || epoch === source.epoch;
-      if (isIts || (epoch === undefined && orUnclear(copy))) this.#drop(key);
+      const isUnclear = epoch === undefined || copy.source === undefined;
+      if (isIts || (isUnclear && orUnclear(copy))) this.#drop(key);
     }
   }
 

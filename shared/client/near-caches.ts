@@ -59,7 +59,12 @@ export class NearCaches {
     const ttlMs = durationMs(ttl);
     if (ttlMs === undefined || ttlMs === 0)
       throw new TrivetError(refuseField('near.ttl', 'must be a duration such as "1m"').error);
-    const near = new NearCache({ entriesMax, ttlMs, epochOf: (key) => feed?.epochOf(routing.nodeOf(key)) });
+    const near = new NearCache({
+      entriesMax,
+      ttlMs,
+      epochOf: (key) => feed?.epochOf(routing.nodeOf(key)),
+      isMoving: () => routing.isMoving(),
+    });
     let feed: NearFeed | undefined;
     let ended = false;
     const feedOptions = {

@@ -9,7 +9,7 @@ interface SharedRead<T> {
   readonly found: Promise<Found<T>>;
 }
 
-type WriteOptions = SetOptions & { readonly loadToken?: number };
+export type WriteOptions = SetOptions & { readonly loadToken?: number };
 
 /** A value on its way to the node, which this process dropped its copy for. */
 export interface Write<T> {

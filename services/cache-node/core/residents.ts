@@ -26,6 +26,9 @@ export interface ResidentsOptions {
   readonly note: NoteChange;
 }
 
+/** Tags that are remembered while keys are being filled. */
+const awaitedTagsMax = 10_000;
+
 /**
  * The entries of one namespace that are in memory: which are there, which go for room, by time, or by their tags.
  * Neither quota is ever passed.
@@ -43,6 +46,9 @@ export class Residents implements Residence {
   #cleared = 0;
   /** Invalidated while keys are being filled, of tags that no entry has: the fills may be about to bring them. */
   readonly #awaitedTags = new Map<string, number>();
+  /** Of tags that are not remembered any more, any may have been invalidated up to this version. */
+  #anyTagUntil = 0;
+  #newestAwaited = 0;
 
   constructor(options: ResidentsOptions) {
     this.#options = options;
@@ -158,7 +164,7 @@ export class Residents implements Residence {
     let known = 0;
     for (const tag of new Set(tags)) {
       if (this.#store.invalidateTag(tag, version)) known += 1;
-      if (remember && this.#awaitedTags.size < cacheTagsMax) this.#awaitedTags.set(tag, version);
+      if (remember) this.#awaitTag(tag, version);
     }
     if (this.isHeard) this.#options.note({ kind: 'tags-invalidated', tags, version });
     return known;
@@ -166,9 +172,25 @@ export class Residents implements Residence {
 
   /** Whether one of the tags was invalidated after `version`. */
   isTagAbove(tags: readonly string[], version: number): boolean {
+    if (tags.length > 0 && this.#anyTagUntil > version) return true;
     return tags.some(
       (tag) => this.#store.tagVersion(tag) > version || (this.#awaitedTags.get(tag) ?? 0) > version,
     );
+  }
+
+  /** Whether any tag was invalidated after `version`, while keys were being filled. */
+  isAnyTagAbove(version: number): boolean {
+    return this.#newestAwaited > version;
+  }
+
+  /** Beyond some it is only remembered that there were any: a fill with tags then ends as if they had been its own. */
+  #awaitTag(tag: string, version: number): void {
+    if (this.#awaitedTags.size >= awaitedTagsMax) {
+      this.#awaitedTags.clear();
+      this.#anyTagUntil = version;
+    }
+    this.#awaitedTags.set(tag, version);
+    this.#newestAwaited = version;
   }
 
   /** Nothing is being filled any more. */

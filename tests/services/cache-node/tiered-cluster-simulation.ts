@@ -21,7 +21,7 @@ const fair: Weather = { lost: 0.01, doubled: 0, late: 0.05, lateMsMax: 200 };
 const deadlineMs = 250;
 const patienceMs = 3_000;
 /** Of which nothing is heard may still be done so long after it was sent: it waits for a slot, or for two leases. */
-const lateMsMax = 10_000;
+const lateMsMax = 6_000;
 const hopsMax = 6;
 const keys = Array.from({ length: 24 }, (_, n) => `key-${n}`);
 const reply = new Uint8Array([1]);
@@ -158,11 +158,13 @@ class Simulation {
     ]),
   );
   readonly #failures: unknown[] = [];
+  readonly #latencyMsMax: number;
   #names = 0;
 
   constructor(seed: number, setNow: (nowMs: number) => void) {
     this.#random = new SeededRandom(seed);
     this.#setNow = setNow;
+    this.#latencyMsMax = this.#random.pick([1, 5, 40]);
     this.#cluster = new VirtualCluster({
       clock: this.#clock,
       random: this.#random,
@@ -199,6 +201,7 @@ class Simulation {
       world: this.#clock,
       process: process.clock,
       random: this.#random,
+      latencyMsMax: this.#latencyMsMax,
       slotOf: (key) => slotOf('n', key),
       slots: () => process.node.tenures(),
       mayWrite: () => process.node.holdsLease(),
@@ -244,7 +247,7 @@ class Simulation {
     }
     if (what === 'pause') {
       this.#cluster.pause(victim);
-      this.#clock.after(random.integer(100, 6_000), () => this.#cluster.wake(victim));
+      this.#clock.after(random.integer(100, 12_000), () => this.#cluster.wake(victim));
     }
   }
 

@@ -39,6 +39,8 @@ export interface VirtualRedisBackendOptions {
   readonly world: VirtualClock;
   readonly process: ProcessClock;
   readonly random: SeededRandom;
+  /** How long a message takes at most, in milliseconds. */
+  readonly latencyMsMax: number;
   readonly slotOf: (key: string) => number;
   readonly slots: () => ReadonlyMap<number, number>;
   readonly mayWrite: () => boolean;
@@ -125,13 +127,13 @@ export class VirtualRedisBackend implements Backend {
   }
 
   #send<Value>(carryOut: () => Value): Promise<Value> {
-    const { redis, world, process, random } = this.#options;
+    const { redis, world, process, random, latencyMsMax } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<Value>();
     const answer = (settle: () => void) => {
-      this.#answeredMs = Math.max(this.#answeredMs, world.monotonicMs() + random.integer(0, 3));
+      this.#answeredMs = Math.max(this.#answeredMs, world.monotonicMs() + random.integer(0, latencyMsMax));
       world.after(this.#answeredMs - world.monotonicMs(), () => void process.after(0, settle));
     };
-    this.#arrivesMs = Math.max(this.#arrivesMs, world.monotonicMs() + random.integer(0, 3));
+    this.#arrivesMs = Math.max(this.#arrivesMs, world.monotonicMs() + random.integer(0, latencyMsMax));
     world.after(this.#arrivesMs - world.monotonicMs(), () =>
       redis.receive((isRefused) => {
         try {

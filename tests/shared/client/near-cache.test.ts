@@ -321,3 +321,41 @@ test('a read that is under way is as good as a new one until something is heard 
   near.forgetAll();
   expect(near.isCurrent('k', last)).toBe(false);
 });
+
+test('a copy of a key that is moving goes when the node that answered for it is gone with what it still told', () => {
+  let owner = 'a';
+  let isMoving = false;
+  const near = new NearCache({
+    entriesMax: 100,
+    ttlMs: 60_000,
+    epochOf: () => owner,
+    isMoving: () => isMoving,
+  });
+  near.learn({ epoch: 'a', sequence: 0 }, 0);
+  near.learn({ epoch: 'b', sequence: 0 }, 0);
+  // The slot is to go from `a` to `b`; `a` answers for it still, and it is `a` who tells what happens to it.
+  owner = 'b';
+  isMoving = true;
+  near.keysMoved();
+  near.keep('k', hit('old', 10), near.beginRead(), 0);
+  // `a` tells of a write (its event 1), which is lost on the way here, and leaves.
+  isMoving = false;
+  near.keysMoved();
+  for (let at = 2_000; at <= 10_000; at += 2_000) {
+    near.take(heartbeat(0, 'b'), at);
+    near.prune(at);
+  }
+  expect(near.read('k', 10_000)).toBeUndefined();
+});
+
+test('what nobody has any more of one source costs no copies of another one', () => {
+  const near = new NearCache({ entriesMax: 100, ttlMs: 60_000, epochOf: (key) => key });
+  near.learn({ epoch: 'a', sequence: 0 }, 0);
+  near.learn({ epoch: 'b', sequence: 3 }, 0);
+  near.keep('b', hit(1, 10), near.beginRead(), 0);
+  const gap = near.take(heartbeat(2, 'a'), 1);
+  if (gap === undefined) throw new Error('no gap');
+  // `a` is gone: another node answers for itself.
+  near.close(gap, { epoch: 'b', sequence: 3 }, 2);
+  expect(near.read('b', 2)).toBeDefined();
+});
