@@ -19,7 +19,7 @@ export interface BackendsOptions {
   readonly log: Log;
   /** The cluster's, as on its subjects. */
   readonly prefix: string;
-  /** Those that this node answers for now, each with the serial of the map since which it does. */
+  /** Those that this node answers for now, each with a version from when it began to. */
   readonly slots: () => ReadonlyMap<number, number>;
   /** Whether it may write what other nodes share, at this very moment. */
   readonly mayWrite: () => boolean;
@@ -31,6 +31,8 @@ export type BackendType = 'file' | 'redis';
 /** Makes the backends of namespaces. */
 export class Backends {
   readonly #options: BackendsOptions;
+  /** By path: the last one that was opened there. */
+  readonly #files = new Map<string, Backend>();
 
   constructor(options: BackendsOptions) {
     this.#options = options;
@@ -69,8 +71,16 @@ export class Backends {
     await rm(this.#pathOf(namespace), { recursive: true, force: true });
   }
 
-  /** A file that cannot be read is set aside, for whoever wants to look at it: a cache may forget. */
   async #openFile(options: FileBackendOptions): Promise<Backend> {
+    // What the membership before had under way would land behind what voids it.
+    await this.#files.get(options.path)?.close();
+    const file = await this.#fileAt(options);
+    this.#files.set(options.path, file);
+    return file;
+  }
+
+  /** A file that cannot be read is set aside, for whoever wants to look at it: a cache may forget. */
+  async #fileAt(options: FileBackendOptions): Promise<Backend> {
     try {
       return new FileBackend(options);
     } catch (error) {

@@ -97,7 +97,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     contents,
     events: {
       joined: (id) => own.listen(id),
-      entered: (id, goesOn) => cache.enter(id, goesOn),
+      entered: (id, filesSince) => cache.enter(id, filesSince),
       left: (by) => {
         if (!isLeaving) log.warn({ by: by?.node }, 'this node is no longer one of the cluster');
         own.end();

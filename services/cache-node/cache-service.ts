@@ -130,11 +130,11 @@ export class CacheService {
 
   /**
    * Begins anew, with nothing in memory.
-   * @param epoch      of what comes now
-   * @param continues  whether what this node's files have is what it had: nobody answered for it meanwhile
+   * @param epoch       of what comes now
+   * @param filesSince  versions up to which what this node's files have is void: others answered for it meanwhile
    */
-  enter(epoch: string, continues: boolean): void {
-    this.#forget(epoch, continues ? 0 : this.#options.node.versions.newest);
+  enter(epoch: string, filesSince: number): void {
+    this.#forget(epoch, filesSince);
     for (const name of this.#tiers.names) {
       const namespace = this.#namespaces.open(name);
       if (namespace.ok) this.#tiers.of(namespace.value);

@@ -1,6 +1,6 @@
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { type LeaseRecord, type Owner, OwnerLease } from '#shared/runtime/owner-lease.ts';
-import { type NodeMap, continues, countRaised, joined, leaving, nodeOf, removed } from './core/node-map.ts';
+import { type NodeMap, countRaised, joined, leaving, mapNodesMax, nodeOf, removed } from './core/node-map.ts';
 import { type Route, SlotTable } from './core/slot-table.ts';
 import { cacheSlots } from '#shared/protocol/cache-slots.ts';
 import { VersionCount } from './core/version-count.ts';
@@ -39,8 +39,8 @@ export interface ClusterNodeOptions {
   readonly events: {
     /** This node is in the map, as `id`: who asks for it there is to be answered. */
     readonly joined: (id: string) => void;
-    /** Before anything else that follows from being in the map. @param goesOn as `continues` says of it */
-    readonly entered: (id: string, goesOn: boolean) => void;
+    /** Before anything else that follows from being in the map. @param filesSince versions up to which what files have is void */
+    readonly entered: (id: string, filesSince: number) => void;
     /** It is in the map no more, and has forgotten everything. @param by the process that took its lease, where one did */
     readonly left: (by: Owner | undefined) => void;
     readonly mapChanged: (map: NodeMap) => void;
@@ -54,10 +54,10 @@ interface Member {
   readonly id: string;
   readonly table: SlotTable;
   readonly handOver: HandOver;
+  /** By slot: the version that was drawn when it began to be held. */
+  readonly tenures: Map<number, number>;
   /** True once it was in the map. */
   isIn: boolean;
-  /** Whether the process goes on with what it had before. */
-  goesOn: boolean;
 }
 
 const nobody: Route = { kind: 'nobody' };
@@ -121,9 +121,12 @@ export class ClusterNode {
     return this.#member?.table.slotsIn('held') ?? [];
   }
 
-  /** The same, each with the serial of the map since which it answers for it without a break. */
+  /**
+   * The same, each with a version that this node drew when it began to answer for it: above those of all who did before,
+   * as all versions in a slot, and below those of all who will.
+   */
   tenures(): ReadonlyMap<number, number> {
-    return new Map(this.heldSlots().map((slot) => [slot, this.heldSince(slot)]));
+    return new Map(this.heldSlots().map((slot) => [slot, this.#member?.tenures.get(slot) ?? 0]));
   }
 
   /** The serial of the map since which it answers for a slot without a break; Infinity when it does not. */
@@ -238,6 +241,7 @@ export class ClusterNode {
     const id = newId();
     contents.clear();
     const table = new SlotTable(id, this.#keeper.map);
+    const tenures = new Map<number, number>();
     const handOver = new HandOver({
       self: id,
       table,
@@ -246,10 +250,14 @@ export class ClusterNode {
       keeper: this.#keeper,
       clock,
       fetch: (node, request) => peers.fetch(node, request),
-      began: events.began,
+      began: (slots, start) => {
+        const version = this.versions.next();
+        for (const slot of slots) tenures.set(slot, version);
+        events.began(slots, start);
+      },
       failed: events.failed,
     });
-    this.#member = { id, table, handOver, isIn: false, goesOn: false };
+    this.#member = { id, table, handOver, tenures, isIn: false };
     // Heard of before anybody can ask for it.
     events.joined(id);
     void this.#join(this.#member);
@@ -262,7 +270,6 @@ export class ClusterNode {
       const { name } = this.#options;
       await this.#keeper.change((map) => {
         if (nodeOf(map, member.id) !== undefined || this.#member !== member) return undefined;
-        member.goesOn = continues(map, name);
         return joined(map, { id: member.id, name });
       });
       this.#tell();
@@ -277,7 +284,7 @@ export class ClusterNode {
     const node = nodeOf(map, member?.id);
     if (member !== undefined && node !== undefined) {
       this.versions.adopt(map, node);
-      if (!member.isIn) this.#options.events.entered(member.id, member.goesOn);
+      if (!member.isIn) this.#options.events.entered(member.id, node.filesSince * mapNodesMax);
       member.isIn = true;
       member.handOver.adopt(map);
     } else if (member?.isIn === true) this.#cease(undefined);

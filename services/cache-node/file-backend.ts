@@ -56,6 +56,7 @@ export class FileBackend implements Backend {
   #applying: Promise<unknown> = Promise.resolve();
   readonly #fetching = new Set<Promise<unknown>>();
   #isClosed = false;
+  #closing: Promise<void> | undefined;
 
   /** Throws when the file cannot be opened, is damaged, or is of a newer version. */
   constructor(options: FileBackendOptions) {
@@ -152,8 +153,13 @@ export class FileBackend implements Backend {
   }
 
   /** What is under way is finished before: the library does not bear what comes after its end. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#isClosed = true;
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await Promise.all([this.#applying, ...this.#fetching]);
     await this.#environment.flushed();
     await this.#environment.close();

@@ -10,8 +10,11 @@ export interface SlotContents {
   prepare(slots: readonly number[]): void;
   /** Whether all of them have been found. */
   isPrepared(): boolean;
-  /** Brings what is in these slots to where `take` finds it at once. */
-  ready(slots: readonly number[]): Promise<void>;
+  /**
+   * Brings what is in these slots to where `take` finds it at once. Undefined: all of it is there now, and not for long;
+   * else it is to be called again when the promise has resolved.
+   */
+  ready(slots: readonly number[]): Promise<void> | undefined;
   /** Resolves when what was taken out is durably gone from here. */
   taken(): Promise<void>;
   /**
@@ -21,6 +24,8 @@ export interface SlotContents {
   take(slot: number, pieceBytesMax: number): readonly Uint8Array[];
   /** Puts in a piece of a slot that another node took out. @param takenMs monotonic time before it did */
   admit(piece: Uint8Array, takenMs: number): void;
+  /** Resolves when what was put in is kept, and there is room for the next piece. */
+  admitted(): Promise<void>;
   /** Forgets all that is in these slots. */
   drop(slots: readonly number[]): void;
 }
@@ -69,10 +74,12 @@ export interface HandOverOptions {
 const slotsPerFetch = 16;
 /** Slots after which the map is told, so that the other node can forget what it gave. */
 const slotsPerSettling = 64;
-const pieceBytesMax = 1_048_576;
+const pieceBytesMax = 262_144;
 /** Of one reply; below the server's `max_payload` also with an entry of the largest size behind it. */
 const replyBytesMax = 4 * 1_048_576;
 const retryMs = 50;
+/** How often is read before slots are given: what is changed all the time may be missed by their next owner. */
+const readsMax = 1_000;
 
 /** Lets this node's slots come to it, warm, and others fetch theirs from it. One for each membership. */
 export class HandOver {
@@ -124,8 +131,12 @@ export class HandOver {
     const isFirst =
       request.slots.length === 0 || request.slots.some((slot) => table.stateOf(slot) === 'held');
     if (isFirst && !contents.isPrepared()) return { kind: 'preparing' };
-    if (isFirst) await contents.ready(request.slots);
-    if (this.#isClosed) return { kind: 'refused' };
+    for (let left = isFirst ? readsMax : 0; left > 0; left -= 1) {
+      const reading = contents.ready(request.slots);
+      if (reading === undefined) break;
+      await reading;
+      if (this.#isClosed) return { kind: 'refused' };
+    }
     const outcomes = request.slots.map((slot) => ({ slot, given: table.give(slot, request.to) }));
     for (const { slot, given } of outcomes)
       if (given === 'given') {
@@ -204,7 +215,10 @@ export class HandOver {
         await sleep(clock, retryMs);
         continue;
       }
-      for (const { slot, bytes } of reply.pieces) if (isComing(slot)) contents.admit(bytes, takenMs);
+      for (const { slot, bytes } of reply.pieces) {
+        await contents.admitted();
+        if (isComing(slot)) contents.admit(bytes, takenMs);
+      }
       after += reply.pieces.length;
       if (!reply.isLast) continue;
       this.#options.versions.raise(reply.newestVersion);

@@ -4,13 +4,25 @@ import type { Applied, Backend, BackendPage, Batch, Claim, PageQuery, Taken } fr
 export class LateBackend implements Backend {
   readonly #open: () => Promise<Backend>;
   #opened: Backend | undefined;
+  #opening: Promise<Backend> | undefined;
+  #isClosed = false;
 
   constructor(open: () => Promise<Backend>) {
     this.#open = open;
   }
 
   async take(claim: Claim): Promise<Taken> {
-    this.#opened ??= await this.#open();
+    if (this.#opened === undefined && !this.#isClosed) {
+      this.#opening ??= this.#open().finally(() => {
+        this.#opening = undefined;
+      });
+      this.#opened = await this.#opening;
+    }
+    // Perhaps before it was opened: what it would write is of an earlier time.
+    if (this.#opened === undefined || this.#isClosed) {
+      await this.#opened?.close();
+      throw new Error('the backend is closed');
+    }
     return this.#opened.take(claim);
   }
 
@@ -27,6 +39,7 @@ export class LateBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#opened?.close();
   }
 

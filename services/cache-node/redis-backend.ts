@@ -23,7 +23,7 @@ export interface RedisBackendOptions {
   readonly prefix: string;
   readonly namespace: string;
   readonly slotOf: (key: string) => number;
-  /** The slots that are this process's to write, each with the serial of the map since which it holds it. */
+  /** The slots that are this process's to write, each with a version from when it began to hold it. */
   readonly slots: () => ReadonlyMap<number, number>;
   /** Whether it may write at all at this very moment: one that was paused may have been put out meanwhile. */
   readonly mayWrite: () => boolean;
@@ -90,7 +90,7 @@ export class RedisBackend implements Backend {
     const first = this.#parts[0];
     if (first === undefined) throw new Error('there are no parts');
     const passed = claims.reduce((sum, one) => sum + one.passed, 0);
-    if (passed > 0) throw new TakenError(`another process holds ${passed} slots since a later map`);
+    if (passed > 0) throw new TakenError(`another process has held ${passed} slots since`);
     // A part that was made anew beside others that were there, or one that is behind what this process was told.
     const made = claims.filter((claim) => claim.made).length;
     const isBehind = claims.some((claim, at) => claim.sequence < (this.#parts[at]?.confirmed ?? 0));

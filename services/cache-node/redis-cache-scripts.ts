@@ -4,14 +4,14 @@ import { Script } from '#shared/runtime/redis.ts';
 // the parts apart. A part has a hash that says who writes it:
 //
 //   slot:<n>      the token of who writes the keys of this slot
-//   since:<n>     the serial of the map since which he holds it: who holds it since a later one is his successor
+//   since:<n>     a version from when he began to hold it: his successor has a greater one
 //   seq:<token>   the number of the last batch that this writer has had carried out
 //   floor         rows with a stamp up to this one are void
 //   stamp         the greatest that was written
 //   tags          how many tags there are (in the part that has them)
 //
 // A former owner that wakes up, and what it left in the buffer of a frozen Redis, carries another token and does
-// nothing; and it cannot make itself the writer again, since it holds the slot since an older map. A batch of the same writer that arrives late, after its answer was given up, has a number that is not above
+// nothing; and it cannot make itself the writer again, since it has held the slot since an older version. A batch of the same writer that arrives late, after its answer was given up, has a number that is not above
 // the last one and does nothing either.
 
 /** How many parts the keys of a namespace are spread over; never changed, since the parts are in the keys' names. */
@@ -42,8 +42,8 @@ export const rowsPattern = (
   `{${prefix}:cache:${part}}:e:${namespace}:${keyPrefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)}*`;
 
 /**
- * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, (slot, serial of the
- * map since which it is held) …
+ * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, (slot, version from
+ * when it began to be held) …
  * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there, slots
  *   that a successor holds]; `made` is 1 where there was nothing: then what rows there may be are void
  */

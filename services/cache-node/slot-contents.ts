@@ -42,6 +42,10 @@ export class NodeContents implements SlotContents {
   readonly #keys = new Map<number, Map<string, Set<string>>>();
   /** Namespaces whose file could not be read when keys were looked for: it has more of these slots than is known. */
   readonly #unread = new Set<Namespace>();
+  /** Slots of which something came here, also where the rest never did. */
+  readonly #admitted = new Set<number>();
+  /** What was read of files and has to stay at hand until it is taken out. */
+  readonly #held: (() => void)[] = [];
   /** What is on its way out of the files. */
   readonly #leaving: Promise<unknown>[] = [];
   #run = 0;
@@ -62,27 +66,31 @@ export class NodeContents implements SlotContents {
     void this.#scan(this.#run);
   }
 
-  async ready(slots: readonly number[]): Promise<void> {
+  ready(slots: readonly number[]): Promise<void> | undefined {
     for (const namespace of this.#options.namespaces().all()) {
       const file = this.#options.fileOf(namespace);
+      if (file === undefined) continue;
       const keys = slots.flatMap((slot) => [...(this.#keys.get(slot)?.get(namespace.name) ?? [])]);
-      if (file === undefined || keys.length === 0) continue;
-      // Memory may have no room for them, and they are many for one call.
-      const release = file.hold(keys);
-      for (let at = 0; at < keys.length; at += readMax) await this.#read(file, keys.slice(at, at + readMax));
-      this.#options.clock.after(0, release);
+      const untilMs = file.untilMs(this.#options.clock.monotonicMs());
+      for (let at = 0; at < keys.length; at += readMax) {
+        const some = keys.slice(at, at + readMax);
+        const reading = file.gather(some, untilMs);
+        if (reading === undefined) continue;
+        // Memory may have no room for them.
+        this.#held.push(file.fetched.hold(some));
+        return reading;
+      }
     }
-  }
-
-  async #read(file: Tier, keys: readonly string[]): Promise<void> {
-    const untilMs = file.untilMs(this.#options.clock.monotonicMs());
-    const prepare = () => file.prepare(keys, untilMs);
-    for (let reading = prepare(); reading !== undefined; reading = prepare()) await reading;
+    const held = this.#held.splice(0);
+    this.#options.clock.after(0, () => {
+      for (const release of held) release();
+    });
+    return undefined;
   }
 
   async taken(): Promise<void> {
     const { namespaces, tierOf } = this.#options;
-    const certain = [...namespaces().all()].map((namespace) => tierOf(namespace)?.certain());
+    const certain = [...namespaces().all()].map(async (namespace) => tierOf(namespace)?.certain());
     await Promise.all([...certain, ...this.#leaving.splice(0)]);
   }
 
@@ -115,7 +123,7 @@ export class NodeContents implements SlotContents {
       const file = this.#options.fileOf(namespace);
       file?.deciding(file.untilMs(this.#options.clock.monotonicMs()));
       for (const key of this.#keys.get(slot)?.get(namespace.name) ?? []) {
-        const record = file === undefined ? namespace.residents.peek(key, nowMs) : file.found(key);
+        const record = file === undefined ? namespace.residents.peek(key, nowMs) : file.view.found(key);
         // The bytes are good until the next call.
         if (record !== undefined)
           entries.push({ ...record, value: { ...record.value, bytes: Buffer.from(record.value.bytes) } });
@@ -136,6 +144,7 @@ export class NodeContents implements SlotContents {
       this.#options.dismissed(namespace, isHere);
     }
     this.#keys.delete(slot);
+    this.#admitted.delete(slot);
     return pieces;
   }
 
@@ -149,7 +158,9 @@ export class NodeContents implements SlotContents {
     const { residents } = namespace.value;
     const file = this.#options.fileOf(namespace.value);
     file?.deciding(file.untilMs(this.#options.clock.monotonicMs()));
+    const slotOf = slotsOf(name);
     for (const entry of entries) {
+      this.#admitted.add(slotOf(entry.key));
       const isIn = residents.admit(entry, nowMs);
       // A version of another node may be below the version of an invalidation here, and the entry newer than that: it
       // was alive where it was. It gets a version of this node.
@@ -162,10 +173,19 @@ export class NodeContents implements SlotContents {
     namespaces.keepWithinBytes(nowMs);
   }
 
+  /** Files write one piece after the other: all at once would not be written in time. */
+  async admitted(): Promise<void> {
+    const { namespaces, fileOf } = this.#options;
+    await Promise.all([...namespaces().all()].map(async (namespace) => fileOf(namespace)?.quiet()));
+  }
+
   drop(slots: readonly number[]): void {
     if (slots.length === 0) return;
     const gone = new Set(slots);
+    const isInFiles = slots.some((slot) => this.#admitted.delete(slot));
     for (const namespace of this.#options.namespaces().all()) {
+      // What came of them is in files, perhaps there alone, and would be found when they come back.
+      if (isInFiles) void this.#options.fileOf(namespace)?.distrust();
       const slotOf = slotsOf(namespace.name);
       const wanted = (key: string): boolean => gone.has(slotOf(key));
       let cursor: string | undefined;
@@ -179,6 +199,7 @@ export class NodeContents implements SlotContents {
     this.#run += 1;
     this.#keys.clear();
     this.#unread.clear();
+    this.#admitted.clear();
     this.#isPrepared = true;
     this.#options.clear();
   }

@@ -13,21 +13,43 @@ export interface TierViewOptions {
   readonly tags: TierTags;
 }
 
+/** Where memory has no room for all keys of one request there is no end to it. */
+const passesMax = 3;
+
 /** What a key has, by memory, by what is on its way to the backend, and by what the backend said just now: in this order. */
 export class TierView {
   readonly #options: TierViewOptions;
+  /** How often memory has got something. */
+  #admitted = 0;
 
   constructor(options: TierViewOptions) {
     this.#options = options;
   }
 
-  /** Whether one of them says it; what memory has not it then gets. */
-  isKnown(key: string): boolean {
+  /** Those of which none of them says it. What memory has not of the others it then gets. */
+  unknown(keys: readonly string[]): readonly string[] {
+    let passes = 0;
+    for (;;) {
+      const before = this.#admitted;
+      const unknown = keys.filter((key) => !this.#isKnown(key));
+      passes += 1;
+      // What came into memory may have driven out another one of them.
+      if (unknown.length > 0 || this.#admitted === before || passes === passesMax) return unknown;
+    }
+  }
+
+  #isKnown(key: string): boolean {
     const { front, nowMs, writes, fetched } = this.#options;
     if (front.peek(key, nowMs()) !== undefined) return true;
     const record = this.#behind(key);
-    if (record !== undefined) front.admit(record, nowMs());
+    if (record !== undefined && front.admit(record, nowMs())) this.#admitted += 1;
     return writes.lookUp(key) !== undefined || fetched.has(key);
+  }
+
+  /** Whether one of them says it, and memory stays as it is. */
+  isAtHand(key: string): boolean {
+    const { front, nowMs, writes, fetched } = this.#options;
+    return front.peek(key, nowMs()) !== undefined || writes.lookUp(key) !== undefined || fetched.has(key);
   }
 
   /** The entry, where there is one. Its bytes are good until the next call. */

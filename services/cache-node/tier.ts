@@ -1,7 +1,7 @@
 import { BackendGate } from './backend-gate.ts';
 import type { BackendPage, Figures, PageQuery } from './backend.ts';
 import type { JournalPart } from './core/outage-journal.ts';
-import type { Change, EntryRecord } from './core/residence.ts';
+import type { Change } from './core/residence.ts';
 import { TierTags } from './core/tier-tags.ts';
 import { FetchedRows } from './fetched-rows.ts';
 import { OutageNote } from './outage-note.ts';
@@ -27,6 +27,11 @@ const probeMs = 100;
  * begins with an empty backend instead of an old one.
  */
 export class Tier {
+  /** What the backend said just now, and what is at hand of a key. */
+  readonly fetched = new FetchedRows();
+  readonly view: TierView;
+  /** Whether what stands behind is this process's alone. */
+  readonly isOwn: boolean;
   readonly #options: TierOptions;
   readonly #gate: BackendGate;
   readonly #reads: TierReads;
@@ -42,8 +47,6 @@ export class Tier {
   /** How often the backend is to be taken. */
   #taken = 1;
   #figures: Figures | undefined;
-  readonly #fetched = new FetchedRows();
-  readonly #view: TierView;
   #hasChanged = false;
   #changeUntilMs = 0;
   #cancelProbe = () => {};
@@ -51,11 +54,12 @@ export class Tier {
 
   constructor(options: TierOptions) {
     this.#options = options;
+    this.isOwn = options.isOwn;
     this.#gate = new BackendGate({ clock: options.clock, cutOff: (fault) => this.#degrade(fault) });
     const watch = (untilMs: number) => this.#gate.watch(untilMs);
     this.#reads = new TierReads({ watch, read: (keys, isWanted) => this.#read(keys, isWanted) });
     this.#writes = new TierWrites({ watch, write: (group) => this.#write(group) });
-    this.#view = new TierView({ ...options, writes: this.#writes, fetched: this.#fetched, tags: this.#tags });
+    this.view = new TierView({ ...options, writes: this.#writes, fetched: this.fetched, tags: this.#tags });
     this.#note = new OutageNote(options);
     this.#recovery = new TierRecovery({
       ...options,
@@ -83,11 +87,6 @@ export class Tier {
     return this.#figures;
   }
 
-  /** Keys that the backend is still to be told of. */
-  get journalled(): number {
-    return this.#recovery.journal.size;
-  }
-
   /** By when a call that began then must have heard of the backend, by the monotonic clock. */
   untilMs(startedMs: number): number {
     return startedMs + this.#options.deadlineMs * 0.8;
@@ -100,18 +99,15 @@ export class Tier {
   prepare(keys: readonly string[], untilMs: number): Promise<void> | undefined {
     if (this.#state === 'opening') return this.#waitForOpening(untilMs);
     if (this.#state !== 'kept') return undefined;
-    const missing = keys.filter((key) => !this.#view.isKnown(key));
+    const missing = this.view.unknown(keys);
     return missing.length === 0 ? undefined : this.#fetch(keys, missing, untilMs);
   }
 
-  /** Until the returned function is called, what `prepare` brings of these keys stays, also where memory has no room. */
-  hold(keys: readonly string[]): () => void {
-    return this.#fetched.hold(keys);
-  }
-
-  /** What there is of a key that was prepared. The bytes are good until the next call. */
-  found(key: string): EntryRecord | undefined {
-    return this.#view.found(key);
+  /** The same for `view.found`: nothing comes into memory, where it would drive out others of these keys. */
+  gather(keys: readonly string[], untilMs: number): Promise<void> | undefined {
+    if (this.#state !== 'kept') return this.prepare([], untilMs);
+    const missing = keys.filter((key) => !this.view.isAtHand(key));
+    return missing.length === 0 ? undefined : this.#fetch(keys, missing, untilMs);
   }
 
   /**
@@ -119,8 +115,15 @@ export class Tier {
    * noted that the backend does not. Never rejects.
    */
   async certain(): Promise<void> {
+    await this.quiet();
+    // Also where that takes long: nobody waits for it but whoever fetches slots.
+    while (this.#state === 'degraded' && !this.#note.isNoted) await this.#noted();
+  }
+
+  /** Resolves once the backend has, or will not have, all that is on its way there. */
+  async quiet(): Promise<void> {
+    if (this.#state === 'opening') await this.#opened;
     await this.#writes.written();
-    if (this.#state === 'degraded' && !this.#note.isNoted) await this.#noted();
   }
 
   /** Said before a decision: until when its changes must be written. */
@@ -174,7 +177,7 @@ export class Tier {
    * More keys are this process's own: the backend is taken again for them. Calls wait for that as they do at the start.
    */
   regain(): void {
-    if (this.#options.isOwn) return;
+    if (this.isOwn) return;
     this.#recovery.askOthers();
     this.#takeAgain();
   }
@@ -195,7 +198,7 @@ export class Tier {
     this.#state = 'opening';
     // What was asked before it is taken may be void by then.
     this.#reads.allChanged();
-    this.#fetched.clear();
+    this.fetched.clear();
     this.#opened = this.#try();
   }
 
@@ -263,7 +266,7 @@ export class Tier {
   /** What the backend has is void. */
   #forgetBackend(): void {
     this.#reads.allChanged();
-    this.#fetched.clear();
+    this.fetched.clear();
     this.#tags.clear();
     if (this.#state === 'kept') this.#writes.clear(this.#changeUntilMs);
     else this.#recovery.journal.clear();
@@ -280,11 +283,11 @@ export class Tier {
 
   async #read(keys: readonly string[], isWanted: (key: string) => boolean): Promise<void> {
     const rows = await this.#gate.attempt(() => this.#options.backend.fetch(keys));
-    for (const [at, key] of keys.entries()) if (isWanted(key)) this.#fetched.put(key, rows[at]);
+    for (const [at, key] of keys.entries()) if (isWanted(key)) this.fetched.put(key, rows[at]);
   }
 
   async #fetch(all: readonly string[], missing: readonly string[], untilMs: number): Promise<void> {
-    const release = this.#fetched.hold(all);
+    const release = this.fetched.hold(all);
     await this.#reads.fetch(missing, untilMs);
     // By then the one who waited was decided, or holds them again since something else of what he needs was missing.
     this.#options.clock.after(0, release);
@@ -292,7 +295,7 @@ export class Tier {
 
   #forgetRead(key: string): void {
     this.#reads.changed(key);
-    this.#fetched.forget(key);
+    this.fetched.forget(key);
   }
 
   async #write(group: WriteGroup): Promise<Outcome> {

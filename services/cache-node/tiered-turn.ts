@@ -44,8 +44,9 @@ async function decide(turn: TieredTurn, untilMs: number): Promise<Uint8Array | R
  */
 export async function whyNotKept(tier: Tier, isOwner: () => boolean): Promise<Refusal | undefined> {
   const outcome = await tier.decided();
-  // A process that was frozen in between wakes up with a change that its successor knows nothing of.
-  if (outcome !== undefined && !outcome.isWritten && !isOwner()) return overtaken;
+  // A process that was frozen in between wakes up with a change that its successor knows nothing of; nor does he know
+  // what is in a file that is this one's alone.
+  if (outcome !== undefined && (!outcome.isWritten || tier.isOwn) && !isOwner()) return overtaken;
   return outcome?.refusal;
 }
 

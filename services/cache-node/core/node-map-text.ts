@@ -29,7 +29,8 @@ export function readMap(text: string): NodeMap | undefined {
   const held = new Map<number, string>();
   for (const [slot, id] of readFrom.entries()) if (id !== undefined) held.set(slot, id);
   const names = Array.isArray(last) ? last.filter((name) => typeof name === 'string') : [];
-  return { serial, countBelow, last: names, nodes, owners: read, from: held };
+  const all = nodes.map((node) => ({ ...node, filesSince: node.filesSince ?? 0 }));
+  return { serial, countBelow, last: names, nodes: all, owners: read, from: held };
 }
 
 /** What of the map is everybody's business. A slot in motion is its owner's, who sends on what has not come yet. */
@@ -55,12 +56,14 @@ function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
 function isNode(value: unknown): value is MapNode {
-  const { id, name, leaving, index, countFrom } = (value ?? {}) as Partial<MapNode>;
+  const { id, name, leaving, index, countFrom, filesSince } = (value ?? {}) as Partial<MapNode>;
   return (
     typeof id === 'string' &&
     typeof name === 'string' &&
     typeof leaving === 'boolean' &&
     isCount(index) &&
-    isCount(countFrom)
+    isCount(countFrom) &&
+    // Maps of before it was written have none.
+    isCount(filesSince ?? 0)
   );
 }

@@ -13,6 +13,11 @@ export interface MapNode {
   readonly index: number;
   /** The node counts its versions from here at least: above all that were given in its slots by nodes that are gone. */
   readonly countFrom: number;
+  /**
+   * What the files of the process have under versions that were counted up to here is void: others answered for their
+   * keys since. It stands here, since the process may die before it has emptied them, and go on when it comes back.
+   */
+  readonly filesSince: number;
 }
 
 /**
@@ -67,7 +72,9 @@ export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>)
   if (draft.nodes.length >= mapNodesMax) return undefined;
   const taken = new Set(draft.nodes.map((node) => node.index));
   const index = Array.from({ length: mapNodesMax }, (_, one) => one).find((one) => !taken.has(one)) ?? 0;
-  draft.nodes = [...draft.nodes, { id, name, leaving: false, index, countFrom: 0 }];
+  const before = map.nodes.find((node) => node.name === name);
+  const filesSince = continues(map, name) ? (before?.filesSince ?? 0) : map.countBelow;
+  draft.nodes = [...draft.nodes, { id, name, leaving: false, index, countFrom: 0, filesSince }];
   draft.receivers.add(id);
   draft.last = [];
   return changed(draft);
@@ -77,7 +84,7 @@ export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>)
  * Whether a process of that name that joins now goes on with what it had: nobody answered for it since. Not where it
  * was handing over, or fetching: what it had then is not known.
  */
-export function continues(map: NodeMap, name: string): boolean {
+function continues(map: NodeMap, name: string): boolean {
   if (map.last.includes(name)) return true;
   const before = map.nodes.find((node) => node.name === name);
   if (before === undefined || before.leaving) return false;

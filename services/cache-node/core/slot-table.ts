@@ -144,10 +144,20 @@ export class SlotTable {
     this.#set(slot, 'held');
   }
 
-  #adoptForeign(slot: number, adopted: { readonly dropped: number[]; readonly delivered: number[] }): void {
+  #adoptForeign(
+    slot: number,
+    adopted: { readonly begun: number[]; readonly dropped: number[]; readonly delivered: number[] },
+  ): void {
     const state = this.stateOf(slot);
     const isFetched = this.#map.from.get(slot) === this.#self;
-    if (state === 'none' || (isFetched && (state === 'held' || state === 'given'))) return;
+    if (isFetched && state !== 'held' && state !== 'given') {
+      // It was this node's, and came from nobody (any more), in a map that it has not seen. What has arrived of it, and
+      // what its files have of it, goes along, or would be old later.
+      adopted.begun.push(slot);
+      this.#set(slot, 'held');
+      return;
+    }
+    if (state === 'none' || isFetched) return;
     (state === 'given' ? adopted.delivered : adopted.dropped).push(slot);
     this.#set(slot, 'none');
   }

@@ -11,6 +11,7 @@ import {
   mapNodesMax,
   removed,
   settled,
+  nodeOf,
 } from '#services/cache-node/core/node-map.ts';
 import { readMap, writeMap } from '#services/cache-node/core/node-map-text.ts';
 import { rendezvous } from '#services/cache-node/core/rendezvous.ts';
@@ -157,6 +158,30 @@ test('maps grow in serial and count, and once everything has arrived slots are w
   );
 });
 
+test('files are void up to where others answered, also where the process dies before it has emptied them', () => {
+  const first = joined(firstMap(0), { id: 'a1', name: 'a' });
+  const alone = first && joined(first, { id: 'a2', name: 'a' });
+  const sinceOf = (map: NodeMap | undefined, id: string) => nodeOf(map ?? firstMap(0), id)?.filesSince;
+  // Killed and started again, it goes on with what it had.
+  expect(sinceOf(alone, 'a2')).toBe(sinceOf(first, 'a1'));
+  const taken = alone && removed(joined(alone, { id: 'b1', name: 'b' }) ?? alone, 'a2');
+  const gone = taken && removed(taken, 'b1');
+  const back = gone && joined(gone, { id: 'a3', name: 'a' });
+  expect(sinceOf(back, 'a3')).toBe(gone?.countBelow);
+  const again = back && joined(back, { id: 'a4', name: 'a' });
+  expect(sinceOf(again, 'a4')).toBe(sinceOf(back, 'a3'));
+});
+
+test('a slot that was of a node in a map that it has not seen is given with what its files have', () => {
+  const alone = joined(firstMap(0), { id: 'a', name: 'a' }) ?? firstMap(0);
+  const both = joined(alone, { id: 'b', name: 'b' }) ?? alone;
+  const table = new SlotTable('a', both);
+  const { begun } = table.adopt(both);
+  const [moving = -1] = [...both.from.keys()];
+  expect(begun).toContain(moving);
+  expect(table.give(moving, 'b')).toBe('given');
+});
+
 test('a map that is full takes no node but one that comes back under its name', () => {
   let map = firstMap(0);
   for (let n = 0; n < mapNodesMax; n += 1) map = joined(map, { id: `i${n}`, name: `n${n}` }) ?? map;
@@ -251,7 +276,7 @@ test('versions grow, are those of one node, and lie above every version that was
   fc.assert(
     fc.property(fc.nat(mapNodesMax - 1), fc.array(fc.nat(2 ** 40), { maxLength: 50 }), (index, heard) => {
       const versions = new VersionCount();
-      const node = { id: 'a', name: 'a', leaving: false, index, countFrom: 5 };
+      const node = { id: 'a', name: 'a', leaving: false, index, countFrom: 5, filesSince: 0 };
       versions.adopt({ ...firstMap(0), nodes: [node], countBelow: 2 ** 40 }, node);
       let last = 5 * mapNodesMax;
       for (const version of heard) {
@@ -267,7 +292,7 @@ test('versions grow, are those of one node, and lie above every version that was
 
 test('versions are given up to what the map allows, which is asked for in good time', () => {
   const map = { ...firstMap(0), countBelow: countStep };
-  const node = { id: 'a', name: 'a', leaving: false, index: 0, countFrom: 0 };
+  const node = { id: 'a', name: 'a', leaving: false, index: 0, countFrom: 0, filesSince: 0 };
   const versions = new VersionCount();
   expect(versions.hasRoom).toBe(false);
   versions.adopt(map, node);

@@ -50,8 +50,9 @@ test('a node whose lease was taken sends nothing to itself as it was, where the 
     contents: {
       prepare: () => undefined,
       isPrepared: () => true,
-      ready: () => Promise.resolve(),
+      ready: () => undefined,
       taken: () => Promise.resolve(),
+      admitted: () => Promise.resolve(),
       take: () => [],
       admit: () => undefined,
       drop: () => undefined,

@@ -10,11 +10,11 @@ import { backendContract, batch, claim, read, row } from './backend.contract.ts'
 
 const silent = createLog('test', 'silent');
 const slotsMax = 1_024;
-const slotsWhere = (isWanted: (slot: number) => boolean, serial = 1): ReadonlyMap<number, number> =>
+const slotsWhere = (isWanted: (slot: number) => boolean, since = 1): ReadonlyMap<number, number> =>
   new Map(
     Array.from({ length: slotsMax }, (_, slot) => slot)
       .filter(isWanted)
-      .map((slot) => [slot, serial]),
+      .map((slot) => [slot, since]),
   );
 const allSlots = slotsWhere(() => true);
 const connect = (url: string) => connectRedis({ url, connectMsMax: 5_000, clock: systemClock, log: silent });

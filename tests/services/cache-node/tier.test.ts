@@ -173,7 +173,12 @@ test('what goes from a file to another node is all that it has of the slot, howe
   await vi.advanceTimersByTimeAsync(200);
   contents.prepare([slot]);
   await vi.advanceTimersByTimeAsync(200);
-  const given = contents.ready([slot]).then(() => contents.take(slot, 10_000));
+  const give = async () => {
+    for (let reading = contents.ready([slot]); reading !== undefined; reading = contents.ready([slot]))
+      await reading;
+    return contents.take(slot, 10_000);
+  };
+  const given = give();
   await vi.advanceTimersByTimeAsync(200);
   const entries = (await given).flatMap((piece) => readPiece(piece, 0).entries);
   expect(entries.map(({ key }) => key).sort()).toEqual(keys.sort());

@@ -9,6 +9,7 @@ import { slotOf } from '#shared/protocol/cache-slots.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
 import { setOf, valueOf } from './made-namespace.ts';
+import { type Answer, type Request, VirtualCallers } from './virtual-callers.ts';
 import { VirtualCluster, type VirtualProcess, type Weather } from './virtual-cluster.ts';
 import { VirtualRedis, VirtualRedisBackend } from './virtual-redis.ts';
 
@@ -114,49 +115,15 @@ function noNamespaces(): Namespaces {
   return new Namespaces({ versions, bytesMax: 0, epoch: '', random01: () => 0, hashSecret: [0, 0] });
 }
 
-/** What the one writer of a key knows of it: numbers that only grow, one for each write or deletion. */
-interface Story {
-  next: number;
-  answered: number;
-  answeredIsDeletion: boolean;
-  answeredFromMs: number;
-  readonly unheard: Map<number, number>;
-  isBusy: boolean;
-  readonly told: string[];
-}
-
-type Answer = { readonly hit: boolean; readonly value: number } | 'refused' | 'unheard';
-
-interface Request {
-  readonly key: string;
-  readonly action: 'get' | 'set' | 'delete';
-  readonly value: number;
-  readonly hops: number;
-  readonly answer: (answer: Answer) => void;
-}
-
 class Simulation {
-  readonly counts = { answered: 0, hits: 0, outages: 0, refused: 0, unheard: 0 };
+  readonly counts = { outages: 0 };
+  readonly #callers: VirtualCallers;
   readonly #random: SeededRandom;
   readonly #clock = new VirtualClock();
   readonly #cluster: VirtualCluster<TieredContents>;
   readonly #redis = new VirtualRedis();
   readonly #notes = new Map<string, TierNote>();
   readonly #setNow: (nowMs: number) => void;
-  readonly #stories = new Map<string, Story>(
-    keys.map((key) => [
-      key,
-      {
-        next: 0,
-        answered: 0,
-        answeredIsDeletion: true,
-        answeredFromMs: -Infinity,
-        unheard: new Map(),
-        isBusy: false,
-        told: [],
-      },
-    ]),
-  );
   readonly #failures: unknown[] = [];
   readonly #latencyMsMax: number;
   #names = 0;
@@ -165,6 +132,16 @@ class Simulation {
     this.#random = new SeededRandom(seed);
     this.#setNow = setNow;
     this.#latencyMsMax = this.#random.pick([1, 5, 40]);
+    this.#callers = new VirtualCallers({
+      clock: this.#clock,
+      random: this.#random,
+      keys,
+      patienceMs,
+      lateMsMax,
+      mayMiss: true,
+      send: (request) => this.#send(request),
+      failed: (error) => this.#failures.push(error),
+    });
     this.#cluster = new VirtualCluster({
       clock: this.#clock,
       random: this.#random,
@@ -187,12 +164,12 @@ class Simulation {
       if (this.#random.chance(0.1))
         this.#redis.setWeather(this.#random.pick(['fine', 'fine', 'fine', 'frozen', 'refusing']));
       for (let ms = this.#random.integer(50, 600); ms > 0; ms -= 10) {
-        for (let n = 0; n < 3; n += 1) this.#ask();
+        for (let n = 0; n < 3; n += 1) this.#callers.ask();
         await this.#advance(10);
       }
     }
     await this.#comeToRest();
-    return this.counts;
+    return { ...this.counts, ...this.#callers.counts };
   }
 
   backendOf(process: Process): VirtualRedisBackend {
@@ -255,62 +232,13 @@ class Simulation {
     return this.#random;
   }
 
-  /** One read, or one write of a key that nobody is writing. */
-  #ask(): void {
-    const key = this.#random.pick(keys);
-    const story = this.#storyOf(key);
-    const action = this.#random.pick(['get', 'get', 'set', 'delete'] as const);
-    if (action !== 'get' && story.isBusy) return;
-    const fromMs = this.#clock.monotonicMs();
-    const before = { ...story };
-    if (action !== 'get') {
-      story.isBusy = true;
-      story.next += 1;
-    }
-    const number = story.next;
-    this.#send({ key, action, value: number, hops: 0 }, (answer) => {
-      this.counts[answer === 'refused' || answer === 'unheard' ? answer : 'answered'] += 1;
-      story.told.push(`${fromMs}-${this.#clock.monotonicMs()} ${action} ${number} ${JSON.stringify(answer)}`);
-      if (action === 'get') return this.#check(key, before, answer);
-      story.isBusy = false;
-      if (answer === 'unheard') story.unheard.set(number, fromMs);
-      if (answer === 'unheard' || answer === 'refused') return;
-      story.answered = number;
-      story.answeredIsDeletion = action === 'delete';
-      story.answeredFromMs = fromMs;
-    });
-  }
-
-  #check(key: string, before: Story, answer: Answer): void {
-    if (answer === 'refused' || answer === 'unheard' || !answer.hit) return;
-    this.counts.hits += 1;
-    const { value } = answer;
-    if (value > before.answered) return;
-    if (value === before.answered && !before.answeredIsDeletion) return;
-    const sentMs = before.unheard.get(value);
-    if (sentMs !== undefined && before.answeredFromMs < sentMs + lateMsMax) return;
-    const what = before.answeredIsDeletion ? 'deletion' : 'write';
-    const told = this.#storyOf(key).told.slice(-15).join('\n  ');
-    this.#failures.push(new Error(`${key} was ${value} after ${what} ${before.answered}:\n  ${told}`));
-  }
-
   /** To any process that listens; frozen ones do. */
-  #send(request: Omit<Request, 'answer'>, answered: (answer: Answer) => void): void {
+  #send(request: Request): boolean {
     const there = this.#cluster.processes.filter(
       ({ state, node }) => state !== 'ended' && node.id !== undefined,
     );
-    if (there.length === 0) return answered('refused');
-    let isOver = false;
-    const answer = (said: Answer) => {
-      if (isOver) return;
-      isOver = true;
-      answered(said);
-    };
-    this.#clock.after(patienceMs, () => answer('unheard'));
-    this.#deliver(this.#random.pick(there), {
-      ...request,
-      answer: (said) => void this.#clock.after(this.#random.integer(0, 2), () => answer(said)),
-    });
+    if (there.length > 0) this.#deliver(this.#random.pick(there), request);
+    return there.length > 0;
   }
 
   #deliver(process: Process, request: Request): void {
@@ -379,19 +307,15 @@ class Simulation {
       assert.equal(process.contents.memory?.tier.isDegraded, false, `${process.name} stands in for ever`);
       assert.equal(this.#notes.get(process.name)?.outage, false, `the outage of ${process.name} has no end`);
     }
-    const before = { ...this.counts };
+    const before = { ...this.#callers.counts };
     for (let n = 0; n < 50; n += 1) {
-      this.#ask();
+      this.#callers.ask();
       await this.#advance(100);
     }
     assert.equal(
-      this.counts.refused + this.counts.unheard,
+      this.#callers.counts.refused + this.#callers.counts.unheard,
       before.refused + before.unheard,
       'not all is answered',
     );
-  }
-
-  #storyOf(key: string): Story {
-    return this.#stories.get(key) ?? assert.fail(`no such key: ${key}`);
   }
 }

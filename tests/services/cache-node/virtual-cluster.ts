@@ -51,7 +51,7 @@ export interface ClusterWatcher<Contents = VirtualContents> {
     slots: readonly number[],
     start: 'warm' | 'cold',
   ) => void;
-  readonly entered?: (process: VirtualProcess<Contents>, id: string) => void;
+  readonly entered?: (process: VirtualProcess<Contents>, id: string, filesSince: number) => void;
 }
 
 /** `settle`: before a node that leaves is out of the map. */
@@ -108,7 +108,7 @@ export class VirtualCluster<Contents extends AnyContents = VirtualContents> {
         contents,
         events: {
           joined: (id) => void ids.add(id),
-          entered: (id) => this.#watcher.entered?.(process, id),
+          entered: (id, filesSince) => this.#watcher.entered?.(process, id, filesSince),
           left: () => ids.clear(),
           mapChanged: () => undefined,
           began: (slots, start) => this.#watcher.began(process, slots, start),

@@ -33,8 +33,8 @@ export class VirtualContents implements SlotContents {
     return answer;
   }
 
-  ready(): Promise<void> {
-    return Promise.resolve();
+  ready(): undefined {
+    return undefined;
   }
 
   taken(): Promise<void> {
@@ -51,6 +51,10 @@ export class VirtualContents implements SlotContents {
   admit(piece: Uint8Array): void {
     const [slot, key, entry] = JSON.parse(Buffer.from(piece).toString()) as [number, string, VirtualEntry];
     this.at(slot).set(key, entry);
+  }
+
+  admitted(): Promise<void> {
+    return Promise.resolve();
   }
 
   drop(slots: readonly number[]): void {

@@ -13,7 +13,7 @@ import type { ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts
 /** One Redis for the processes of a virtual cluster: what it is sent it carries out, also when nobody waits any more. */
 export class VirtualRedis {
   readonly rows = new Map<string, { readonly bytes: Buffer; readonly stamp: number }>();
-  /** By slot: who writes it, and since which map he holds it. */
+  /** By slot: who writes it, and a version from when he began to hold it. */
   readonly writers = new Map<number, { readonly who: VirtualRedisBackend; readonly since: number }>();
   readonly sequences = new Map<VirtualRedisBackend, number>();
   readonly tags = new Map<string, number>();

@@ -1,0 +1,37 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { simulateFileCluster } from './file-cluster-simulation.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  // The circuit breaker draws how long it waits.
+  vi.spyOn(Math, 'random').mockReturnValue(0.5);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+async function runAll(isHealthy: boolean, count: number) {
+  const sum = { answered: 0, hits: 0, outages: 0, refused: 0, unheard: 0, missed: 0 };
+  const only = process.env['SEED'];
+  const seeds = only === undefined ? Array.from({ length: count }, (_, n) => n + 1) : [Number(only)];
+  for (const seed of seeds) {
+    const run = await simulateFileCluster(seed, isHealthy, (nowMs) => vi.setSystemTime(nowMs)).catch(
+      (error: unknown) => {
+        throw new Error(`seed ${seed} fails; replay it with SEED=${seed}`, { cause: error });
+      },
+    );
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += run[name];
+  }
+  console.log(JSON.stringify(sum));
+  expect(sum.hits).toBeGreaterThan(seeds.length * 100);
+  return sum;
+}
+
+test('nothing that was answered is lost where nodes only join and leave', async () => {
+  expect((await runAll(true, 15)).outages).toBe(0);
+}, 300_000);
+
+test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots and disks', async () => {
+  expect((await runAll(false, 40)).outages).toBeGreaterThan(40);
+}, 300_000);
