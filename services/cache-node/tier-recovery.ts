@@ -1,29 +1,21 @@
-import type { Clock } from '#shared/runtime/clock.ts';
-import type { Backend, Figures, Row } from './backend.ts';
+import type { Figures, Row } from './backend.ts';
 import { type JournalPart, OutageJournal } from './core/outage-journal.ts';
-import type { EntryRecord, Residence } from './core/residence.ts';
+import type { EntryRecord } from './core/residence.ts';
 import type { TierTags } from './core/tier-tags.ts';
 import { encodeRow } from './row-codec.ts';
+import type { TierOptions } from './tier-options.ts';
 import type { TierNote } from './tier-record.ts';
 import type { WriteGroup } from './tier-writes.ts';
 
-export interface TierRecoveryOptions {
-  readonly node: string;
-  readonly backend: Backend;
-  readonly isOwn: boolean;
-  readonly front: Residence;
-  readonly clock: Clock;
-  readonly nowMs: () => number;
-  readonly versions: { readonly next: () => number; readonly raise: (version: number) => void };
-  /** Whether the key is still this process's to write. */
-  readonly isMine: (key: string) => boolean;
+export interface TierRecoveryOptions extends Pick<
+  TierOptions,
+  'node' | 'backend' | 'isOwn' | 'front' | 'clock' | 'nowMs' | 'versions' | 'isMine' | 'since' | 'deadlineMs'
+> {
   readonly tags: TierTags;
   /** What was noted of the backend when this process came to it. */
   readonly formerNote: () => Promise<TierNote | undefined>;
   /** Whether another node has noted an outage that has not ended. */
   readonly isOutageElsewhere: () => Promise<boolean>;
-  readonly since: number;
-  readonly deadlineMs: number;
   readonly apply: (group: WriteGroup) => Promise<void>;
 }
 

@@ -5,14 +5,12 @@ import { NodeContents } from '#services/cache-node/slot-contents.ts';
 import type { TierNote, TierRecord } from '#services/cache-node/tier-record.ts';
 import { LateBackend } from '#services/cache-node/late-backend.ts';
 import { Tier } from '#services/cache-node/tier.ts';
-import { decideTiered } from '#services/cache-node/tiered-turn.ts';
-import { slotOf } from '#shared/protocol/cache-slots.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
-import { setOf, valueOf } from './made-namespace.ts';
-import { type Answer, type Request, VirtualCallers } from './virtual-callers.ts';
+import { VirtualCallers } from './virtual-callers.ts';
 import { VirtualCluster, type VirtualProcess, type Weather } from './virtual-cluster.ts';
 import { VirtualFile, VirtualFileBackend } from './virtual-file.ts';
+import { type Part, VirtualTurns, placeOf } from './virtual-turns.ts';
 
 // Cache nodes with little memory, each before a file of its own for each namespace: their real memberships, hand-overs,
 // tiers and turns, on one virtual clock. Nodes join and leave; in runs that are not healthy they crash, restart on their
@@ -25,14 +23,11 @@ const deadlineMs = 250;
 const patienceMs = 3_000;
 /** Of which nothing is heard may still be done so long after it was sent: it waits for a slot, or for two leases. */
 const lateMsMax = 10_000;
-const hopsMax = 6;
 const names = ['m', 'n'];
-const slotOfKey = (key: string) => slotOf(key.slice(0, 1), key.slice(2));
 /** The namespace before the slash. In few slots, so that many of them are given in one go. */
 const keys = Array.from({ length: 4_096 }, (_, n) => `${names[n % names.length] ?? ''}/key-${n}`)
-  .filter((key) => slotOfKey(key) < 24)
+  .filter((key) => placeOf(key).slot < 24)
   .slice(0, 48);
-const reply = new Uint8Array([1]);
 
 export interface FileRun {
   readonly answered: number;
@@ -52,11 +47,6 @@ export async function simulateFileCluster(
   setNow: (nowMs: number) => void,
 ): Promise<FileRun> {
   return new Simulation(seed, isHealthy, setNow).run();
-}
-
-interface Part {
-  readonly namespace: Namespace;
-  readonly tier: Tier;
 }
 
 /** What a process has in its memory, and its tiers: made anew with each membership. */
@@ -131,6 +121,10 @@ class FileContents extends NodeContents {
     });
   }
 
+  partOf(namespace: string): Part | undefined {
+    return this.memory?.parts.get(namespace);
+  }
+
   forget(): void {
     this.memory?.abandon();
     this.memory = undefined;
@@ -149,6 +143,7 @@ function noNamespaces(): Namespaces {
 class Simulation {
   readonly counts = { outages: 0 };
   readonly #callers: VirtualCallers;
+  readonly #turns: VirtualTurns<FileContents>;
   readonly #random: SeededRandom;
   readonly #clock = new VirtualClock();
   readonly #cluster: VirtualCluster<FileContents>;
@@ -172,7 +167,7 @@ class Simulation {
       patienceMs,
       lateMsMax,
       mayMiss: !isHealthy,
-      send: (request) => this.#send(request),
+      send: (request) => this.#turns.send(request),
       failed: (error) => this.#failures.push(error),
     });
     this.#cluster = new VirtualCluster({
@@ -187,6 +182,12 @@ class Simulation {
         },
         began: () => undefined,
       },
+    });
+    this.#turns = new VirtualTurns({
+      clock: this.#clock,
+      random: this.#random,
+      cluster: this.#cluster,
+      failed: (error) => this.#failures.push(error),
     });
   }
 
@@ -281,72 +282,6 @@ class Simulation {
 
   get random(): SeededRandom {
     return this.#random;
-  }
-
-  /** To any process that listens; frozen ones do. */
-  #send(request: Request): boolean {
-    const there = this.#cluster.processes.filter(
-      ({ state, node }) => state !== 'ended' && node.id !== undefined,
-    );
-    if (there.length > 0) this.#deliver(this.#random.pick(there), request);
-    return there.length > 0;
-  }
-
-  #deliver(process: Process, request: Request): void {
-    this.#clock.after(this.#random.integer(0, 2), () => {
-      process.clock.after(0, () => this.#route(process, request));
-    });
-  }
-
-  #route(process: Process, request: Request): void {
-    if (!process.node.isInTouch()) return request.answer('refused');
-    const route = process.node.routeOf(slotOfKey(request.key));
-    if (route.kind === 'hold') {
-      process.clock.after(20, () => this.#route(process, request));
-      return;
-    }
-    if (route.kind === 'forward' && request.hops < hopsMax) {
-      const next = this.#cluster.at(route.node);
-      if (next !== undefined) this.#deliver(next, { ...request, hops: request.hops + 1 });
-      return;
-    }
-    const { memory } = process.contents;
-    if (route.kind !== 'serve' || !process.node.mayServe() || memory === undefined)
-      return request.answer('refused');
-    void this.#serve(process, memory, request).catch((error: unknown) => this.#failures.push(error));
-  }
-
-  async #serve(process: Process, memory: Memory, request: Request): Promise<void> {
-    const { action } = request;
-    const { namespace, tier } = memory.parts.get(request.key.slice(0, 1)) ?? assert.fail();
-    const key = request.key.slice(2);
-    const { contents, node, clock } = process;
-    const isOwner = () => node.mayServe() && contents.memory === memory;
-    let isGone = false;
-    let found: Answer = 'refused';
-    const startedMs = clock.monotonicMs();
-    contents.noteKeys(namespace.name, [key]);
-    const decided = await decideTiered({
-      tier,
-      reads: action === 'set' ? [] : [key],
-      startedMs,
-      owns: () => {
-        isGone = node.routeOf(slotOfKey(request.key)).kind !== 'serve';
-        if (!isGone) contents.noteKeys(namespace.name, [key]);
-        return !isGone && isOwner();
-      },
-      isOwner,
-      decide: () => {
-        const nowMs = clock.monotonicMs();
-        if (action === 'set') namespace.set(setOf(key, request.value), nowMs);
-        if (action === 'delete') namespace.delete(key, nowMs);
-        const value = action === 'get' ? valueOf(namespace.get(key, nowMs)) : request.value;
-        found = { hit: value !== undefined, value: Number(value ?? 0) };
-        return reply;
-      },
-    });
-    if (isGone) return this.#route(process, request);
-    request.answer(decided === reply ? found : 'refused');
   }
 
   /** The end of all faults: everything is served again, by the files, and nothing is noted. */

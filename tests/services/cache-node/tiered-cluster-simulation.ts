@@ -4,14 +4,13 @@ import { Namespaces } from '#services/cache-node/core/namespaces.ts';
 import { NodeContents } from '#services/cache-node/slot-contents.ts';
 import type { TierNote, TierRecord } from '#services/cache-node/tier-record.ts';
 import { Tier } from '#services/cache-node/tier.ts';
-import { decideTiered } from '#services/cache-node/tiered-turn.ts';
 import { slotOf } from '#shared/protocol/cache-slots.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
-import { setOf, valueOf } from './made-namespace.ts';
-import { type Answer, type Request, VirtualCallers } from './virtual-callers.ts';
+import { VirtualCallers } from './virtual-callers.ts';
 import { VirtualCluster, type VirtualProcess, type Weather } from './virtual-cluster.ts';
 import { VirtualRedis, VirtualRedisBackend } from './virtual-redis.ts';
+import { type Part, VirtualTurns } from './virtual-turns.ts';
 
 // Cache nodes with little memory over one Redis: their real memberships, hand-overs, tiers and turns, on one virtual
 // clock. Processes crash, leave, join and are frozen; Redis refuses and freezes.
@@ -23,9 +22,7 @@ const deadlineMs = 250;
 const patienceMs = 3_000;
 /** Of which nothing is heard may still be done so long after it was sent: it waits for a slot, or for two leases. */
 const lateMsMax = 6_000;
-const hopsMax = 6;
-const keys = Array.from({ length: 24 }, (_, n) => `key-${n}`);
-const reply = new Uint8Array([1]);
+const keys = Array.from({ length: 24 }, (_, n) => `n/key-${n}`);
 
 export interface TieredRun {
   readonly answered: number;
@@ -100,6 +97,10 @@ class TieredContents extends NodeContents {
     });
   }
 
+  partOf(): Part | undefined {
+    return this.memory;
+  }
+
   forget(): void {
     void this.memory?.tier.abandon();
     this.memory = undefined;
@@ -118,6 +119,7 @@ function noNamespaces(): Namespaces {
 class Simulation {
   readonly counts = { outages: 0 };
   readonly #callers: VirtualCallers;
+  readonly #turns: VirtualTurns<TieredContents>;
   readonly #random: SeededRandom;
   readonly #clock = new VirtualClock();
   readonly #cluster: VirtualCluster<TieredContents>;
@@ -139,7 +141,7 @@ class Simulation {
       patienceMs,
       lateMsMax,
       mayMiss: true,
-      send: (request) => this.#send(request),
+      send: (request) => this.#turns.send(request),
       failed: (error) => this.#failures.push(error),
     });
     this.#cluster = new VirtualCluster({
@@ -154,6 +156,12 @@ class Simulation {
         },
         began: (process) => process.contents.memory?.tier.regain(),
       },
+    });
+    this.#turns = new VirtualTurns({
+      clock: this.#clock,
+      random: this.#random,
+      cluster: this.#cluster,
+      failed: (error) => this.#failures.push(error),
     });
   }
 
@@ -230,71 +238,6 @@ class Simulation {
 
   get random(): SeededRandom {
     return this.#random;
-  }
-
-  /** To any process that listens; frozen ones do. */
-  #send(request: Request): boolean {
-    const there = this.#cluster.processes.filter(
-      ({ state, node }) => state !== 'ended' && node.id !== undefined,
-    );
-    if (there.length > 0) this.#deliver(this.#random.pick(there), request);
-    return there.length > 0;
-  }
-
-  #deliver(process: Process, request: Request): void {
-    this.#clock.after(this.#random.integer(0, 2), () => {
-      process.clock.after(0, () => this.#route(process, request));
-    });
-  }
-
-  #route(process: Process, request: Request): void {
-    if (!process.node.isInTouch()) return request.answer('refused');
-    const route = process.node.routeOf(slotOf('n', request.key));
-    if (route.kind === 'hold') {
-      process.clock.after(20, () => this.#route(process, request));
-      return;
-    }
-    if (route.kind === 'forward' && request.hops < hopsMax) {
-      const next = this.#cluster.at(route.node);
-      if (next !== undefined) this.#deliver(next, { ...request, hops: request.hops + 1 });
-      return;
-    }
-    const { memory } = process.contents;
-    if (route.kind !== 'serve' || !process.node.mayServe() || memory === undefined)
-      return request.answer('refused');
-    void this.#serve(process, memory, request).catch((error: unknown) => this.#failures.push(error));
-  }
-
-  async #serve(process: Process, memory: Memory, request: Request): Promise<void> {
-    const { key, action } = request;
-    const { namespace, tier } = memory;
-    const { contents, node, clock } = process;
-    const isOwner = () => node.mayServe() && contents.memory === memory;
-    let isGone = false;
-    let found: Answer = 'refused';
-    const startedMs = clock.monotonicMs();
-    contents.noteKeys('n', [key]);
-    const decided = await decideTiered({
-      tier,
-      reads: action === 'set' ? [] : [key],
-      startedMs,
-      owns: () => {
-        isGone = node.routeOf(slotOf('n', key)).kind !== 'serve';
-        if (!isGone) contents.noteKeys('n', [key]);
-        return !isGone && isOwner();
-      },
-      isOwner,
-      decide: () => {
-        const nowMs = clock.monotonicMs();
-        if (action === 'set') namespace.set(setOf(key, request.value), nowMs);
-        if (action === 'delete') namespace.delete(key, nowMs);
-        const value = action === 'get' ? valueOf(namespace.get(key, nowMs)) : request.value;
-        found = { hit: value !== undefined, value: Number(value ?? 0) };
-        return reply;
-      },
-    });
-    if (isGone) return this.#route(process, request);
-    request.answer(decided === reply ? found : 'refused');
   }
 
   /** The end of all faults: everything is served again, by Redis, and nothing is noted. */

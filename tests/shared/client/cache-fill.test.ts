@@ -28,33 +28,28 @@ function madeCache(loadOf?: () => Result<LoadReply>) {
   return { fill, remove, cached: () => cached };
 }
 
-function gate() {
-  let open = () => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
+/** Begins to fill from a source that has something new by now, and is not done before `open` is called. */
+async function beginSlowly(fill: CacheFill<string>) {
+  let value = 'old';
+  const gate = Promise.withResolvers<void>();
+  const read = async () => {
+    const found = value;
+    await gate.promise;
+    return found;
+  };
+  const first = fill.getOrSet('k', read, {});
+  await new Promise((resolve) => setImmediate(resolve));
+  value = 'new';
+  return { source: () => value, first, open: gate.resolve };
 }
 
 test('who asks after a change of this process does not get what was read from the source before it', async () => {
   const { fill, remove } = madeCache();
-  let source = 'old';
-  const slow = gate();
-  const first = fill.getOrSet(
-    'k',
-    async () => {
-      const read = source;
-      await slow.opened;
-      return read;
-    },
-    {},
-  );
-  await new Promise((resolve) => setImmediate(resolve));
-  source = 'new';
+  const { source, first, open } = await beginSlowly(fill);
   remove();
   fill.forget('k');
-  const second = fill.getOrSet('k', () => source, {});
-  slow.open();
+  const second = fill.getOrSet('k', source, {});
+  open();
   expect(await first).toBe('old');
   expect(await second).toBe('new');
 });
@@ -63,21 +58,9 @@ test('what was read without a right is not set: a deletion since then could not 
   const { fill, remove, cached } = madeCache(() =>
     refuse('timeout', 'nobody filled the key within the wait'),
   );
-  let source = 'old';
-  const slow = gate();
-  const first = fill.getOrSet(
-    'k',
-    async () => {
-      const read = source;
-      await slow.opened;
-      return read;
-    },
-    {},
-  );
-  await new Promise((resolve) => setImmediate(resolve));
-  source = 'new';
+  const { first, open } = await beginSlowly(fill);
   remove();
-  slow.open();
+  open();
   expect(await first).toBe('old');
   expect(cached()).toBeUndefined();
 });
