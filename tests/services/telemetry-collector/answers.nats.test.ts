@@ -4,7 +4,9 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { kvAlertStore } from '#services/telemetry-collector/alert-notices.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
+import { streamsFor } from '#shared/protocol/subjects.ts';
 import type {
   AlertsReply,
   ErrorsReply,
@@ -220,6 +222,12 @@ test('an alert fires once and resolves once, on its subject and its webhook, whi
   await until(
     () => calls.length,
     (count) => count === 1,
+  );
+  // Killed before it has written that the webhook took it, it would owe it still.
+  const kept = kvAlertStore(cluster.service, streamsFor('trivet').alerts, 1);
+  await until(
+    async () => (await kept.read('depth')).alert,
+    (alert) => alert?.state === 'firing' && alert.owed === undefined,
   );
   // A restart is no reason to fire again.
   await collector.kill();
