@@ -21,6 +21,8 @@ export interface BackendsOptions {
   readonly prefix: string;
   /** Those that this node answers for now, each with a version from when it began to. */
   readonly slots: () => ReadonlyMap<number, number>;
+  /** Whether a slot is among them. */
+  readonly holds: (slot: number) => boolean;
   /** Whether it may write what other nodes share, at this very moment. */
   readonly mayWrite: () => boolean;
 }
@@ -39,12 +41,12 @@ export class Backends {
   }
 
   make(type: BackendType, namespace: string, isInUse: (key: string) => boolean): Backend {
-    const { redis, clock, prefix, slots, mayWrite } = this.#options;
+    const { redis, clock, prefix, slots, holds, mayWrite } = this.#options;
     if (type === 'file') {
       const options = { path: this.#pathOf(namespace), isInUse };
       return new LateBackend(() => this.#openFile(options));
     }
-    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots, mayWrite };
+    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots, holds, mayWrite };
     return new LateBackend(async () => {
       await redis.reached();
       return new RedisBackend(options);

@@ -146,6 +146,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
         log,
         prefix,
         slots: () => node.tenures(),
+        holds: (slot) => node.holds(slot),
         mayWrite: () => node.holdsLease(),
       }),
       records: new NamespaceRecords(nats, {

@@ -121,6 +121,10 @@ export class ClusterNode {
     return this.#member?.table.slotsIn('held') ?? [];
   }
 
+  holds(slot: number): boolean {
+    return this.#member?.table.stateOf(slot) === 'held';
+  }
+
   /**
    * The same, each with a version that this node drew when it began to answer for it: above those of all who did before,
    * as all versions in a slot, and below those of all who will.

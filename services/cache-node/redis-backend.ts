@@ -25,6 +25,8 @@ export interface RedisBackendOptions {
   readonly slotOf: (key: string) => number;
   /** The slots that are this process's to write, each with a version from when it began to hold it. */
   readonly slots: () => ReadonlyMap<number, number>;
+  /** Whether a slot is among them. */
+  readonly holds: (slot: number) => boolean;
   /** Whether it may write at all at this very moment: one that was paused may have been put out meanwhile. */
   readonly mayWrite: () => boolean;
 }
@@ -78,7 +80,7 @@ export class RedisBackend implements Backend {
       floor: 0,
       confirmed: 0,
     }));
-    const isMine = (key: string) => options.slots().has(options.slotOf(key));
+    const isMine = (key: string) => options.holds(options.slotOf(key));
     const rows = { ...options, isMine, floorOf: (part: number) => this.#parts[part]?.floor ?? 0 };
     this.#pages = new RedisPages(rows);
     this.#sweep = new RedisSweep(rows);
@@ -86,7 +88,8 @@ export class RedisBackend implements Backend {
 
   async take(claim: Claim): Promise<Taken> {
     this.#assertMayWrite();
-    const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim)));
+    const own = [...this.#options.slots()];
+    const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, own)));
     const first = this.#parts[0];
     if (first === undefined) throw new Error('there are no parts');
     const passed = claims.reduce((sum, one) => sum + one.passed, 0);
@@ -155,10 +158,10 @@ export class RedisBackend implements Backend {
     if (!this.#options.mayWrite()) throw new TakenError('this process may not write just now');
   }
 
-  async #claim(part: Part, { since, stamp }: Claim) {
-    const { redis, slots } = this.#options;
-    const own = [...slots()].filter(([slot]) => slot % redisParts === part.number);
-    const args = [this.#token, String(since), String(stamp), ...own.flat().map(String)];
+  async #claim(part: Part, { since, stamp }: Claim, own: readonly (readonly [number, number])[]) {
+    const { redis } = this.#options;
+    const slots = own.filter(([slot]) => slot % redisParts === part.number);
+    const args = [this.#token, String(since), String(stamp), ...slots.flat().map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
     const [made, sequence, floor, greatest, counted, tags, passed] = reply as (number | Buffer | null)[];
     return {

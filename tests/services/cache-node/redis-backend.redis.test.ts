@@ -31,6 +31,7 @@ const backendOf = (namespace: string, more: Partial<RedisBackendOptions> = {}): 
     namespace,
     slotOf: (key) => fnv1a32(key) % slotsMax,
     slots: () => allSlots,
+    holds: (slot) => (more.slots?.() ?? allSlots).has(slot),
     mayWrite: () => true,
     ...more,
   });
