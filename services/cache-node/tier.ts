@@ -44,6 +44,7 @@ export class Tier {
   #state: 'opening' | 'kept' | 'degraded' | 'closed' = 'opening';
   #opened: Promise<void>;
   #outageSinceMs = 0;
+  #isSaidDegraded = false;
   /** How often the backend is to be taken. */
   #taken = 1;
   #figures: Figures | undefined;
@@ -205,8 +206,7 @@ export class Tier {
   /** Removes what has ended, and what is above the quota. */
   tidy(): void {
     if (this.#state !== 'kept' || !this.#writes.isEmpty) return;
-    const group: WriteGroup = { rows: new Map(), tags: new Map(), clears: false };
-    void this.#write(group).catch(() => undefined);
+    void this.#write({ rows: new Map(), tags: new Map(), clears: false }).catch(() => undefined);
   }
 
   /** Brings what is on its way to the backend, and closes it. */
@@ -321,6 +321,7 @@ export class Tier {
   #degrade(fault: unknown): void {
     if (this.#state === 'degraded' || this.#state === 'closed') return;
     this.#state = 'degraded';
+    this.#isSaidDegraded = true;
     this.#outageSinceMs = this.#options.clock.monotonicMs();
     this.#gate.fail(fault);
     this.#note.want(true);
@@ -358,7 +359,6 @@ export class Tier {
   }
 
   async #recover(): Promise<void> {
-    const { clock, changed } = this.#options;
     // What is on its way there goes first: it may be older than what is noted from now on.
     while (this.#state === 'opening' && !this.#writes.isEmpty) await this.#writes.written();
     let rest: JournalPart | undefined;
@@ -371,10 +371,13 @@ export class Tier {
       if (taken === this.#taken) rest = this.#recovery.takeRest();
     }
     if (rest === undefined || this.#state === 'closed') return;
-    const wasDegraded = this.#state === 'degraded';
     this.#state = 'kept';
-    this.#bring(rest);
-    if (wasDegraded) changed({ degraded: false, outageMs: clock.monotonicMs() - this.#outageSinceMs });
+    // The last of what changed in an outage. Until the backend has it, whoever comes next has to begin anew.
+    const { clock, front, nowMs } = this.#options;
+    const untilMs = this.untilMs(clock.monotonicMs());
+    for (const key of rest.keys) this.#writes.put(key, rowOf(front.peek(key, nowMs())), untilMs);
+    for (const [tag, version] of rest.tags) this.#writes.putTags([tag], version, untilMs);
+    void this.#endAfter(this.#writes.written());
   }
 
   async #noteEnd(): Promise<void> {
@@ -384,17 +387,14 @@ export class Tier {
     await this.#recovery.tellAll();
   }
 
-  /** The last of what changed in an outage. Until the backend has it, whoever comes next has to begin anew. */
-  #bring({ keys, tags }: JournalPart): void {
-    const { clock, front, nowMs } = this.#options;
-    const untilMs = this.untilMs(clock.monotonicMs());
-    for (const key of keys) this.#writes.put(key, rowOf(front.peek(key, nowMs())), untilMs);
-    for (const [tag, version] of tags) this.#writes.putTags([tag], version, untilMs);
-    void this.#noteEndAfter(this.#writes.written());
-  }
-
-  async #noteEndAfter(brought: Promise<Outcome> | undefined): Promise<void> {
-    const { isWritten } = (await brought) ?? written;
-    if (isWritten && this.#state === 'kept') this.#note.want(false);
+  /** That the backend is back is said when it has all, and whoever comes next believes it. */
+  async #endAfter(brought: Promise<Outcome> | undefined): Promise<void> {
+    const { clock, deadlineMs, changed } = this.#options;
+    if ((await brought)?.isWritten === false || this.#state !== 'kept') return;
+    this.#note.want(false);
+    await this.#note.ended(deadlineMs).catch(() => undefined);
+    if (this.#state !== 'kept' || !this.#isSaidDegraded) return;
+    this.#isSaidDegraded = false;
+    changed({ degraded: false, outageMs: clock.monotonicMs() - this.#outageSinceMs });
   }
 }

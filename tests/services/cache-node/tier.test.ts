@@ -38,6 +38,9 @@ async function started(isOwn: boolean, entriesMax = 1) {
   namespace.configure({ entriesMax }, 0);
   const backend = new FaultyBackend(place, new SeededRandom(1), systemClock);
   const fetch = vi.spyOn(backend, 'fetch');
+  const record = new MemoryTierRecord(systemClock);
+  /** What was told of the backend, and how it stood then. */
+  const said: object[] = [];
   const tier: Tier = new Tier({
     namespace: 'n',
     node: 'node-1',
@@ -49,11 +52,14 @@ async function started(isOwn: boolean, entriesMax = 1) {
     versions,
     isMine: () => true,
     quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
-    record: new MemoryTierRecord(systemClock),
+    record,
     since: 0,
     copies: false,
     deadlineMs: 250,
-    changed: () => undefined,
+    changed: ({ degraded }) => {
+      const outage = record.notes.get('n')?.outage;
+      said.push({ degraded, outage, hasStruck: place.place.rows.has('struck') });
+    },
   });
   namespace.noteTo((change) => tier.note(change));
   const contents = new NodeContents({
@@ -84,7 +90,7 @@ async function started(isOwn: boolean, entriesMax = 1) {
     return value;
   };
   await vi.advanceTimersByTimeAsync(100);
-  return { place, tier, contents, fetch, set, read, found };
+  return { place, tier, contents, fetch, said, set, read, found };
 }
 
 /** Cuts the backend off. */
@@ -119,6 +125,14 @@ test('a backend that is back is used again though there is no moment without a c
     const bytes = rows.get(key)?.row.bytes;
     expect(bytes && valueOf(decodeRow(key, bytes))).toBe(one);
   }
+});
+
+test('a backend is said to be back when it has all, and whoever comes next believes it', async () => {
+  const made = await started(false, 100);
+  await struck(made);
+  setWeather(made.place, 'fine');
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(made.said.at(-1)).toEqual({ degraded: false, outage: false, hasStruck: true });
 });
 
 const slot = slotOf('n', 'a');
