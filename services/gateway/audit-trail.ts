@@ -21,6 +21,12 @@ export interface AuditTrailOptions {
 
 /** Entries in one message, and entries that wait at once. */
 const batchMax = 200;
+/**
+ * Bytes of one message, about: NATS may be set to take small ones only, and a message that it does not take would stand
+ * in the way of all others for ever. As what is around a note counts its hash, its number and its time.
+ */
+const batchBytesMax = 32_768;
+const aroundNoteBytes = 128;
 const waitingMax = 10_000;
 /** A head is signed at most this often, in milliseconds: a signature costs as much as some hundred requests. */
 const headMs = 1_000;
@@ -85,8 +91,16 @@ export class AuditTrail {
     for (const one of this.#window.note(note, this.#options.clock.nowMs())) void this.note(one);
   }
 
-  async close(): Promise<void> {
+  /**
+   * The process is about to end: what cannot be written is in the log from now on, and whoever waits for it is answered.
+   * Until then it is tried again for ever, and the gateway would wait for those requests until it is killed.
+   */
+  end(): void {
     this.#closed = true;
+  }
+
+  async close(): Promise<void> {
+    this.end();
     this.#cancelLook();
     for (const one of this.#window.due(this.#options.clock.nowMs(), true)) void this.note(one);
     await this.#writing;
@@ -114,7 +128,7 @@ export class AuditTrail {
   }
 
   async #writeBatch(): Promise<void> {
-    const batch = this.#waiting.slice(0, batchMax);
+    const batch = this.#waiting.slice(0, fitting(this.#waiting));
     // One id however often it is tried: an append whose answer was lost is recognized by it.
     const id = randomUUID();
     while (!(await this.#append(batch, id))) {
@@ -174,6 +188,18 @@ export class AuditTrail {
       log.error({ err: error }, 'the head of the audit was not kept');
     });
   }
+}
+
+/** How many of those who wait go into one message: at least one. */
+function fitting(waiting: readonly Waiting[]): number {
+  let bytes = 0;
+  let count = 0;
+  for (const { note } of waiting.slice(0, batchMax)) {
+    bytes += Buffer.byteLength(JSON.stringify(note)) + aroundNoteBytes;
+    if (count > 0 && bytes > batchBytesMax) break;
+    count += 1;
+  }
+  return count;
 }
 
 function linesAfter(start: ChainEnd, batch: readonly Waiting[]) {

@@ -50,7 +50,7 @@ export const eventEndpoints = ({ streams, streamsMax }: EventEndpointsOptions): 
     answers: {
       200: { about: 'Events, until one leaves.', schema: Type.String(), contentType: 'text/event-stream' },
     },
-    handle: ({ query, headers, principal, isStillKnown }) => {
+    handle: ({ query, headers, principal, isStillKnown, givenUp }) => {
       const { queue, state, namespace } = query;
       if (queue !== undefined && namespace !== undefined)
         return Promise.resolve(refuseField('namespace', 'and queue exclude each other'));
@@ -59,6 +59,8 @@ export const eventEndpoints = ({ streams, streamsMax }: EventEndpointsOptions): 
       const lastEventId = headers['last-event-id'];
       if (lastEventId !== undefined && lastEventId.length > lastEventIdLengthMax)
         return Promise.resolve(refuseField('Last-Event-ID', 'must be an id that an event had'));
+      // The others were ended when the drain began; this one would never be, and the gateway would wait for it.
+      if (givenUp()) return Promise.resolve(refuse('unavailable', 'the gateway is about to end'));
       if (principal === undefined || streams.count >= streamsMax)
         return Promise.resolve(refuse('rate_limited', `there are ${streamsMax} streams already`));
       const shows = (event: LiveEvent): boolean =>

@@ -20,6 +20,8 @@ export interface EventFilter {
 /** A comment goes out after this much silence, so that proxies keep the connection and a dead one is noticed. */
 const heartbeatMs = 15_000;
 const lookMs = 1_000;
+/** How long a reader whose stream has ended may take for what is left. Milliseconds. */
+const lastMsMax = 2_000;
 /** How long a browser waits before it comes again. */
 const retryMs = 1_000;
 /** Bytes that may wait for a slow reader, who is dropped beyond them: he comes again with the id of what he read last. */
@@ -79,7 +81,7 @@ export class EventStreams {
     const stopListening = events.listen(show);
     const look = async (): Promise<void> => {
       const mayStay = await filter.mayStay().catch(() => false);
-      if (response.destroyed) return;
+      if (response.destroyed || response.writableEnded) return;
       if (!mayStay) {
         leave();
         return;
@@ -88,15 +90,20 @@ export class EventStreams {
       cancel = clock.after(lookMs, () => void look());
     };
     let cancel = clock.after(lookMs, () => void look());
-    const leave = (): void => {
-      response.end();
-    };
-    this.#open.add(leave);
-    response.once('close', () => {
+    const stop = (): void => {
       this.#open.delete(leave);
       cancel();
       stopListening();
-    });
+    };
+    const leave = (): void => {
+      // Now and not when it is closed, which waits for the reader: to write behind the end would end the process.
+      stop();
+      response.end();
+      // Who reads nothing must not hold up the end of the gateway, nor keep what waits for him.
+      cancel = clock.after(lastMsMax, () => response.destroy());
+    };
+    this.#open.add(leave);
+    response.once('close', stop);
     write(`retry: ${retryMs}\n\n`);
     if (filter.lastEventId !== undefined) this.#resume(filter.lastEventId, { write, show });
   }

@@ -54,6 +54,9 @@ export interface GatewayOptions {
   readonly certificate: CertificateFiles | undefined;
 }
 
+/** Connections that are still busy so long after a drain began are closed. Below the limit of the whole (lifecycle.ts). */
+const drainMsMax = 7_000;
+
 /** The gateway as a service: HTTP on one side, requests over NATS on the other, and no rules in between. */
 export function gatewayService(options: GatewayOptions): Service {
   const { clock, log, telemetry } = options;
@@ -111,7 +114,10 @@ export function gatewayService(options: GatewayOptions): Service {
       // They would never end by themselves.
       streams.close();
       events.stop();
+      // Who never ends his request, or never reads his answer, must not cost the audit its end.
+      const cancel = clock.after(drainMsMax, () => app?.server.closeAllConnections());
       await app?.close();
+      cancel();
     },
   };
 }

@@ -27,7 +27,6 @@ const eventBytesMax = 262_144;
  */
 export class LiveEvents {
   readonly #options: LiveEventsOptions;
-  readonly #gateway = randomBytes(6).toString('hex');
   readonly #listeners = new Set<EventListener>();
   #window: EventWindow | undefined;
   #subscription: Subscription | undefined;
@@ -65,7 +64,10 @@ export class LiveEvents {
   #subscribe(): void {
     if (this.#subscription !== undefined) return;
     const { nats, subjects, clock } = this.#options;
-    const options = { gateway: this.#gateway, eventsMax: windowEventsMax, bytesMax: windowBytesMax };
+    // Each window has a name of its own: its numbers begin anew, and an id of the one before it must not count here, or
+    // what came while nobody listened would be missed without a word.
+    const gateway = randomBytes(6).toString('hex');
+    const options = { gateway, eventsMax: windowEventsMax, bytesMax: windowBytesMax };
     this.#window = new EventWindow(options, clock.nowMs());
     this.#subscription = subscribe(nats, `${subjects.prefix}.events.>`, {}, (message) => this.#take(message));
   }

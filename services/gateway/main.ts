@@ -50,6 +50,7 @@ runService({
       serve: () => gateway.serve(),
       drain: async () => {
         announced.stop();
+        identity.audit.end();
         await gateway.drain();
         await identity.close();
       },
