@@ -2,6 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import { type Refusal, type Result, refuse } from '#shared/protocol/errors.ts';
 import { type Audit, nameOf, traceIdOf } from './audited.ts';
 import { authorize } from './core/authorization.ts';
+import { shownInAudit } from './core/redaction.ts';
+import { refusedIn } from './refused.ts';
 import { type Operation, type Resource, isAdministrative } from './core/operations.ts';
 import type { Principal } from './core/principal.ts';
 import type { Answer } from './endpoint.ts';
@@ -64,9 +66,10 @@ export class Access {
         from: addressOf(request),
         operation,
         on: nameOf(resource),
-        ...(shown === undefined ? {} : { item: shown }),
+        ...(shown === undefined ? {} : { item: shownInAudit(shown) }),
         result,
-        ...(why === undefined ? {} : { why }),
+        // It names what was asked for, and somebody may have taken a key for a name.
+        ...(why === undefined ? {} : { why: shownInAudit(why) }),
         ...(traceId === undefined ? {} : { traceId }),
       } as const;
     };
@@ -82,7 +85,11 @@ export class Access {
     }
     if (!audit.isWritable)
       return refuse('unavailable', 'the audit cannot be written, so that nothing administrative is done now');
-    const result = await act();
+    const result = await act().catch(async (fault: unknown) => {
+      // Nobody may know whether it was done: that somebody tried is in the audit in either case.
+      await audit.note(note(refusedIn(fault)?.refusal.code ?? 'internal'));
+      throw fault;
+    });
     await audit.note(result.ok ? note('ok', undefined, result.value.auditItem) : note(result.error.code));
     return result;
   }

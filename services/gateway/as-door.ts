@@ -12,6 +12,7 @@ import { keyPrincipal } from './authentication.ts';
 import { asksForChildren, authorize } from './core/authorization.ts';
 import { type Operation, type Resource, isAdministrative, isOperation } from './core/operations.ts';
 import { type Principal, localAdmin } from './core/principal.ts';
+import { shownInAudit } from './core/redaction.ts';
 import type { CredentialStore } from './credential-store.ts';
 
 export interface AsDoorOptions {
@@ -69,7 +70,7 @@ async function handle(options: AsDoorOptions, message: Msg, encoding: Encoding):
       on: nameOf(request.resource),
       ...itemOf(message),
       result,
-      ...(why === undefined ? {} : { why }),
+      ...(why === undefined ? {} : { why: shownInAudit(why) }),
       ...(traceId === undefined ? {} : { traceId }),
     }) as const;
   const withChildren = request.operation === 'queue.cancel' && reachesChildren(message, encoding);
