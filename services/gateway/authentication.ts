@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { JWTPayload } from 'jose';
+import { type JWTPayload, decodeJwt } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { apiKeyId, apiKeyPrincipalId, apiKeyText, nameId } from '#shared/protocol/credentials.ts';
 import { Grant, type Grant as GrantType, PrincipalName, roles } from '#shared/protocol/identity-schemas.ts';
@@ -179,7 +179,7 @@ function jwtAuthentication(
     if (known !== undefined) return judged(known, options);
     return verifyJwt(token).then((outcome) => {
       if (outcome.kind === 'refused') return nobody(outcome.why);
-      if (outcome.kind === 'unavailable') return outcome;
+      if (outcome.kind === 'unavailable') return ended(token, options) ?? outcome;
       const proved = provedBy(outcome.payload, options.grantsClaim);
       if (proved === undefined) return nobody("the JWT's sub is no name that can be used here");
       remembered.set(key, proved);
@@ -197,6 +197,21 @@ function provedBy(payload: JWTPayload, grantsClaim: string): Proved | undefined 
     issuedMs: (payload.iat ?? 0) * 1_000,
     untilMs: (payload.exp ?? 0) * 1_000,
   };
+}
+
+/**
+ * Whether a JWT that nobody can check now is over by its own word: no signature is needed to believe that. A stream that
+ * was opened with it would go on otherwise until the keys of the issuer can be had again.
+ */
+function ended(token: string, options: AuthenticationOptions): Authentication | undefined {
+  try {
+    const proved = provedBy(decodeJwt(token), options.grantsClaim);
+    const verdict = proved === undefined ? undefined : judged(proved, options);
+    return verdict?.kind === 'nobody' ? verdict : undefined;
+  } catch {
+    // No JWT by its form: that is for whoever checks it.
+    return undefined;
+  }
 }
 
 function judged({ principal, issuedMs, untilMs }: Proved, options: AuthenticationOptions): Authentication {

@@ -29,7 +29,12 @@ interface Connz {
   readonly server: { readonly id: string };
   readonly data?: {
     readonly total?: number;
-    readonly connections?: readonly { readonly cid: number; readonly authorized_user?: string }[];
+    readonly connections?: readonly {
+      readonly cid: number;
+      readonly authorized_user?: string;
+      /** When it was made, RFC 3339. */
+      readonly start?: string;
+    }[];
   };
 }
 
@@ -102,17 +107,26 @@ export class NatsConnections {
 
   #sweep(): Promise<void> {
     const { credentials, clock } = this.#options;
-    return this.#endWhere({}, (user) => isEnded(user, (id) => credentials.token(id), clock.nowMs()));
+    return this.#endWhere(
+      {},
+      (user, madeAtMs) =>
+        isEnded(user, (id) => credentials.token(id), clock.nowMs()) ||
+        // A JWT's subject may have been revoked while nobody was here to see it; who came later has a newer JWT.
+        madeAtMs < credentials.revokedBeforeMs(user),
+    );
   }
 
-  async #endWhere(filter: { readonly user?: string }, isMeant: (user: string) => boolean): Promise<void> {
+  async #endWhere(
+    filter: { readonly user?: string },
+    isMeant: (user: string, madeAtMs: number) => boolean,
+  ): Promise<void> {
     const { system, account, log } = this.#options;
     try {
       const question = { auth: true, acc: account, ...filter };
       const answers = await this.#askAll('$SYS.REQ.SERVER.PING.CONNZ', question);
       for (const answer of answers) {
-        for (const { cid, authorized_user: user = '' } of await this.#pages(answer, question)) {
-          if (!isMeant(user)) continue;
+        for (const { cid, authorized_user: user = '', start = '' } of await this.#pages(answer, question)) {
+          if (!isMeant(user, Date.parse(start))) continue;
           log.info({ user, cid, server: answer.server.id }, 'ends a connection whose token has ended');
           // A request, though nothing is done with its answer: the server ignores what has no reply subject.
           await system.connection.request(

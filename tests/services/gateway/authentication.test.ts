@@ -325,3 +325,37 @@ describe('HS256', () => {
     await expect(world(jwt)).rejects.toThrow(/JWT|key set/);
   });
 });
+
+describe('while the keys of the issuer cannot be had', () => {
+  async function unheard(claims: object) {
+    const { privateKey } = await generateKeyPair('EdDSA');
+    const token = await new SignJWT({ sub: 'ada', iat: startMs / 1_000, ...claims })
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .sign(privateKey);
+    const authenticate = authentication({
+      clock: new ManualClock(startMs),
+      localToken,
+      credentials: {
+        token: () => undefined,
+        revokedBeforeMs: (id) => (id === 'u-mallory' ? startMs + 1 : 0),
+        noteUse: () => undefined,
+      },
+      verifyJwt: () => Promise.resolve({ kind: 'unavailable', why: 'no keys' }),
+      clockSkewMs: 30_000,
+      grantsClaim: 'trivet',
+    });
+    return authenticate(token, '127.0.0.1');
+  }
+
+  // An open stream is asked for so once a second, and goes on while nobody can tell.
+  test.each([
+    ['has expired', { exp: startMs / 1_000 - 31 }],
+    ['is of a subject that was revoked', { sub: 'mallory', exp: startMs / 1_000 + 60 }],
+  ])('a JWT that by its own word %s is nobody’s', async (_, claims) => {
+    expect(await unheard(claims)).toMatchObject({ kind: 'nobody' });
+  });
+
+  test('nobody can tell of another one', async () => {
+    expect(await unheard({ exp: startMs / 1_000 + 60 })).toMatchObject({ kind: 'unavailable' });
+  });
+});
