@@ -8,6 +8,8 @@ import type { Subjects } from '#shared/protocol/subjects.ts';
 import { requestMessage, requestReply } from '#shared/client/request.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { ownKey } from './core/principal.ts';
+import { sha256Hex } from './digest.ts';
 import { type Answer, type Call, type Endpoint, endpoint } from './endpoint.ts';
 
 export interface DequeueOptions {
@@ -18,7 +20,7 @@ export interface DequeueOptions {
 
 type DequeueCall = Pick<
   Call<QueuePath, undefined, undefined>,
-  'path' | 'traceHeaders' | 'idempotencyKey' | 'givenUp'
+  'path' | 'traceHeaders' | 'idempotencyKey' | 'principal' | 'givenUp'
 >;
 
 /**
@@ -84,6 +86,7 @@ async function dequeue(
   if (waitMs > waitMsMax) return refuseField('wait', `must be at most ${waitMsMax / 1_000}s`);
   const { clock, nats, subjects } = options;
   const deadlineMs = clock.monotonicMs() + waitMs;
+  const claim = ownKey(call.principal, call.idempotencyKey, sha256Hex);
   for (;;) {
     const askedMs = clock.monotonicMs();
     const pieceMs = Math.max(0, Math.min(Math.ceil(deadlineMs - askedMs), waitPieceMsMax));
@@ -92,7 +95,7 @@ async function dequeue(
       subjects.queue(call.path.queue_name, 'dequeue'),
       { ...request, wait: pieceMs },
       {
-        headers: { ...call.traceHeaders, 'Nats-Msg-Id': call.idempotencyKey },
+        headers: { ...call.traceHeaders, 'Nats-Msg-Id': claim },
         timeoutMs: pieceMs + replyMarginMs,
       },
     );

@@ -100,6 +100,13 @@ const noBytes = Buffer.alloc(0);
 function idempotencyKeyOf(endpoint: Endpoint, { headers }: FastifyRequest): Result<string | undefined> {
   if (headers['if-match'] !== undefined && propertiesOf(endpoint.headers)['if-match'] === undefined)
     return refuseField('If-Match', 'has no meaning here');
+  // "Only where there is none yet": to do it all the same would overwrite what is there. For `GET` it saves an answer.
+  if (
+    endpoint.method !== 'GET' &&
+    headers['if-none-match'] !== undefined &&
+    propertiesOf(endpoint.headers)['if-none-match'] === undefined
+  )
+    return refuseField('If-None-Match', 'has no meaning here');
   const given = headers['idempotency-key'];
   if (given === undefined) return accept(undefined);
   if (endpoint.idempotency === 'refused')

@@ -28,6 +28,8 @@ export const otlpEndpoints = (options: TelemetryEndpointsOptions): readonly Endp
       headers: Type.Object({ 'content-type': Type.Optional(Type.String()) }),
       takes: [protobuf],
       bodyBytesMax: requestBytesMax,
+      // What comes twice counts twice.
+      idempotency: 'refused',
       answers: {
         200: { about: 'The request is durable; what is in it is exported.', schema: Answered },
       },

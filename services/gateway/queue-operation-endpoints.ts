@@ -42,8 +42,8 @@ const summaries: Readonly<Partial<Record<Passed, string>>> = {
   configure: "Change the queue's settings and schedules",
 };
 
-/** What a second time does again. (An item that was enqueued is known by its key; so is a flow, by its root's.) */
-const repeated: ReadonlySet<Passed> = new Set<Passed>(['log']);
+/** What a second time does again. (Items of a batch and flows have keys in the body; one for a whole batch nobody keeps.) */
+const repeated: ReadonlySet<Passed> = new Set<Passed>(['log', 'enqueue-many', 'enqueue-flow']);
 
 /** What they bring belongs to whoever asks. */
 const enqueues: ReadonlySet<string> = new Set(['enqueue-many', 'enqueue-flow']);

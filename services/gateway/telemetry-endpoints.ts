@@ -6,6 +6,8 @@ import { type TelemetryQueryName, telemetryQueries } from '#shared/protocol/tele
 import { TelemetryResponse, type TelemetryType } from '#shared/protocol/telemetry-records.ts';
 import { telemetryReplies } from '#shared/protocol/telemetry-replies.ts';
 import { type Nats, headersOf } from '#shared/runtime/nats.ts';
+import { ownKey } from './core/principal.ts';
+import { sha256Hex } from './digest.ts';
 import { type RejectedRecord, type SortedRecord, sortRecords } from './core/telemetry-records.ts';
 import { ask } from './ask.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
@@ -31,8 +33,8 @@ export const telemetryEndpoints = (options: TelemetryEndpointsOptions): readonly
     answers: {
       200: { about: 'The accepted records are durable; the others are listed.', schema: TelemetryResponse },
     },
-    handle: ({ body, idempotencyKey, traceHeaders }) =>
-      record(options, body, { idempotencyKey, traceHeaders }),
+    handle: ({ body, idempotencyKey, principal, traceHeaders }) =>
+      record(options, body, { idempotencyKey: ownKey(principal, idempotencyKey, sha256Hex), traceHeaders }),
   }),
   endpoint({
     method: 'GET',

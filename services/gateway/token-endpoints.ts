@@ -79,6 +79,8 @@ const createEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
     tag: 'gateway',
     access: { operation: 'token.create', resource: cluster },
     body: CreateToken,
+    // A second one would be a key that works and that nobody knows of.
+    idempotency: 'refused',
     answers: { 201: { about: 'The key, with its secret.', schema: TokenCreated } },
     refusals: ['conflict'],
     handle: async ({ body, principal }) => {
@@ -176,15 +178,19 @@ const revokeEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
     refusals: ['not_found'],
     handle: async ({ path }) => {
       const nowMs = clock.nowMs();
-      const record = credentials.token(path.token_id);
-      if (record === undefined) return noToken(path.token_id);
-      const revoked = record.revokedAtMs === undefined ? { ...record, revokedAtMs: nowMs } : record;
-      if (revoked !== record) await credentials.write(revoked);
-      return accept({
-        status: 200,
-        body: tokenView(revoked, nowMs),
-        auditItem: `${record.id} (${record.name})`,
-      });
+      for (;;) {
+        // As it is kept, not as it is known here: another gateway may have made or rotated it a moment ago.
+        const kept = await credentials.current(path.token_id);
+        if (kept === undefined) return noToken(path.token_id);
+        const { record, revision } = kept;
+        const revoked = record.revokedAtMs === undefined ? { ...record, revokedAtMs: nowMs } : record;
+        if (revoked !== record && !(await credentials.replace(revoked, revision))) continue;
+        return accept({
+          status: 200,
+          body: tokenView(revoked, nowMs),
+          auditItem: `${record.id} (${record.name})`,
+        });
+      }
     },
   });
 

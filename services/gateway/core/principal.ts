@@ -38,6 +38,18 @@ const reservedNames: ReadonlySet<string> = new Set([localAdmin.name, localAdminI
  */
 export const isReservedName = (name: string): boolean => reservedNames.has(plainly(name));
 
+/**
+ * An `Idempotency-Key` that means what this principal means by it: two callers who both count from 1 must not be one,
+ * or the one would be handed the other's items, and his records would be dropped.
+ * @param digest keeps it as short as it must be
+ */
+export const ownKey = (
+  principal: Principal | undefined,
+  key: string | undefined,
+  digest: (text: string) => string,
+): string | undefined =>
+  key === undefined ? undefined : digest(`${principal?.name ?? nobody.name}\n${key}`);
+
 /** Whose what this principal enqueues is. The local admin is nobody in particular. */
 export const ownerFrom = (principal: Principal | undefined): string | undefined =>
   principal === undefined || principal.id === localAdminId ? undefined : principal.name;
