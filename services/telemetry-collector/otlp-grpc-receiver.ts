@@ -1,8 +1,9 @@
 import type { ServiceDefinition, UntypedServiceImplementation, handleUnaryCall } from '@grpc/grpc-js';
+import { systemClock } from '#shared/runtime/clock.ts';
 import { type Signal, signals } from './core/otlp-chunks.ts';
 import { partialBytes } from './otlp-answers.ts';
 import { grpcPaths, loadGrpc } from './otlp-grpc.ts';
-import { type Receiver, type ReceiverOptions, isAuthorized } from './otlp-http-receiver.ts';
+import { type Receiver, type ReceiverOptions, isAuthorized, stopMsMax } from './otlp-http-receiver.ts';
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
@@ -47,7 +48,12 @@ export async function receiveGrpc({ host, port, token, intake }: ReceiverOptions
     port: bound,
     stop: () =>
       new Promise((resolve) => {
-        server.tryShutdown(() => resolve());
+        // Who has not said all by then says it again, to whoever receives it next.
+        const cancel = systemClock.after(stopMsMax, () => server.forceShutdown());
+        server.tryShutdown(() => {
+          cancel();
+          resolve();
+        });
       }),
   };
 }

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { gunzip as gunzipCallback } from 'node:zlib';
 import { decode, json } from '#shared/protocol/encoding.ts';
 import { isTooDeep } from '#shared/protocol/nesting.ts';
+import { systemClock } from '#shared/runtime/clock.ts';
 import { grpcStatus } from './core/delivery.ts';
 import type { Signal } from './core/otlp-chunks.ts';
 import { OtlpJsonFault, bytesOfRequest } from './core/otlp-json.ts';
@@ -25,6 +26,8 @@ const signalOfPath: Readonly<Record<string, Signal>> = {
 const requestMsMax = 30_000;
 const connectionsMax = 1_000;
 const retryAfterSeconds = 1;
+/** How long senders have to finish when a receiver ends: the process has ten seconds for all that it has to end. */
+export const stopMsMax = 3_000;
 
 /** What is wrong with a request, before anybody has looked into it. */
 class Refused extends Error {
@@ -69,7 +72,10 @@ async function stop(server: Server): Promise<void> {
   server.close();
   // Whoever waits for an answer gets it: it is on its way to the stream.
   server.closeIdleConnections();
+  // One that says nothing, or half of a request, is none of these; what it has not been answered it sends again.
+  const cancel = systemClock.after(stopMsMax, () => server.closeAllConnections());
   await closed;
+  cancel();
 }
 
 async function serve(

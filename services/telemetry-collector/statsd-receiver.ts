@@ -29,6 +29,10 @@ const waitingMax = 50_000;
 const badWaitingMax = 1_000;
 const gaugesMax = 10_000;
 const pauseMs = 500;
+// For the headers of a message and the frame around it.
+const overheadBytes = 1_024;
+// A process that ends has ten seconds for everything; a stream that is away may be so for longer.
+const stopMsMax = 3_000;
 
 /** Receives StatsD over UDP and puts what it says into the stream as metric records. */
 export class StatsdReceiver {
@@ -41,6 +45,7 @@ export class StatsdReceiver {
   #cancel: (() => void) | undefined;
   #sending: Promise<void> = Promise.resolve();
   #isSending = false;
+  #isOver = false;
   #dropped = 0;
 
   constructor(options: StatsdOptions) {
@@ -66,12 +71,18 @@ export class StatsdReceiver {
     return this.#socket.address().port;
   }
 
-  /** Puts what has come into the stream. */
+  /** Puts what has come into the stream, as far as it takes it in time. */
   async stop(): Promise<void> {
+    const { clock, log } = this.#options;
     this.#socket.close();
     this.#cancel?.();
     this.#send();
-    await this.#sending;
+    await Promise.race([this.#sending, sleep(clock, stopMsMax)]);
+    this.#isOver = true;
+    const left = this.#records.splice(0).length + this.#bad.splice(0).length;
+    if (left === 0) return;
+    this.#dropped += left;
+    log.warn({ dropped: left }, 'StatsD lines are dropped: the stream is away');
   }
 
   #receive(packet: Buffer): void {
@@ -144,17 +155,33 @@ export class StatsdReceiver {
 
   async #sendAll(): Promise<void> {
     const { deadLetters } = this.#options;
-    while (this.#records.length + this.#bad.length > 0) {
+    while (this.#records.length + this.#bad.length > 0 && !this.#isOver) {
       await deadLetters.bury(this.#bad.splice(0));
-      const records = this.#records.slice(0, messageRecordsMax);
-      if (records.length > 0 && (await this.#stored(records))) this.#records.splice(0, records.length);
+      const { count, body } = this.#next();
+      if (body !== undefined && (await this.#isStored(body))) this.#records.splice(0, count);
     }
   }
 
-  async #stored(records: readonly StatsdRecord[]): Promise<boolean> {
+  /** As many records as a message has room for; one that no message has room for goes to the bad ones. */
+  #next(): { readonly count: number; readonly body: Uint8Array | undefined } {
+    const bytesMax = (this.#options.nats.connection.info?.max_payload ?? 1_048_576) - overheadBytes;
+    let count = Math.min(this.#records.length, messageRecordsMax);
+    while (count > 0) {
+      const body = encode(this.#records.slice(0, count), json);
+      if (body.length <= bytesMax) return { count, body };
+      if (count === 1) {
+        const [record] = this.#records.splice(0, 1);
+        this.#keepBad(JSON.stringify(record), `a record may have ${bytesMax} bytes`);
+      }
+      count = count >>> 1;
+    }
+    return { count, body: undefined };
+  }
+
+  async #isStored(body: Uint8Array): Promise<boolean> {
     const { nats, subjects, clock, log } = this.#options;
     try {
-      await nats.js.publish(subjects.telemetry('metric'), encode(records, json));
+      await nats.js.publish(subjects.telemetry('metric'), body);
       return true;
     } catch (error) {
       log.debug({ err: error }, 'StatsD records wait for the stream');
@@ -164,4 +191,6 @@ export class StatsdReceiver {
   }
 }
 
-const gaugeKey = ({ name, source, tags }: StatsdRecord): string => JSON.stringify([source, name, tags]);
+/** Whatever the order of its tags: it is one series. */
+const gaugeKey = ({ name, source, tags }: StatsdRecord): string =>
+  JSON.stringify([source, name, Object.entries(tags ?? {}).sort(([one], [other]) => (one < other ? -1 : 1))]);

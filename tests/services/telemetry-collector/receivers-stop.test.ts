@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { grpcPaths } from '#services/telemetry-collector/otlp-grpc.ts';
+import { receiveGrpc } from '#services/telemetry-collector/otlp-grpc-receiver.ts';
+import { type ReceiverOptions, receiveHttp } from '#services/telemetry-collector/otlp-http-receiver.ts';
+import type { OtlpIntake } from '#services/telemetry-collector/otlp-intake.ts';
+
+const options: ReceiverOptions = {
+  host: '127.0.0.1',
+  port: 0,
+  token: undefined,
+  intake: {
+    bytesMax: 1_000_000,
+    take: () => Promise.resolve({ kind: 'stored', rejected: 0, reason: '' }),
+  } as unknown as OtlpIntake,
+};
+
+/** How long it takes, in milliseconds. A process that drains has ten seconds for all that it does. */
+async function timeOf(action: Promise<void>): Promise<number> {
+  const startMs = performance.now();
+  await action;
+  return performance.now() - startMs;
+}
+
+test.each([
+  ['says nothing', ''],
+  [
+    'has said half of what it says',
+    'POST /v1/logs HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nContent-Type: application/x-protobuf\r\n\r\nabc',
+  ],
+])('an HTTP receiver ends in time beside a sender that %s', async (_what, text) => {
+  const receiver = await receiveHttp(options);
+  const socket = connect(receiver.port, '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write(text);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(await timeOf(receiver.stop())).toBeLessThan(5_000);
+});
+
+test('a gRPC receiver ends in time beside a sender that has said half of what it says', async () => {
+  const receiver = await receiveGrpc(options);
+  const session = connectHttp2(`http://127.0.0.1:${receiver.port}`);
+  onTestFinished(() => session.destroy());
+  session.on('error', () => undefined);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': grpcPaths.logs,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.on('error', () => undefined);
+  stream.write(Buffer.from([0, 0, 0]));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(await timeOf(receiver.stop())).toBeLessThan(5_000);
+});
