@@ -3,7 +3,16 @@ import type { AlertsReply } from '#shared/protocol/telemetry-replies.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import { type AlertState, type Reading, figureOf, judge, readingOf, windowMsOf } from './core/alerts.ts';
+import {
+  type AlertState,
+  type Readings,
+  alignReadings,
+  figureOf,
+  judge,
+  readingOf,
+  readingOfAll,
+  windowMsOf,
+} from './core/alerts.ts';
 import type { Series } from './core/series.ts';
 
 /** An alert's state where all collectors see it, with what CAS needs. */
@@ -18,12 +27,22 @@ export interface AlertStore {
   write(name: string, alert: StoredAlert, revision: number): Promise<boolean>;
 }
 
+/** What each collector that answered has counted, and which of them did not answer. */
+export interface CountedByAll {
+  readonly parts: readonly {
+    readonly collector: string;
+    readonly series: readonly Series[];
+    readonly errors: number;
+  }[];
+  readonly silent: readonly string[];
+}
+
 export interface AlertWatchOptions {
   readonly store: AlertStore;
   /** One of all collectors judges. */
   readonly isJudge: () => Promise<boolean>;
   /** What all collectors have counted. */
-  readonly read: () => Promise<{ readonly series: readonly Series[]; readonly errors: number }>;
+  readonly read: () => Promise<CountedByAll>;
   /** Tells everybody on NATS. */
   readonly announce: (rule: AlertRule, notice: AlertNotice) => void;
   /** @returns false when the rule's webhook did not take it: then it is called again with the next round */
@@ -38,7 +57,7 @@ const owedMax = 20;
 
 interface Watched {
   readonly rule: AlertRule;
-  readonly readings: Reading[];
+  readonly readings: Readings[];
   state: AlertState;
   figure: number | undefined;
 }
@@ -97,8 +116,8 @@ export class AlertWatch {
     const { isJudge, read, clock, log } = this.#options;
     try {
       if (this.#watched.length > 0 && (await isJudge())) {
-        const { series, errors } = await read();
-        for (const watched of this.#watched) await this.#judgeOne(watched, series, errors, clock.nowMs());
+        const counted = await read();
+        for (const watched of this.#watched) await this.#judgeOne(watched, counted, clock.nowMs());
         // After all are judged, and side by side: who does not answer holds up no alert.
         await Promise.all(this.#watched.map(({ rule }) => this.#call(rule)));
       }
@@ -108,11 +127,19 @@ export class AlertWatch {
     if (!this.#isStopped) this.start();
   }
 
-  async #judgeOne(watched: Watched, series: readonly Series[], errors: number, nowMs: number): Promise<void> {
+  async #judgeOne(watched: Watched, { parts, silent }: CountedByAll, nowMs: number): Promise<void> {
     const { rule, readings } = watched;
     const { store, log, announce } = this.#options;
-    const now = readingOf(rule, series, errors, nowMs);
-    watched.figure = figureOf(rule, now, readings[0]);
+    const now: Readings = {
+      atMs: nowMs,
+      parts: new Map(
+        parts.map(({ collector, series, errors }) => [collector, readingOf(rule, series, errors, nowMs)]),
+      ),
+    };
+    alignReadings(readings, now, silent);
+    const [first] = readings;
+    const before = first && readingOfAll(first, now);
+    watched.figure = figureOf(rule, readingOfAll(now, now), before);
     readings.push(now);
     // The window's beginning is the youngest reading that is as old as it is long.
     while ((readings[1]?.atMs ?? Number.POSITIVE_INFINITY) <= nowMs - windowMsOf(rule)) readings.shift();

@@ -34,6 +34,7 @@ import {
   prometheusText,
 } from './core/prometheus-text.ts';
 import type { Series } from './core/series.ts';
+import type { CountedByAll } from './alert-watch.ts';
 import type { Peers } from './peers.ts';
 import type { TailRequest, Tails } from './tails.ts';
 
@@ -196,13 +197,10 @@ export class ClusterAnswers {
     return { contentType: contentTypes[exposition], text: prometheusText(exposed, exposition) };
   }
 
-  /** Series and errors of all collectors, for the alerts. */
-  async alerting(): Promise<{ readonly series: readonly Series[]; readonly errors: number }> {
-    const { values } = await this.#all('alerting', {});
-    return {
-      series: values.flatMap((one) => one.value.series),
-      errors: values.reduce((sum, one) => sum + one.value.errors, 0),
-    };
+  /** Series and errors of each collector, for the alerts. */
+  async alerting(): Promise<CountedByAll> {
+    const { values, silent } = await this.#all('alerting', {});
+    return { parts: values.map(({ name, value }) => ({ collector: name, ...value })), silent };
   }
 
   async #all<Operation extends keyof Parts>(operation: Operation, body: unknown) {

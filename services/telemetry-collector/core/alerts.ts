@@ -2,7 +2,7 @@ import { durationMs } from '#shared/protocol/durations.ts';
 import { type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import { explicitOf, isDistribution } from './distribution.ts';
-import { type Histogram, merged, percentile } from './histogram.ts';
+import { type Histogram, addedSince, merged, percentile } from './histogram.ts';
 import { operationCount, operationDuration } from './interpret.ts';
 import type { Series } from './series.ts';
 
@@ -13,6 +13,12 @@ export interface Reading {
   readonly total: number;
   readonly successes: number;
   readonly histogram: Histogram | undefined;
+}
+
+/** What a rule looks at in each collector, by its name. */
+export interface Readings {
+  readonly atMs: number;
+  readonly parts: Map<string, Reading>;
 }
 
 /** Where an alert is. */
@@ -89,6 +95,41 @@ export function readingOf(rule: AlertRule, series: Iterable<Series>, errors: num
   return { atMs, total, successes, histogram };
 }
 
+/**
+ * Makes a reading comparable to those before it: totals are of different collectors where one did not answer, and what
+ * came or went with it is nothing that happened in the window.
+ * @param silent collectors that are there and did not answer: they stand where they stood
+ */
+export function alignReadings(earlier: readonly Readings[], now: Readings, silent: readonly string[]): void {
+  const last = earlier.at(-1);
+  for (const name of silent) {
+    const stood = last?.parts.get(name);
+    if (stood !== undefined && !now.parts.has(name)) now.parts.set(name, stood);
+  }
+  for (const [name, part] of now.parts)
+    for (const { parts } of earlier) if (!parts.has(name)) parts.set(name, part);
+}
+
+/** One reading of the collectors of `now`; nothing where they have said nothing. */
+export function readingOfAll({ atMs, parts }: Readings, now: Readings): Reading {
+  let sum: Reading = { atMs, total: 0, successes: 0, histogram: undefined };
+  for (const name of now.parts.keys()) {
+    const part = parts.get(name);
+    if (part === undefined) continue;
+    const { total, successes, histogram = part.histogram } = sum;
+    sum = {
+      atMs,
+      total: total + part.total,
+      successes: successes + part.successes,
+      histogram:
+        sum.histogram === undefined || part.histogram === undefined
+          ? histogram
+          : merged(sum.histogram, part.histogram),
+    };
+  }
+  return sum;
+}
+
 function concerns(rule: AlertRule, series: Series): boolean {
   if (rule.source !== undefined && rule.source !== series.source) return false;
   const has = (name: string, value: string) =>
@@ -114,17 +155,11 @@ export function figureOf(rule: AlertRule, now: Reading, before: Reading | undefi
     return total <= 0 ? undefined : (now.successes - before.successes) / total;
   const share = { p50: 0.5, p95: 0.95, p99: 0.99 }[rule.stat];
   if (now.histogram === undefined) return undefined;
-  return percentile(since(now.histogram, before.histogram), share);
-}
-
-/** What came into a histogram after it was as `before`. */
-function since(now: Histogram, before: Histogram | undefined): Histogram {
-  if (before === undefined || before.bounds.length !== now.bounds.length) return now;
-  return {
-    ...now,
-    counts: now.counts.map((count, index) => Math.max(0, count - (before.counts[index] ?? 0))),
-    count: Math.max(0, now.count - before.count),
-  };
+  const { histogram } = now;
+  return percentile(
+    before.histogram === undefined ? histogram : addedSince(histogram, before.histogram),
+    share,
+  );
 }
 
 /** One step: fires once when the threshold was passed for long enough, resolves once when it is not any more. */

@@ -29,14 +29,22 @@ export const explicitOf = (series: Distribution): Histogram =>
 export function explicitBuckets(given: ExponentialHistogram): Histogram {
   const coarse = copyOfExponential(given);
   lower(coarse, Math.min(coarse.scale, 2));
-  const buckets = bucketsInOrder(coarse);
   const { count, sum, min, max } = given;
-  return {
-    bounds: buckets.map((one) => one.upper),
-    counts: [...buckets.map((one) => one.count), 0],
-    count,
-    sum,
-    min,
-    max,
-  };
+  const bounds: number[] = [];
+  const counts: number[] = [];
+  // The bucket of the greatest numbers has no end that a number could be: it is the last one, which has no bound.
+  let unbounded = 0;
+  for (const { lower: from, upper, count: own } of bucketsInOrder(coarse)) {
+    // Where it begins, unless the one before it ends there: whoever reads percentiles would take the gap for its own.
+    if (Number.isFinite(from) && (bounds.at(-1) ?? Number.NEGATIVE_INFINITY) < from) {
+      bounds.push(from);
+      counts.push(0);
+    }
+    if (Number.isFinite(upper) && upper > (bounds.at(-1) ?? Number.NEGATIVE_INFINITY)) {
+      bounds.push(upper);
+      counts.push(own);
+    } else if (Number.isFinite(upper)) counts[counts.length - 1] = (counts.at(-1) ?? 0) + own;
+    else unbounded += own;
+  }
+  return { bounds, counts: [...counts, unbounded], count, sum, min, max };
 }

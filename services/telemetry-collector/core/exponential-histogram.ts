@@ -114,21 +114,26 @@ export function percentileExponential(histogram: ExponentialHistogram, share: nu
 }
 
 /** Buckets that are not empty, from the least values to the greatest. */
-export function bucketsInOrder(
-  histogram: ExponentialHistogram,
-): readonly { readonly upper: number; readonly middle: number; readonly count: number }[] {
+export function bucketsInOrder(histogram: ExponentialHistogram): readonly {
+  readonly lower: number;
+  readonly upper: number;
+  readonly middle: number;
+  readonly count: number;
+}[] {
   const { scale, negative, positive, zeroCount } = histogram;
   const negatives = negative.counts.map((count, index) => ({
+    lower: -boundary(negative.offset + index + 1, scale),
     upper: -boundary(negative.offset + index, scale),
     middle: -boundary(negative.offset + index + 0.5, scale),
     count,
   }));
   const positives = positive.counts.map((count, index) => ({
+    lower: boundary(positive.offset + index, scale),
     upper: boundary(positive.offset + index + 1, scale),
     middle: boundary(positive.offset + index + 0.5, scale),
     count,
   }));
-  const zero = { upper: 0, middle: 0, count: zeroCount };
+  const zero = { lower: 0, upper: 0, middle: 0, count: zeroCount };
   return [...negatives.reverse(), zero, ...positives].filter(({ count }) => count > 0);
 }
 

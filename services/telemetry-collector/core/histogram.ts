@@ -41,18 +41,43 @@ export function observe(histogram: Histogram, value: number): void {
   histogram.max = Math.max(histogram.max, value);
 }
 
-/** The sum of two histograms. With other bounds each bucket of `other` is counted at its upper bound. */
+/** The sum of two histograms, by the bounds of both: each bucket is counted at its own upper bound. */
 export function merged(one: Histogram, other: Histogram): Histogram {
-  const sum = { ...one, counts: [...one.counts] };
-  other.counts.forEach((count, index) => {
-    const bucket = bucketOf(sum.bounds, other.bounds[index] ?? other.max);
-    sum.counts[bucket] = (sum.counts[bucket] ?? 0) + count;
-  });
-  sum.count += other.count;
-  sum.sum += other.sum;
-  sum.min = Math.min(one.min, other.min);
-  sum.max = Math.max(one.max, other.max);
-  return sum;
+  const bounds = boundsOfBoth(one.bounds, other.bounds);
+  const counts = Array.from({ length: bounds.length + 1 }, () => 0);
+  for (const each of [one, other]) move(each, { bounds, counts }, 1);
+  return {
+    bounds,
+    counts,
+    count: one.count + other.count,
+    sum: one.sum + other.sum,
+    min: Math.min(one.min, other.min),
+    max: Math.max(one.max, other.max),
+  };
+}
+
+/** What came into a histogram after it was as `before`, also where it has got more bounds since. */
+export function addedSince(now: Histogram, before: Histogram): Histogram {
+  const counts = [...now.counts];
+  move(before, { bounds: now.bounds, counts }, -1);
+  return {
+    ...now,
+    counts: counts.map((count) => Math.max(0, count)),
+    count: Math.max(0, now.count - before.count),
+  };
+}
+
+/** Adds each bucket, or takes it away, where its upper bound lies. */
+function move(from: Histogram, to: Pick<Histogram, 'bounds' | 'counts'>, sign: 1 | -1): void {
+  for (const [index, count] of from.counts.entries()) {
+    const bucket = bucketOf(to.bounds, from.bounds[index] ?? Number.POSITIVE_INFINITY);
+    to.counts[bucket] = (to.counts[bucket] ?? 0) + sign * count;
+  }
+}
+
+function boundsOfBoth(one: readonly number[], other: readonly number[]): readonly number[] {
+  if (one.length === other.length && one.every((bound, index) => bound === other[index])) return one;
+  return [...new Set([...one, ...other])].sort((first, second) => first - second);
 }
 
 /**

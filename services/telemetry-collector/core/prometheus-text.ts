@@ -158,12 +158,13 @@ const braced = (labels: string): string => (labels === '' ? '' : `{${labels}}`);
 function labelText(labels: Labels): string {
   const values = new Map<string, string>();
   for (const [given, value] of labels) {
-    const name = given.replaceAll(/[^a-zA-Z0-9_]/g, '_').replace(/^(?=[0-9])|^__/, '_');
+    const fit = given.replaceAll(/[^a-zA-Z0-9_]/g, '_').replace(/^(?=[0-9])|^__+/, '_');
+    // `le` belongs to the buckets.
+    const name = fit === 'le' ? '_le' : fit;
     const known = values.get(name);
     values.set(name, known === undefined ? value : `${known};${value}`);
   }
-  // `le` belongs to the buckets.
-  return [...values].map(([name, value]) => `${name === 'le' ? '_le' : name}="${escaped(value)}"`).join(',');
+  return [...values].map(([name, value]) => `${name}="${escaped(value)}"`).join(',');
 }
 
 const escaped = (value: string): string =>

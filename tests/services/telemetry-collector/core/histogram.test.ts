@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { explicitBuckets } from '#services/telemetry-collector/core/distribution.ts';
 import {
+  emptyExponential,
+  observeExponential,
+} from '#services/telemetry-collector/core/exponential-histogram.ts';
+import {
+  type Histogram,
+  addedSince,
   defaultBounds,
   durationBounds,
   emptyHistogram,
@@ -82,4 +89,52 @@ test('a percentile lies in the bucket of the true one', () => {
 
 test('nothing counted has no percentile', () => {
   expect(percentile(emptyHistogram(durationBounds), 0.5)).toBeUndefined();
+});
+
+const exponentialOf = (values: readonly number[]): Histogram => {
+  const histogram = emptyExponential();
+  for (const value of values) observeExponential(histogram, value);
+  return explicitBuckets(histogram);
+};
+const counted = ({ counts }: Histogram): number => counts.reduce((sum, count) => sum + count, 0);
+
+test('what came later is all that came later, however the bounds have changed since', () => {
+  const values = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { maxLength: 50 });
+  fc.assert(
+    fc.property(values, values, (early, late) => {
+      const added = addedSince(exponentialOf([...early, ...late]), exponentialOf(early));
+      expect(counted(added)).toBe(late.length);
+      expect(added.count).toBe(late.length);
+    }),
+  );
+});
+
+test('it lies where it came, also beside the values of another series', () => {
+  const values = fc.array(fc.double({ min: 1, max: 1e4, noNaN: true }), { maxLength: 50 });
+  fc.assert(
+    fc.property(values, values, values, (early, late, others) => {
+      const all = (own: readonly number[]) => merged(exponentialOf(others), exponentialOf(own));
+      const added = addedSince(all([...early, ...late]), all(early));
+      const alone = exponentialOf(late);
+      for (const [index, bound] of alone.bounds.entries()) {
+        const below = alone.counts.slice(0, index + 1).reduce((sum, count) => sum + count, 0);
+        const place = added.bounds.indexOf(bound);
+        expect(added.counts.slice(0, place + 1).reduce((sum, count) => sum + count, 0)).toBe(below);
+      }
+    }),
+  );
+});
+
+test('a merged histogram keeps the places of values that only one of both has', () => {
+  const fast = emptyExponential();
+  const slow = emptyExponential();
+  for (let index = 0; index < 100; index += 1) {
+    observeExponential(fast, 10);
+    observeExponential(slow, 1_000);
+  }
+  observeExponential(slow, 100_000);
+  const sum = merged(explicitBuckets(fast), explicitBuckets(slow));
+  expect(percentile(sum, 0.25)).toBeLessThan(12);
+  expect(percentile(sum, 0.75)).toBeGreaterThan(700);
+  expect(percentile(sum, 0.75)).toBeLessThan(1_200);
 });

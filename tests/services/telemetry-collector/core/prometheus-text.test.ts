@@ -1,5 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import {
+  emptyExponential,
+  observeExponential,
+} from '#services/telemetry-collector/core/exponential-histogram.ts';
 import { emptyHistogram, observe } from '#services/telemetry-collector/core/histogram.ts';
 import {
   type Exemplar,
@@ -124,4 +128,20 @@ test('OpenMetrics is for those who take it', () => {
   );
   expect(expositionFor('text/plain')).toBe('text');
   expect(expositionFor(undefined)).toBe('text');
+});
+
+test.each([
+  ['the place of another name', { le: '1', _le: '2' }, '_le="2;1"'],
+  ['the name of the metric', { ___name__: 'other' }, '_name__="other"'],
+  ['a name of Prometheus itself', { '..tmp': '1' }, '_tmp="1"'],
+])('a tag does not take %s', (_what, tags: Record<string, string>, label) => {
+  expect(textOf([counter('a', tags, 1)])).toContain(`{job="shop",${label},collector="c1"} 1`);
+});
+
+test('the greatest numbers are in one bucket without an end', () => {
+  const histogram = emptyExponential();
+  for (const value of [1, Number.MAX_VALUE]) observeExponential(histogram, value);
+  const series: Series = { ...identity, name: 'size', labels: [], type: 'exponential_histogram', histogram };
+  const ends = textOf([series]).match(/le="[^"]+"\} \d/g);
+  expect(ends?.filter((end) => end.includes('Inf'))).toEqual(['le="+Inf"} 2']);
 });
