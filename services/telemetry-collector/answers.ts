@@ -156,12 +156,14 @@ export class Answers {
     );
     const unfinished = totals.history.unfinished().filter((row) => row.tier === tier);
     const series = wanted.slice(0, query.limit ?? historySeriesDefault).map((one) => {
-      const points = [
-        ...recent.points(one.id, tier, fromMs, toMs),
-        ...unfinished
-          .filter((row) => row.atMs >= fromMs && row.atMs <= toMs)
-          .flatMap((row) => pointsIn(row, one.id)),
-      ];
+      const latest = unfinished
+        .filter((row) => row.atMs >= fromMs && row.atMs <= toMs)
+        .flatMap((row) => pointsIn(row, one.id));
+      // A step in which the process was started again is kept already, as it was before that.
+      const kept = recent
+        .points(one.id, tier, fromMs, toMs)
+        .filter(({ atMs }) => latest.every((point) => point.atMs !== atMs));
+      const points = [...kept, ...latest];
       return {
         ...seriesName(one),
         collector,

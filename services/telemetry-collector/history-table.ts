@@ -54,14 +54,21 @@ export class HistoryTable {
   }
 
   #trim(nowMs: number, writes: Writes): void {
+    // Until it is committed the table still shows what is removed here: nothing is to be subtracted twice.
+    const removed = new Set<string>();
     for (const [tier, { ageMsMax }] of this.#tiers.entries()) {
-      for (const { key, value } of this.#table.getRange({ start: [tier, 0], end: [tier, nowMs - ageMsMax] }))
+      for (const { key, value } of this.#table.getRange({
+        start: [tier, 0],
+        end: [tier, nowMs - ageMsMax],
+      })) {
         this.#remove(key, value.length, writes);
+        removed.add(String(key));
+      }
     }
     // The finest go first: they are the most, and the coarser ones still tell of that time.
     for (const { key, value } of this.#bytes > this.#bytesMax ? this.#table.getRange() : []) {
       if (this.#bytes <= this.#bytesMax) return;
-      this.#remove(key, value.length, writes);
+      if (!removed.has(String(key))) this.#remove(key, value.length, writes);
     }
   }
 

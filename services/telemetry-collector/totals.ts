@@ -255,6 +255,8 @@ export class Totals {
       one.updatedMs = Math.max(nowMs, one.updatedMs);
       // What a producer dates into the future has begun when it was counted.
       one.startMs = Math.min(one.startMs, one.updatedMs);
+      // And a gauge would hold on to such a value until that time comes.
+      if (one.type === 'gauge') one.atMs = Math.min(one.atMs, one.updatedMs);
       return snapshotOf(one);
     });
     const change: Change = {
