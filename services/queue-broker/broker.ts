@@ -8,7 +8,7 @@ import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 import { defaultSettings } from './core/queue-settings.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
 import { FlowOutbox } from './flow-outbox.ts';
-import { IngestReader, checkIngestStream, ensureIngestStream } from './ingest-reader.ts';
+import { IngestReader, checkIngestReach, checkIngestStream, ensureIngestStream } from './ingest-reader.ts';
 import { JetStreamLog } from './jetstream-log.ts';
 import { type LogKeeping, keepLogs } from './log-keeping.ts';
 import { ObjectSnapshots } from './object-snapshots.ts';
@@ -164,9 +164,15 @@ export class Broker {
     const taken = await Promise.allSettled(numbers.map((number) => this.#takePartition(number, flows)));
     const partitions = taken.filter((one) => one.status === 'fulfilled').map((one) => one.value);
     const failure = taken.find((one) => one.status === 'rejected');
-    if (failure === undefined) return partitions;
-    await Promise.all(partitions.map((partition) => partition.abandon()));
-    throw failure.reason;
+    try {
+      if (failure !== undefined) throw failure.reason;
+      // Asked when all are taken: until then a former owner may read on.
+      await checkIngestReach(this.#options, partitions);
+      return partitions;
+    } catch (error) {
+      await Promise.all(partitions.map((partition) => partition.abandon()));
+      throw error;
+    }
   }
 
   async #takePartition(number: number, flows: FlowOutbox): Promise<Partition> {

@@ -84,6 +84,27 @@ export async function checkIngestStream({
   refuseOtherSorting(streams.ingest, transform?.dest, subjects.ingestTransform(partitions));
 }
 
+/**
+ * Makes sure that the stream is not an older copy of the one that the logs have read: its next publishes would have
+ * numbers that are in the logs already, and pass for taken in.
+ */
+export async function checkIngestReach(
+  { nats, streams }: Pick<IngestOptions, 'nats' | 'streams'>,
+  partitions: readonly Pick<Partition, 'table'>[],
+): Promise<void> {
+  const info = await infoOf(await nats.manager(), streams.ingest);
+  if (info === undefined) return;
+  const { last_seq: last } = info.state;
+  for (const { table } of partitions) {
+    const { stream, sequence } = table.applied.ingested;
+    if (stream !== info.created || sequence <= last) continue;
+    throw new Error(
+      `stream ${streams.ingest} of plain publishes ends at ${last}, and ${sequence} was taken in already: it is an ` +
+        `older copy. Restore the right one, or remove it: then it is made anew (docs/operations.md)`,
+    );
+  }
+}
+
 const infoOf = (manager: JetStreamManager, stream: string) =>
   manager.streams.info(stream).catch((error: unknown) => {
     if (error instanceof JetStreamApiError && error.status === 404) return undefined;
@@ -105,6 +126,13 @@ interface TakenIn {
   readonly published: Published;
   /** In the ingest stream. */
   readonly sequence: number;
+}
+
+/** One reading of the stream, from the mark on. */
+interface Reading {
+  readonly messages: ConsumerMessages;
+  /** One of its publishes was not taken in, so none behind it may be: the mark would go past it. */
+  hasLeftOut: boolean;
 }
 
 /** Reads the plain publishes of one partition, in order, into its log; then purges what is in the log. */
@@ -157,13 +185,24 @@ export class IngestReader {
       filter_subjects: subjects.ingest(this.#number),
       opt_start_seq: this.#mark() + 1,
     });
-    this.#messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: heartbeatMs });
-    for await (const message of this.#messages) {
+    const messages = await consumer.consume({ max_messages: 1_000, idle_heartbeat: heartbeatMs });
+    this.#messages = messages;
+    const reading: Reading = { messages, hasLeftOut: false };
+    for await (const message of messages) {
       if (this.#stopped) return;
       await this.#waitForRoom();
+      if (reading.hasLeftOut) break;
       this.#underWay += 1;
-      this.#partition.submit(this.#workOf(message));
+      this.#partition.submit(this.#workOf(message, reading));
     }
+    if (reading.hasLeftOut) throw new Error('there was no room for a plain publish');
+  }
+
+  /** Ends a reading: the next one begins with what was left out. */
+  #leaveOut(reading: Reading): void {
+    if (reading.hasLeftOut) return;
+    reading.hasLeftOut = true;
+    reading.messages.close().catch(() => undefined);
   }
 
   /** The last sequence that the log has: of this stream. A stream that was made anew counts from 1 again. */
@@ -172,7 +211,7 @@ export class IngestReader {
     return ingested.stream === this.#identity ? ingested.sequence : 0;
   }
 
-  #workOf(message: JsMsg): Work {
+  #workOf(message: JsMsg, reading: Reading): Work {
     const published = this.#published(message);
     const request = requestOf(published);
     const finished = () => {
@@ -181,14 +220,18 @@ export class IngestReader {
     };
     return {
       bytes: enqueueBytes(request),
-      // It is stored in NATS already: refusing it here would not make it smaller.
-      room: 'always',
+      // Whether there is room is asked below, in the turn: what stands behind it in the same turn must know.
+      room: 'nothing',
       decide: (turn) => {
-        this.#takeIn(turn, request, { published, sequence: message.seq });
+        if (!this.#partition.gauge.hasRoom('always')) this.#leaveOut(reading);
+        if (!reading.hasLeftOut) this.#takeIn(turn, request, { published, sequence: message.seq });
         return finished;
       },
-      // Not decided, so not marked: who owns the partition next reads it again.
-      refuse: finished,
+      // Not decided, so not marked: it is read again, by whoever owns the partition then.
+      refuse: () => {
+        this.#leaveOut(reading);
+        finished();
+      },
     };
   }
 

@@ -43,6 +43,8 @@ export interface RunningNatsServer {
   kill(): void;
   /** Ends it (if it runs) and starts it again on the same port and data. */
   restart(): Promise<void>;
+  /** Ends it, does something with its files, and starts it again as `restart` does. */
+  stopped(act: () => Promise<unknown>): Promise<void>;
 }
 
 const password = 'password-of-the-services-in-tests';
@@ -68,6 +70,9 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
   const env = { ...process.env, ...options.env };
 
   let current = await start(launch, env);
+  const startAgain = async () => {
+    current = await start({ ...launch, port: address.port, monitorPort: address.monitorPort }, env);
+  };
   const address = { ...current.ports };
   const host = `127.0.0.1:${address.port}`;
   return {
@@ -90,7 +95,12 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
     },
     restart: async () => {
       await end(current.keeper);
-      current = await start({ ...launch, port: address.port, monitorPort: address.monitorPort }, env);
+      await startAgain();
+    },
+    stopped: async (act) => {
+      await end(current.keeper);
+      await act();
+      await startAgain();
     },
   };
 }
