@@ -4,6 +4,7 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import {
   DiscardPolicy,
+  InvalidArgumentError,
   JetStreamApiError,
   type JetStreamManager,
   type JsMsg,
@@ -100,6 +101,8 @@ export class JetStreamLog implements PartitionLog {
         return await publish();
       } catch (error) {
         if (error instanceof FencedError) throw error;
+        // The connection does not even send it (it is larger than `max_payload`), and never will.
+        if (error instanceof InvalidArgumentError) throw error;
         if (error instanceof JetStreamApiError && error.code !== serverNotReady) throw error;
         if (this.#options.nats.connection.isClosed()) throw error;
         this.#options.log.warn(

@@ -1,5 +1,6 @@
 import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import type { EnqueueRequest } from './core/enqueue-decisions.ts';
+import type { Claimed } from './core/facts.ts';
 import type { LeaseRequest } from './core/lease-decisions.ts';
 
 // What requests add to the log, in bytes and rather too many than too few: a group of them must fit one message.
@@ -25,6 +26,13 @@ export function enqueueBytes({ payload, contentType, options }: EnqueueRequest):
 const none: Readonly<Record<string, string>> = {};
 
 export const dequeueBytes = (max: number): number => itemBytes + max * orderBytes;
+
+/** A claim as it stands in the log. */
+export const claimBytes = ({ orders, worker = '', claim = '' }: Claimed): number =>
+  claimEnvelopeBytes + orders.length * orderBytes + (worker.length + claim.length) * characterBytes;
+
+/** Of a claim besides its orders and names: the names of its fields, most of all. */
+const claimEnvelopeBytes = 64;
 
 /** A request about a leased item, with what it leaves in the log besides its end. */
 export type NotedRequest = LeaseRequest & { readonly result?: Uint8Array; readonly progress?: Uint8Array };

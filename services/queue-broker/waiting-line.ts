@@ -1,6 +1,7 @@
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { StateEvent } from './core/state-event.ts';
 import type { Turn } from './core/turn.ts';
+import { claimBytes } from './log-bytes.ts';
 import type { Answer, Waiter } from './work.ts';
 
 interface Place {
@@ -11,6 +12,12 @@ interface Place {
 /** Dequeues that may wait at one partition: each holds a timer and a caller, about a kilobyte and a half. */
 const waitersMax = 50_000;
 
+/**
+ * What serving may add to one record, in bytes: less than what the largest group leaves free of a message. Whoever
+ * still waits then is served in the next record, which follows at once.
+ */
+const servedBytesMax = 262_144;
+
 /** The dequeues that wait, by queue, first come first served. Not durable: who waits asks again. */
 export class WaitingLine {
   readonly #clock: Clock;
@@ -18,6 +25,8 @@ export class WaitingLine {
   #length = 0;
   /** Served since `takeServed`: not answered before their record is durable. */
   #served: Waiter[] = [];
+  /** What serving has added to the record of a turn. */
+  #record: { readonly turn: Turn; bytes: number } | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -52,8 +61,16 @@ export class WaitingLine {
   /** Serves who waits at `queue` until there is nothing left to hand out. */
   serve(queue: string, turn: Turn): readonly Answer[] {
     const answers: Answer[] = [];
+    if (this.#record?.turn !== turn) this.#record = { turn, bytes: 0 };
+    const record = this.#record;
     for (const place of this.#places.get(queue) ?? []) {
+      if (record.bytes >= servedBytesMax) {
+        turn.table.capacity.noteNow(queue);
+        break;
+      }
+      const from = turn.facts.length;
       const answer = place.waiter.decide(turn);
+      record.bytes += bytesOfClaims(turn, from);
       if (answer === undefined) break;
       this.#leave(place);
       place.cancelExpiry();
@@ -87,6 +104,16 @@ export class WaitingLine {
     if (line?.delete(place) === true) this.#length -= 1;
     if (line?.size === 0) this.#places.delete(place.waiter.queue);
   }
+}
+
+/** Bytes of the claims among a turn's facts, from one of them on; what else is there has a limit of its own. */
+function bytesOfClaims({ facts }: Turn, from: number): number {
+  let bytes = 0;
+  for (let at = from; at < facts.length; at += 1) {
+    const fact = facts[at];
+    if (fact?.kind === 'claimed') bytes += claimBytes(fact);
+  }
+  return bytes;
 }
 
 /** Whoever waits at a queue that has something new, or may hand out again, is served in the same record. */

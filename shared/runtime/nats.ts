@@ -39,6 +39,7 @@ export {
   type MsgHdrs,
   type NatsConnection,
   type Subscription,
+  InvalidArgumentError,
   createInbox,
   headers,
 } from '@nats-io/transport-node';

@@ -22,6 +22,11 @@ export class CapacityIndex {
     this.#entries.push(at, this.#nextNumber);
   }
 
+  /** Notes that there is more to hand out already: the next turn serves whoever waits. */
+  noteNow(queue: string): void {
+    this.note(queue, 0);
+  }
+
   /** The next moment, or undefined. May be early, never late. */
   get nextAt(): number | undefined {
     return this.#entries.firstRank;

@@ -47,8 +47,10 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
     if (item === undefined) break;
     if (item.expiresAt !== undefined && item.expiresAt <= turn.at) {
       record();
-      turn.emit({ kind: 'expired', orders: [item.order] });
-      continue;
+      if (turn.expire(item.order)) continue;
+      // Behind it there may be some that are not too old: whoever waits is served in the next record.
+      turn.table.capacity.noteNow(queue.name);
+      break;
     }
     bytes += replyBytesOf(item);
     if (orders.length > 0 && bytes > replyBytesMax) break;

@@ -1,6 +1,9 @@
 import type { Completed, Fact } from './facts.ts';
 import type { PartitionTable } from './partition-table.ts';
 
+/** Waiting items that dequeues of one turn find too old: each is a fact, and the record must fit one message. */
+const expiredMax = 4_000;
+
 /** What a turn is given from outside: the core has no clock, no randomness and no identity of its own. */
 export interface TurnInputs {
   readonly table: PartitionTable;
@@ -28,6 +31,7 @@ export class Turn {
   readonly #facts: Fact[] = [];
   #completed: Completed | undefined;
   #completedOrders: number[] = [];
+  #expired = 0;
 
   constructor(inputs: TurnInputs) {
     this.table = inputs.table;
@@ -69,6 +73,14 @@ export class Turn {
       this.#completed = { kind: 'completed', orders: this.#completedOrders };
       this.#facts.push(this.#completed);
     }
+  }
+
+  /** Decides that a waiting item grew too old. @returns false when the record has no room for that any more */
+  expire(order: number): boolean {
+    if (this.#expired >= expiredMax) return false;
+    this.#expired += 1;
+    this.emit({ kind: 'expired', orders: [order] });
+    return true;
   }
 
   /** Writes down a fact that is applied already, item by item. */

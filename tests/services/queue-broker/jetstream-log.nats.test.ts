@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JetStreamLog } from '#services/queue-broker/jetstream-log.ts';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
@@ -53,6 +53,23 @@ partitionLogContract('the JetStream log', async () => {
     },
   };
 });
+
+test('a batch that is larger than NATS takes is refused, and not tried for ever', async () => {
+  const log = await JetStreamLog.open({
+    nats: nats(0),
+    subjects: subjectsFor('trivet'),
+    streams: streamsFor('trivet'),
+    partition: 999,
+    replicas: 1,
+    bytesMax: 16 * 1_048_576,
+    clock: systemClock,
+    log: createLog('test', 'silent'),
+  });
+  const epoch = await log.raiseFence(new Uint8Array(1), 0);
+  const appended = log.append(new Uint8Array(9 * 1_048_576), { epoch, lastSequence: epoch });
+  await expect(appended).rejects.toThrow('max_payload');
+  expect(await log.append(new Uint8Array(1), { epoch, lastSequence: epoch })).toBe(epoch + 1);
+}, 10_000);
 
 function nats(index: number): Nats {
   const found = connections[index];

@@ -27,7 +27,7 @@ export interface Heard {
 /** One partition on a quiet network and a virtual clock, asked through the operations of the broker. */
 export class MadePartition {
   readonly clock = new VirtualClock();
-  readonly stream = new VirtualStream();
+  readonly stream: VirtualStream;
   readonly store = new MemoryStore();
   readonly statistics = new QueueStatistics();
   readonly workers = new WorkerRegistry();
@@ -36,12 +36,14 @@ export class MadePartition {
   readonly #defaults: QueueSettings;
   #partition: Partition | undefined;
 
-  private constructor(settings: Partial<QueueSettings>) {
+  private constructor(settings: Partial<QueueSettings>, logBytesMax: number) {
+    this.stream = new VirtualStream(undefined, logBytesMax);
     this.#defaults = { ...defaultSettings, ...settings };
   }
 
-  static async make(settings: Partial<QueueSettings> = {}): Promise<MadePartition> {
-    const made = new MadePartition(settings);
+  /** @param logBytesMax what its log may hold; 0 is without limit */
+  static async make(settings: Partial<QueueSettings> = {}, logBytesMax = 0): Promise<MadePartition> {
+    const made = new MadePartition(settings, logBytesMax);
     await made.take();
     return made;
   }
