@@ -106,7 +106,11 @@ export class FileSender implements Sender {
     const file = this.#file;
     this.#file = undefined;
     if (file === undefined) return;
-    await endLine(file).finally(() => file.close());
+    try {
+      await endLine(file);
+    } finally {
+      await file.close();
+    }
   }
 }
 
