@@ -163,16 +163,15 @@ function headOf({ plain, ring }: Band, lookup: ItemLookup): Item | undefined {
 
 /** Places are given in the order of time, so the oldest item has the smallest one. */
 function oldestOf({ plain, ring }: Band, lookup: ItemLookup): Item | undefined {
-  if (ring === undefined) return plain.head(lookup);
-  for (;;) {
-    let oldest = plain;
-    for (const lane of ring.lanes) if (rankOf(lane) < rankOf(oldest)) oldest = lane;
-    const rank = oldest.firstRank;
-    if (rank === undefined) return undefined;
-    const head = oldest.head(lookup);
-    // Looking at the head has dropped what did not hold any more: then another lane may be the oldest.
-    if (head?.readyOrder === rank) return head;
+  let oldest = plain.head(lookup);
+  // One walk, however many lanes begin with what does not hold any more. An item is looked up only where its lane may
+  // have an older one: mostly in the first lanes, which are the oldest.
+  for (const lane of ring?.lanes ?? []) {
+    if (rankOf(lane) >= (oldest?.readyOrder ?? Number.POSITIVE_INFINITY)) continue;
+    const head = lane.head(lookup);
+    if (head !== undefined && (oldest === undefined || head.readyOrder < oldest.readyOrder)) oldest = head;
   }
+  return oldest;
 }
 
 const rankOf = (lane: Lane): number => lane.firstRank ?? Number.POSITIVE_INFINITY;

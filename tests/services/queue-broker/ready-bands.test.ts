@@ -254,6 +254,16 @@ test('a hundred thousand parked items before fifty thousand free ones are not lo
   expect(behind.groups()).toHaveLength(100);
 });
 
+test('the oldest of many groups is found in one walk, whatever has left their lanes', () => {
+  const line = new Line();
+  for (let round = 0; round < 2; round += 1)
+    for (let group = 0; group < 20_000; group += 1)
+      line.add(1 + round * 20_000 + group, 2, round, `group-${group}`);
+  claims(line, 20_000);
+  // A walk for each group would take more than the time that a test has.
+  expect(line.oldest()).toBe(1);
+});
+
 test('ageing holds for groups: an old item of a low band goes before fresh urgent ones, whatever its group', () => {
   const line = new Line();
   line.add(1, 3, 0, 'a');
