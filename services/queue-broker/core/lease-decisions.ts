@@ -48,10 +48,11 @@ export interface ExtendAnswer {
 export function decideComplete(turn: Turn, queue: string, request: CompleteRequest): Result<SettledAnswer> {
   const held = heldItem(turn, queue, request, 'complete');
   if (!held.ok || 'answer' in held.value) return answered(held);
-  const { order } = held.value.item;
+  const { item } = held.value;
+  const { order } = item;
   if (request.result === undefined) turn.complete(order);
   else turn.emit({ kind: 'completed', orders: [order], result: request.result });
-  return settledAnswer(turn, order);
+  return settledAnswer(turn, item, 'done');
 }
 
 /** Ends an attempt badly: the item waits for its next attempt, or has failed. */
@@ -68,7 +69,7 @@ export function decideFail(turn: Turn, queue: string, request: FailRequest): Res
     mayRetry,
     ...(mayRetry ? { nextAttemptAt: turn.nowMs + delayMs } : {}),
   });
-  return settledAnswer(turn, item.order);
+  return settledAnswer(turn, item, 'failed');
 }
 
 /** Hands an item back: the attempt is not charged. Without a delay it returns to its place in line. */
@@ -76,12 +77,13 @@ export function decideRelease(turn: Turn, queue: string, request: ReleaseRequest
   const held = heldItem(turn, queue, request, 'release');
   if (!held.ok || 'answer' in held.value) return answered(held);
   const { delayMs = 0 } = request;
+  const { item } = held.value;
   turn.emit({
     kind: 'released',
-    order: held.value.item.order,
+    order: item.order,
     ...(delayMs > 0 ? { runAt: turn.nowMs + delayMs } : {}),
   });
-  return settledAnswer(turn, held.value.item.order);
+  return settledAnswer(turn, item, 'pending');
 }
 
 /** Prolongs a lease from now on, and keeps a note of progress. A cancelled item's worker learns of it here. */
@@ -147,11 +149,12 @@ function answered(held: Result<Held>): Result<SettledAnswer> {
   return refuse('internal', 'a held item was taken for an answer');
 }
 
-function settledAnswer(turn: Turn, order: number): Result<SettledAnswer> {
+/** @param state the one that the item ends in, if it ends here */
+function settledAnswer(turn: Turn, { order, attempt }: Item, state: QueueStatus): Result<SettledAnswer> {
   const id = itemId(turn.partition, order);
   const settled = turn.table.item(order)?.settled;
   // Gone at once: the queue's retention keeps nothing. Its last state is still known from what was asked.
-  if (settled === undefined) return accept({ id, state: 'done', attempt: 1 });
+  if (settled === undefined) return accept({ id, state, attempt });
   return accept(firstAnswer(id, settled));
 }
 

@@ -4,7 +4,7 @@ import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideComplete, decideFail } from '#services/queue-broker/core/lease-decisions.ts';
 import { decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideConfigure } from '#services/queue-broker/core/settings-decisions.ts';
-import { decideMoreSweeps, decideSweep } from '#services/queue-broker/core/time-decisions.ts';
+import { decideMoreSweeps, decideSweep, decideTime } from '#services/queue-broker/core/time-decisions.ts';
 import { MadeTable } from './made-table.ts';
 
 const retention = { done: { ageMs: 10_000, count: 2 }, failed: { ageMs: 50_000 } };
@@ -105,5 +105,20 @@ test('a count of nought keeps nothing, and the one who finished the item still h
   made.enqueue(0);
   const [item] = made.turn(1, (turn) => decideDequeue(turn, { queue: 'mail', max: 1, leaseMs: 60_000 }));
   expect(complete(made, 2, 1, item?.token ?? 0)).toMatchObject({ ok: true, value: { state: 'done' } });
+  expect(made.table.item(1)).toBeUndefined();
+});
+
+test('who fails an item for good hears that it has failed, also where failed items are not kept', () => {
+  const made = new MadeTable();
+  made.turn(0, (turn) => decideConfigure(turn, 'mail', { retention: { failed: { count: 0 } } }));
+  made.enqueue(0, { backoff: 'fixed:1ms' });
+  const fail = (at: number, retry: boolean) => {
+    made.turn(at, decideTime);
+    const [item] = made.turn(at, (turn) => decideDequeue(turn, { queue: 'mail', max: 1 }));
+    const request = { id: itemId(0, 1), token: item?.token ?? 0, retry, error: { message: 'no' } };
+    return made.turn(at, (turn) => decideFail(turn, 'mail', request));
+  };
+  expect(fail(1, true)).toMatchObject({ ok: true, value: { state: 'retry', attempt: 1 } });
+  expect(fail(10, false)).toEqual({ ok: true, value: { id: '0-1', state: 'failed', attempt: 2 } });
   expect(made.table.item(1)).toBeUndefined();
 });
