@@ -26,10 +26,16 @@ export class ForgottenQueues {
     return this.#queues.size > 0 && order < (this.#queues.get(queue)?.before ?? 0);
   }
 
-  /** Notes that `queue` is no more. @param before the order that the next item gets */
+  /**
+   * Notes that `queue` is no more.
+   * @param before    the order that the next item gets
+   * @param keysForMs the longest that keys may be left: also of a time when the window was the default
+   */
   forget(queue: string, before: number, at: number, keysForMs: number): void {
     for (const [name, { until }] of this.#queues) if (until <= at) this.#put(name, undefined);
-    this.#put(queue, { before, until: at + keysForMs });
+    // One that was purged before under a longer window has keys of that time left.
+    const known = this.#queues.get(queue)?.until ?? 0;
+    this.#put(queue, { before, until: Math.max(known, at + keysForMs) });
   }
 
   /** Takes in a stored record at start; false when it is of another kind. */

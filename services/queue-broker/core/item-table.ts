@@ -154,9 +154,15 @@ export class ItemTable {
     return this.#unswept;
   }
 
-  /** Gives back memory that nothing needs any more. @returns the queues that it has forgotten */
-  tidy(nowMs: number): readonly string[] {
-    const forgotten = [...this.#queues.values()].filter((queue) => queue.tidy(nowMs)).map(({ name }) => name);
+  /**
+   * Gives back memory that nothing needs any more.
+   * @param isKept  says of a queue that there is more to know of it than its items and settings
+   * @returns the queues that it has forgotten
+   */
+  tidy(nowMs: number, isKept: (queue: string) => boolean): readonly string[] {
+    const forgotten = [...this.#queues.values()]
+      .filter((queue) => queue.tidy(nowMs) && !isKept(queue.name))
+      .map(({ name }) => name);
     for (const queue of forgotten) this.forget(queue);
     return forgotten;
   }

@@ -150,7 +150,7 @@ export class PartitionTable {
    * @returns the queues of which nothing was left
    */
   tidy(nowMs: number): readonly string[] {
-    return this.#items.tidy(nowMs);
+    return this.#items.tidy(nowMs, (queue) => this.schedules.of(queue).size > 0);
   }
 
   /** Takes out the items that time changes at `nowMs`, at most `max` of them. */
@@ -241,6 +241,7 @@ export class PartitionTable {
         items.configure(fact.queue, fact.settings, at);
         return this.#keepQueue(fact.queue);
       case 'schedule-set':
+        items.index(fact.queue);
         return this.schedules.set(fact);
       case 'schedule-removed':
         return this.schedules.remove(fact);
@@ -313,6 +314,7 @@ export class PartitionTable {
 
   /** Puts what was loaded in the order of the stored items into the order in which it counts. */
   loaded(): void {
+    for (const queue of this.schedules.queues) this.#items.index(queue);
     this.#items.loaded();
   }
 
@@ -368,7 +370,8 @@ export class PartitionTable {
 
   #forgetQueue(name: string, at: number): void {
     const index = this.#items.index(name);
-    this.#forgotten.forget(name, this.nextOrder, at, index.settings.dedupWindowMs);
+    const keysForMs = Math.max(index.settings.dedupWindowMs, this.defaults.dedupWindowMs);
+    this.#forgotten.forget(name, this.nextOrder, at, keysForMs);
     // First back to the defaults: then nothing is left of its limits.
     index.paused = false;
     this.#items.configure(name, {}, at);

@@ -9,9 +9,12 @@ import {
   decidePurgeAll,
   decidePurgeState,
 } from '#services/queue-broker/core/purge-decisions.ts';
+import { decideSchedules } from '#services/queue-broker/core/schedule-decisions.ts';
 import { QueueIndex } from '#services/queue-broker/core/queue-index.ts';
+import { decideConfigure } from '#services/queue-broker/core/settings-decisions.ts';
 import { decideSweep, decideTime } from '#services/queue-broker/core/time-decisions.ts';
 import { type QueueStatus, states } from '#shared/protocol/queue-schemas.ts';
+import { madeSchedule, madeSlots } from '#tests/support/made-slots.ts';
 import { MadeTable, value } from './made-table.ts';
 
 const mail = 'mail';
@@ -171,4 +174,43 @@ test('a table that was purged is the same after a restart, whatever was purged',
     }),
     { numRuns: 60 },
   );
+});
+
+test.each(['new', 'idle', 'restarted'])(
+  'a %s queue that has nothing but a schedule is known, and goes with its schedule',
+  async (how) => {
+    let made = new MadeTable();
+    const schedule = madeSchedule({ cron: '86400000' });
+    made.turn(1_000, (turn) => decideSchedules(turn, madeSlots(), mail, new Map([['daily', schedule]])));
+    await made.commit();
+    if (how === 'restarted') made = made.reloaded();
+    if (how === 'idle')
+      for (const at of [2_000, 8_000_000]) made.turn(at, (turn) => turn.table.tidy(turn.at));
+    expect([...made.table.queues.keys()]).toEqual([mail]);
+    made.turn(9_000_000, (turn) => decidePurgeAll(turn, mail, 100));
+    expect(made.table.schedules.of(mail).size).toBe(0);
+    expect(made.table.nextWakeAt).toBeUndefined();
+    expect([...made.table.queues.keys()]).toEqual([]);
+  },
+);
+
+test.each<[string, number, number]>([
+  ['shorter before', 1_000, 24 * 3_600_000],
+  ['longer before the first of two purges', 7 * 86_400_000, 7 * 86_400_000],
+])('keys of a purged queue stand for nothing, also when the window was %s', (_, windowMs, untilMs) => {
+  const made = new MadeTable({ done: { count: 0 }, failed: {} });
+  const purge = (at: number, queue: string) => made.turn(at, (turn) => decidePurgeAll(turn, queue, 100));
+  const configure = () => made.turn(0, (turn) => decideConfigure(turn, mail, { dedupWindowMs: windowMs }));
+  if (windowMs === untilMs) configure();
+  made.enqueue(0, { key: 'k' });
+  const [item] = dequeue(made, 0);
+  made.turn(0, (turn) => decideComplete(turn, mail, { id: itemId(0, 1), token: item?.token ?? 0 }));
+  configure();
+  purge(1, mail);
+  made.enqueue(2, {}, mail);
+  if (windowMs === untilMs) purge(3, mail);
+  // Whatever is purged next clears away what is known of queues whose keys have gone.
+  made.enqueue(4, {}, 'other');
+  purge(untilMs - 2, 'other');
+  expect(made.enqueue(untilMs - 1, { key: 'k' })).toMatchObject({ duplicate: false, state: 'pending' });
 });
