@@ -2,9 +2,8 @@ import { type Refusal, type Result, accept, refuseField } from '#shared/protocol
 import { pageItemsMax } from '#shared/protocol/limits.ts';
 import { type Replay, priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
-import { decidePause, decideReplay, decideReprioritize } from './core/admin-decisions.ts';
+import { decidePause, decideReplay, decideReplayFailed, decideReprioritize } from './core/admin-decisions.ts';
 import type { Turn } from './core/turn.ts';
-import { listItems } from './item-list.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
 import * as works from './queue-works.ts';
 
@@ -45,11 +44,5 @@ function replay(turn: Turn, request: QueueRequest, query: Replay): Result<unknow
   if (query.id !== undefined) return decideReplay(turn, request.queue, query.id);
   if (query.state === undefined) return refuseField('id', 'is missing');
   const limit = Math.min(query.limit ?? replayedDefault, pageItemsMax);
-  const page = listItems(turn.table, request.queue, { state: 'failed', limit });
-  if (!page.ok) return page;
-  const orders = page.value.items
-    .map((item) => item.order)
-    .filter((order) => !turn.table.flows.isHeld(order));
-  if (orders.length > 0) turn.emit({ kind: 'replayed', orders });
-  return accept({ count: orders.length });
+  return accept({ count: decideReplayFailed(turn, request.queue, limit) });
 }

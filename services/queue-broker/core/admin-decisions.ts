@@ -52,6 +52,18 @@ export function decideReplay(turn: Turn, queue: string, id: string): Result<Stat
   return accept({ id, state: 'pending' });
 }
 
+/** Gives failed items all their attempts again, the oldest first, but for those of flows that are not complete yet. */
+export function decideReplayFailed(turn: Turn, queue: string, limit: number): number {
+  const orders: number[] = [];
+  for (const order of turn.table.queue(queue)?.ordersOf('failed', 0) ?? []) {
+    if (turn.table.flows.isHeld(order)) continue;
+    orders.push(order);
+    if (orders.length === limit) break;
+  }
+  if (orders.length > 0) turn.emit({ kind: 'replayed', orders });
+  return orders.length;
+}
+
 export function decideReprioritize(turn: Turn, queue: string, id: string, band: number): Result<StateAnswer> {
   const found = findItem(turn, queue, id);
   if (!found.ok) return found;

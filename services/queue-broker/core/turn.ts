@@ -2,7 +2,7 @@ import type { Completed, Fact } from './facts.ts';
 import type { PartitionTable } from './partition-table.ts';
 
 /** Waiting items that dequeues of one turn find too old: each is a fact, and the record must fit one message. */
-const expiredMax = 4_000;
+const expiredMax = 1_000;
 
 /** What a turn is given from outside: the core has no clock, no randomness and no identity of its own. */
 export interface TurnInputs {

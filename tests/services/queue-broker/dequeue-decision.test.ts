@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
+import { decideEnqueue } from '#services/queue-broker/core/enqueue-decisions.ts';
+import { itemId } from '#services/queue-broker/core/item.ts';
 import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
-import { MadeTable } from './made-table.ts';
+import { MadeTable, enqueueRequest } from './made-table.ts';
 
 const request = { queue: 'mail', max: 10, leaseMs: 1_000 };
 
@@ -58,4 +60,27 @@ test('a claim that is repeated gets the items that it still holds, and nothing e
 test('an unknown queue has nothing to hand out', () => {
   const made = new MadeTable();
   expect(made.turn(0, (turn) => decideDequeue(turn, request))).toEqual([]);
+});
+
+test('a crowd of items that grew too old goes in parts that fit a record, and who waits is asked again', () => {
+  const made = new MadeTable();
+  made.turn(0, (turn) => {
+    for (let count = 0; count < 6_000; count += 1) decideEnqueue(turn, enqueueRequest({ expires: '5ms' }));
+  });
+  const { id } = made.enqueue(1);
+  const turnAt = (at: number) =>
+    made.turn(at, (turn) => {
+      decideTime(turn);
+      made.table.capacity.take(turn.at);
+      const items = [decideDequeue(turn, request), decideDequeue(turn, request)].flat();
+      expect(turn.facts.length).toBeLessThanOrEqual(2_001);
+      return items.map(({ order }) => itemId(0, order));
+    });
+  const handedOut: string[] = [];
+  let turns = 0;
+  // Whatever is left to be looked at is a reason to wake.
+  for (; handedOut.length === 0 && (made.table.nextWakeAt ?? Infinity) <= 10 + turns; turns += 1)
+    handedOut.push(...turnAt(10 + turns));
+  expect(handedOut).toEqual([id]);
+  expect(turns).toBeLessThanOrEqual(4);
 });

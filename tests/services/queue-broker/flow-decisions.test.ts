@@ -9,9 +9,10 @@ import type { EndState, FlowMember } from '#services/queue-broker/core/flow-fact
 import type { ChildEnding, FlowMessages } from '#services/queue-broker/core/flow-messages.ts';
 import { nextEndings, noteClosed, notePlaced } from '#services/queue-broker/core/flow-outgoing.ts';
 import { parseItemId } from '#services/queue-broker/core/item.ts';
-import { decideReplay } from '#services/queue-broker/core/admin-decisions.ts';
+import { decideReplay, decideReplayFailed } from '#services/queue-broker/core/admin-decisions.ts';
 import { decideComplete } from '#services/queue-broker/core/lease-decisions.ts';
 import { decideDequeue } from '#services/queue-broker/core/dequeue-decision.ts';
+import { decideTime } from '#services/queue-broker/core/time-decisions.ts';
 import { readFlow } from '#services/queue-broker/flow-requests.ts';
 import { json } from '#shared/protocol/encoding.ts';
 import type { OnChildFailure } from '#shared/protocol/queue-more-schemas.ts';
@@ -263,4 +264,18 @@ describe('the owner of a flow', () => {
       error: { details: { field: 'children[0].children[0].headers.Trivet-Owner' } },
     });
   });
+});
+
+test('items of flows that are not complete do not stand in the way of those that can be replayed', () => {
+  const made = new MadeTable();
+  for (let count = 0; count < 2; count += 1) {
+    const children = [{ queue: 'parts', payload: 1 }];
+    const request = value(readFlow('sums', { payload: 1, expires: '5ms', children }, rules));
+    made.turn(0, (turn) => decideFlow(turn, request));
+  }
+  const { id } = made.enqueue(0, { expires: '5ms' }, 'sums');
+  made.turn(10, decideTime);
+  expect(made.table.queue('sums')?.countOf('failed')).toBe(3);
+  expect(made.turn(11, (turn) => decideReplayFailed(turn, 'sums', 2))).toBe(1);
+  expect(made.table.item(parseItemId(id).order)?.state).toBe('pending');
 });
