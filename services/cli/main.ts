@@ -44,6 +44,13 @@ tokenCommands(program);
 auditCommands(program);
 readDurations(program);
 
+// Whoever reads what is printed has read enough (`trivet list … | head`), which is no fault of either.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.done);
+  process.stderr.write(`trivet: ${error.message}\n`);
+  process.exit(exitCodes.failed);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
