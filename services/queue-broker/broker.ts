@@ -1,4 +1,5 @@
 import type { Streams, Subjects } from '#shared/protocol/subjects.ts';
+import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import type { Ending } from '#shared/runtime/lifecycle.ts';
@@ -155,6 +156,8 @@ export class Broker {
       lost: (error) => this.#giveUp(error),
     });
     await nats.connection.flush();
+    // Whoever waits for the answer of a broker that is no more waits in vain, and asks again when he hears of this one.
+    nats.connection.publish(subjects.queueBrokerEvents, encode({ broker: this.#options.name }, json));
     return { partitions, readers, subscriptions, logs, flows };
   }
 

@@ -5,6 +5,7 @@ import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
+import { BrokerWatch } from './broker-watch.ts';
 import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
 import { CacheMapRouting } from './cache-map-routing.ts';
@@ -78,11 +79,13 @@ export class Trivet {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly telemetry: Telemetry;
-  readonly #parts: TrivetParts & { readonly subjects: Subjects };
+  readonly #parts: TrivetParts & { readonly subjects: Subjects; readonly brokers: BrokerWatch };
   readonly #channels = new Map<string, QueueChannel>();
   readonly #cacheMap: CacheMapRouting | undefined;
   readonly #nearCaches: NearCaches;
-  readonly #workers: { stop(options?: StopOptions): Promise<void> }[] = [];
+  /** Those that have not stopped. */
+  readonly #workers = new Set<{ stop(options?: StopOptions): Promise<void> }>();
+  #closed: Promise<void> | undefined;
 
   constructor(parts: TrivetParts) {
     this.nats = parts.nats;
@@ -91,7 +94,7 @@ export class Trivet {
     // What is pinned to a principal goes by way of the gateway, which asks any node.
     if (parts.principalId === undefined) this.#cacheMap = new CacheMapRouting(parts.nats, subjects);
     this.telemetry = new Telemetry(parts.nats, this.subjects, { source: parts.name });
-    this.#parts = { ...parts, subjects: this.subjects };
+    this.#parts = { ...parts, subjects: this.subjects, brokers: new BrokerWatch(parts.nats, this.subjects) };
     this.#nearCaches = new NearCaches(this.#parts);
   }
 
@@ -118,8 +121,9 @@ export class Trivet {
     handler: Handler<Payload, Result>,
     options: WorkerOptions<Payload, Result> = {},
   ): Worker<Payload, Result> {
-    const worker = new Worker(this.#parts, queue, handler, options);
-    this.#workers.push(worker);
+    const onEnd = () => this.#workers.delete(worker);
+    const worker = new Worker({ ...this.#parts, onEnd }, queue, handler, options);
+    this.#workers.add(worker);
     return worker;
   }
 
@@ -137,14 +141,40 @@ export class Trivet {
     return new CacheNamespace({ nats, clock, ...(near === undefined ? {} : { near }) }, target);
   }
 
-  /** Stops all workers (see `Worker.stop`), then closes the connection. */
-  async close(options: StopOptions = {}): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.stop(options)));
+  /**
+   * Stops all workers (see `Worker.stop`), lets what was added or recorded before arrive (for 5 s at most), then closes
+   * the connection. Closing twice is closing once.
+   */
+  close(options: StopOptions = {}): Promise<void> {
+    this.#closed ??= this.#end(options).catch((error: unknown) => {
+      this.#closed = undefined;
+      throw error;
+    });
+    return this.#closed;
+  }
+
+  async #end(options: StopOptions): Promise<void> {
+    await Promise.all([...this.#workers].map((worker) => worker.stop(options)));
+    await this.#settled();
     this.#nearCaches.stop();
     await this.#parts.keeper.end();
-    await this.nats.connection.drain();
+    const { connection } = this.nats;
+    // Without a NATS there is nothing to drain, and the library would go on looking for it for ever.
+    if (!connection.isClosed()) await connection.drain().catch(() => connection.close());
+  }
+
+  /** What was added or recorded in this very turn has not even left yet. */
+  async #settled(): Promise<void> {
+    const all = [this.telemetry, ...this.#channels.values()].map((one) => one.settled());
+    const timeUp = Promise.withResolvers<void>();
+    const cancel = this.#parts.clock.after(settledMsMax, timeUp.resolve);
+    await Promise.race([Promise.all(all), timeUp.promise]);
+    cancel();
   }
 }
+
+/** As long as telemetry waits for its stream. */
+const settledMsMax = 5_000;
 
 const connectOptionNames = ['url', 'user', 'password', 'token', 'prefix', 'name'];
 

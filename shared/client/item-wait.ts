@@ -34,7 +34,7 @@ export class ItemNotDone extends Error {
  * @returns its result. Rejects with `ItemNotDone` when it failed or was cancelled, with the signal's reason, or with a
  *   `TrivetError`: `timeout` when the time is over, `not_found` when there is no such item (any more)
  */
-export function waitForResult(
+export async function waitForResult(
   channel: QueueChannel,
   id: string,
   options: WaitOptions = {},
@@ -68,19 +68,27 @@ async function askUntilFinal(
     if (item?.state === 'failed' || item?.state === 'cancelled') throw new ItemNotDone(item);
     if (clock.monotonicMs() >= deadlineMs)
       throw new TrivetError(refuse('timeout', `item ${id} was not final in time`).error);
+    // Nobody will ever answer on a connection that was closed for good.
+    if (item === undefined && channel.nats.connection.isClosed())
+      throw new TrivetError(refuse('unavailable', 'the connection was closed').error);
     if (item === undefined) await briefPause(clock);
   }
   return undefined;
 }
 
-/** Undefined when nobody answered: a broker that is away comes back. */
+/** Undefined when nobody answered, or another broker is to be asked: one that is away comes back. */
 async function askOnce(channel: QueueChannel, id: string, waitMs: number): Promise<QueueItem | undefined> {
+  const anew = Promise.withResolvers<undefined>();
+  const stop = channel.brokers.onNew(() => anew.resolve(undefined));
   try {
-    return await channel.ask<QueueItem>('result', { id, wait: waitMs }, { timeoutMs: waitMs + 5_000 });
+    const asked = channel.ask<QueueItem>('result', { id, wait: waitMs }, { timeoutMs: waitMs + 5_000 });
+    return await Promise.race([asked, anew.promise]);
   } catch (error) {
     if (error instanceof TrivetError && (error.code === 'timeout' || error.code === 'unavailable'))
       return undefined;
     throw error;
+  } finally {
+    stop();
   }
 }
 

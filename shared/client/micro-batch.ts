@@ -25,6 +25,7 @@ export class MicroBatch<Item, Reply> {
   #waiting: Waiting<Reply>[] = [];
   #bytes = 0;
   #scheduled = false;
+  readonly #underWay = new Set<Promise<void>>();
 
   constructor(options: MicroBatchOptions<Item, Reply>) {
     this.#options = options;
@@ -55,7 +56,15 @@ export class MicroBatch<Item, Reply> {
     this.#items = [];
     this.#waiting = [];
     this.#bytes = 0;
-    void this.#deliver(items, waiting);
+    const delivery = this.#deliver(items, waiting);
+    this.#underWay.add(delivery);
+    void delivery.then(() => this.#underWay.delete(delivery));
+  }
+
+  /** Sends what has gathered now, and resolves once all that was sent is answered. */
+  async settled(): Promise<void> {
+    this.flush();
+    await Promise.all(this.#underWay);
   }
 
   /** `setImmediate` ends the turn after every socket that was readable in it, so many connections share a batch. */

@@ -4,6 +4,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg, Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
 import { readAlikeItems } from './alike-items.ts';
+import type { BrokerWatch } from './broker-watch.ts';
 import { withoutPlace } from './item-refusal.ts';
 import { MicroBatch } from './micro-batch.ts';
 import { readReply, requestMessage, requestReply } from './request.ts';
@@ -31,6 +32,7 @@ export interface ChannelParts {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  readonly brokers: BrokerWatch;
 }
 
 /** One queue's requests. All who add to it through one client share its batches. */
@@ -39,13 +41,15 @@ export class QueueChannel {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  readonly brokers: BrokerWatch;
   readonly #batch: MicroBatch<string, Added>;
 
-  constructor({ nats, subjects, clock }: ChannelParts, queue: string) {
+  constructor({ nats, subjects, clock, brokers }: ChannelParts, queue: string) {
     this.queue = queue;
     this.nats = nats;
     this.subjects = subjects;
     this.clock = clock;
+    this.brokers = brokers;
     this.#batch = new MicroBatch<string, Added>({
       itemsMax: itemsPerMessage,
       bytesMax: batchLengthMax,
@@ -56,6 +60,11 @@ export class QueueChannel {
   /** Adds an item that is encoded already, as JSON text; in one message with all that is added in this turn. */
   enqueue(text: string): Promise<Added> {
     return this.#batch.add(text, text.length);
+  }
+
+  /** Sends what was added in this turn now; resolves once all that was added is answered. */
+  settled(): Promise<void> {
+    return this.#batch.settled();
   }
 
   /** Adds bytes as they are: a message of its own. */

@@ -1,4 +1,6 @@
+import { TrivetError, refuse } from '#shared/protocol/errors.ts';
 import type { QueuePriority, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import { failureOf } from './handler-errors.ts';
 import type { QueueChannel } from './queue-channel.ts';
 
 /** An item has entered a state. */
@@ -27,6 +29,7 @@ export function listenToEvents(
   channel: QueueChannel,
   states: readonly QueueStatus[] | undefined,
   listener: (event: QueueEvent) => void,
+  onClosed: (fault: Error | undefined) => void = () => undefined,
 ): () => void {
   const { nats, subjects, queue } = channel;
   const subscriptions = (states ?? ['*']).map((state) =>
@@ -34,13 +37,26 @@ export function listenToEvents(
       callback: (error, message) => {
         if (error !== null) return;
         const entered = message.subject.slice(message.subject.lastIndexOf('.') + 1) as QueueStatus;
-        for (const event of eventsOf(message.data)) listener({ queue, state: entered, ...event });
+        for (const event of eventsOf(message.data)) tell(listener, { queue, state: entered, ...event });
       },
     }),
   );
+  // The connection was closed, or the subscription was refused.
+  for (const { closed } of subscriptions)
+    void closed.then((fault) => onClosed(fault instanceof Error ? fault : undefined));
   return () => {
     for (const subscription of subscriptions) subscription.unsubscribe();
   };
+}
+
+/** Thrown on, it would end the library's reading of the socket, and the client would hear nothing more. */
+function tell(listener: (event: QueueEvent) => void, event: QueueEvent): void {
+  try {
+    listener(event);
+  } catch (error) {
+    const { message } = failureOf(error);
+    process.emitWarning(`a listener to events of ${event.queue} has thrown: ${message}`, 'TrivetWarning');
+  }
 }
 
 /** The same as an iteration. It listens from the beginning on, not only from the first step. */
@@ -50,14 +66,23 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
   readonly #unsubscribe: () => void;
   #wake: (() => void) | undefined;
   #ended = false;
+  #fault: Error | undefined;
 
   constructor(channel: QueueChannel, { states, signal }: EventsOptions) {
     this.#signal = signal;
-    this.#unsubscribe = listenToEvents(channel, states, (event) => {
-      if (this.#waiting.length === waitingMax) this.#waiting.shift();
-      this.#waiting.push(event);
-      this.#wake?.();
-    });
+    this.#unsubscribe = listenToEvents(
+      channel,
+      states,
+      (event) => {
+        if (this.#waiting.length === waitingMax) this.#waiting.shift();
+        this.#waiting.push(event);
+        this.#wake?.();
+      },
+      (fault) => {
+        this.#fault = fault;
+        this.#end();
+      },
+    );
     signal?.addEventListener('abort', this.#end, { once: true });
     if (signal?.aborted === true) this.#end();
   }
@@ -66,6 +91,9 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
     for (;;) {
       const value = this.#waiting.shift();
       if (value !== undefined) return { done: false, value };
+      const fault = this.#fault;
+      this.#fault = undefined;
+      if (fault !== undefined) throw new TrivetError(refuse('forbidden', fault.message).error);
       if (this.#ended) return { done: true, value: undefined };
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

@@ -91,9 +91,19 @@ export class Settler {
     const texts = settlements.map((one) => one.text);
     const reply = await wire.settle(operation, { texts, fetch: reserved, onFault });
     this.#sending -= 1;
-    if (!reply.ok) onFault(reply.error);
-    for (const [index, settlement] of settlements.entries())
-      onSettled(settlement, reply.ok ? reply.value.items[index]?.error : undefined);
+    const isTooLarge = !reply.ok && reply.error.code === 'payload_too_large';
+    if (isTooLarge && settlements.length > 1) {
+      // More than this NATS takes at once, and nobody has seen it: in two, and each again where need be.
+      const middle = Math.ceil(settlements.length / 2);
+      void this.#send(operation, settlements.slice(0, middle), 0);
+      void this.#send(operation, settlements.slice(middle), reserved);
+      return;
+    }
+    if (!reply.ok && !isTooLarge) onFault(reply.error);
+    for (const [index, settlement] of settlements.entries()) {
+      if (reply.ok) onSettled(settlement, reply.value.items[index]?.error);
+      else onSettled(settlement, isTooLarge ? reply.error : undefined);
+    }
     onAnswered(reserved, reply.ok ? (reply.value.next ?? []) : []);
   }
 }

@@ -145,6 +145,11 @@ export class Telemetry {
     for (const batch of this.#batches.values()) batch.flush();
   }
 
+  /** As `flush`; resolves once all that was sent is stored, or is known not to be. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#batches.values()].map((batch) => batch.settled()));
+  }
+
   async #record<Kind extends TelemetryType>(kind: Kind, given: KindRecords[Kind]): Promise<void> {
     const record = this.#source === undefined ? given : { source: this.#source, ...given };
     // The collector would keep a bad record as a dead letter; here its sender can still be told.

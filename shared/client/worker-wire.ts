@@ -5,6 +5,7 @@ import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import type { BrokerWatch } from './broker-watch.ts';
 import type { RunningJob } from './job.ts';
 import { requestReply } from './request.ts';
 import type { SettlingOperation } from './settlement.ts';
@@ -13,6 +14,7 @@ export interface WorkerWireOptions {
   readonly nats: Nats;
   readonly subjects: Subjects;
   readonly clock: Clock;
+  readonly brokers: BrokerWatch;
   readonly queue: string;
   readonly leaseMs: number;
   readonly name: string | undefined;
@@ -26,6 +28,9 @@ export interface Settled {
 
 const waitMs = 20_000;
 
+/** With the pauses between them some seconds: where NATS was away, the brokers may need a moment longer than a client. */
+const triesAgain = 20;
+
 /** What a worker asks the broker. Refusals are values; nothing here throws. */
 export class WorkerWire {
   readonly #options: WorkerWireOptions;
@@ -34,15 +39,34 @@ export class WorkerWire {
     this.#options = options;
   }
 
-  /** Waits for items; an empty list when none came. Asked under a name, so that a reply that was lost comes again. */
-  async dequeue(max: number): Promise<Result<readonly LeasedItem[]>> {
-    const headers = { 'Nats-Msg-Id': randomUUID() };
+  /**
+   * Waits for items; an empty list when none came. Asked under a name, so that a reply that was lost comes again, and
+   * that several questions under way bring the same items: whichever has some. One that has none may be an older one.
+   */
+  dequeue(max: number): Promise<Result<readonly LeasedItem[]>> {
+    const options = { timeoutMs: waitMs + 5_000, headers: { 'Nats-Msg-Id': randomUUID() } };
     const body = this.#dequeueBody(max, waitMs);
-    const timeoutMs = waitMs + 5_000;
-    let reply = await this.#request('dequeue', body, { timeoutMs, headers });
-    if (!reply.ok && reply.error.code === 'timeout')
-      reply = await this.#request('dequeue', body, { timeoutMs, headers });
-    return itemsOf(reply);
+    return new Promise((resolve) => {
+      let asked = 0;
+      let triesLeft = triesAgain;
+      const ask = async (): Promise<void> => {
+        asked += 1;
+        const number = asked;
+        const reply = itemsOf(await this.#request('dequeue', body, options));
+        const hasItems = reply.ok && reply.value.length > 0;
+        if (!hasItems && number !== asked) return;
+        if (!reply.ok && triesLeft > 0 && isWorthAnother(reply.error, number)) {
+          triesLeft -= 1;
+          if (reply.error.code === 'unavailable') await briefPause(this.#options.clock);
+          if (number === asked) await ask();
+          return;
+        }
+        stop();
+        resolve(reply);
+      };
+      const stop = this.#options.brokers.onNew(() => void ask());
+      void ask();
+    });
   }
 
   /** Asks for what is there now. */
@@ -120,6 +144,10 @@ export class WorkerWire {
 
 export const isTransient = (refusal: Refusal): boolean =>
   refusal.code === 'timeout' || refusal.code === 'unavailable';
+
+/** The first question of a worker that finds nobody is answered so; one that was served before has only to wait. */
+const isWorthAnother = ({ code }: Refusal, question: number): boolean =>
+  code === 'timeout' ? question === 1 : code === 'unavailable' && question > 1;
 
 /** Not all workers at the same moment, when a broker comes back. */
 export const briefPause = (clock: Clock): Promise<void> => sleep(clock, 200 + Math.random() * 300);

@@ -3,6 +3,7 @@ import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import type { BrokerWatch } from './broker-watch.ts';
 import { HeldJobs } from './held-jobs.ts';
 import { Intake } from './intake.ts';
 import type { JobHost, RunningJob } from './job.ts';
@@ -24,6 +25,9 @@ export interface WorkerParts {
   readonly subjects: Subjects;
   readonly keeper: LeaseKeeping;
   readonly clock: Clock;
+  readonly brokers: BrokerWatch;
+  /** Hears that the worker has stopped. */
+  readonly onEnd?: () => void;
 }
 
 export interface StopOptions {
@@ -62,6 +66,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   #restsUntilMs = 0;
   #cancelRest: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
+  readonly #onEnd: (() => void) | undefined;
   #onQuiet: (() => void) | undefined;
 
   /** @param parts of the client: use `trivet.worker(…)` */
@@ -71,13 +76,14 @@ export class Worker<Payload = unknown, Result = unknown> {
     handler: Handler<Payload, Result>,
     options: WorkerOptions<Payload, Result> = {},
   ) {
-    const { nats, subjects, keeper, clock } = parts;
+    const { nats, subjects, keeper, clock, brokers } = parts;
     this.#clock = clock;
+    this.#onEnd = parts.onEnd;
     this.queue = queue;
     this.#settings = settingsOf(queue, options);
     const { concurrency, prefetch, leaseMs, name } = this.#settings;
     this.#runner = this.#makeRunner(handlerWork(handler, options));
-    this.#wire = new WorkerWire({ nats, subjects, clock, queue, leaseMs, name });
+    this.#wire = new WorkerWire({ nats, subjects, clock, brokers, queue, leaseMs, name });
     this.#watch = new LoopWatch(clock, leaseMs / 4);
     this.#leases = keeper.open({
       subject: subjects.queue(queue, 'extend'),
@@ -151,6 +157,7 @@ export class Worker<Payload = unknown, Result = unknown> {
     this.#signals.end();
     this.#watch.end();
     this.#leases.close();
+    this.#onEnd?.();
   }
 
   /** The broker has answered: the lease is kept until then. */
@@ -265,8 +272,13 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   #hostOfJobs(): JobHost {
     return {
-      progress: (job, note) => this.#notes.progress(job, note),
-      log: (job, line) => this.#notes.log(job, line),
+      // Of what has ended nothing more is kept: nobody would ever send or forget it.
+      progress: (job, note) => {
+        if (!job.settled) this.#notes.progress(job, note);
+      },
+      log: (job, line) => {
+        if (!job.settled) this.#notes.log(job, line);
+      },
       children: async (job) => {
         const reply = await this.#wire.children(job);
         if (!reply.ok) throw new TrivetError(reply.error);

@@ -33,6 +33,8 @@ export function subjectsFor(prefix: string) {
     telemetryQueryAll: `${prefix}.telemetry-query.*`,
 
     queueEvents: (queue: string, state: string) => `${prefix}.events.queue.${queue}.${state}`,
+    /** Tells each broker that begins to serve. Two tokens, so that no queue's events are there. */
+    queueBrokerEvents: `${prefix}.events.queue-broker`,
     cacheEvents: (namespace: string) => `${prefix}.events.cache.${namespace}`,
     /** Tells each new map. Two tokens, so that no namespace's events are there. */
     cacheMapEvents: `${prefix}.events.cache-map`,

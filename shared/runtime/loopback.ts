@@ -12,7 +12,7 @@ import {
 /** What a connection of the loopback can do: all that clients of the queue and its service ask of NATS. */
 type LoopbackConnection = Pick<
   NatsConnection,
-  'request' | 'publish' | 'subscribe' | 'flush' | 'drain' | 'close' | 'isClosed'
+  'request' | 'publish' | 'subscribe' | 'flush' | 'drain' | 'close' | 'isClosed' | 'status'
 >;
 
 type Payload = Parameters<NatsConnection['publish']>[1];
@@ -23,6 +23,7 @@ interface Listener {
   readonly group: string | undefined;
   readonly connection: object;
   readonly hear: (message: Msg) => void;
+  readonly closed: PromiseWithResolvers<void>;
 }
 
 /** A message on its way, as bytes: what its sender does with them afterwards does not reach anybody. */
@@ -104,12 +105,15 @@ export class Loopback {
           group: queue,
           connection,
           hear: (message) => void callback?.(null, message),
+          closed: Promise.withResolvers<void>(),
         };
         this.#listeners = [...this.#listeners, listener];
         const end = () => {
           this.#listeners = this.#listeners.filter((one) => one !== listener);
+          listener.closed.resolve();
         };
-        return { unsubscribe: end, drain: () => Promise.resolve(end()) } as Subscription;
+        const closed = listener.closed.promise;
+        return { unsubscribe: end, drain: () => Promise.resolve(end()), closed } as Subscription;
       },
       request: (subject, payload, options) => {
         const answer = Promise.withResolvers<Msg>();
@@ -132,11 +136,14 @@ export class Loopback {
       drain: () => connection.close(),
       close: () => {
         closed = true;
+        for (const one of this.#listeners) if (one.connection === connection) one.closed.resolve();
         this.#listeners = this.#listeners.filter((one) => one.connection !== connection);
         for (const { reject } of waiting.values()) reject(new Error('the connection was closed'));
         return Promise.resolve();
       },
       isClosed: () => closed,
+      // Nothing ever happens to this connection.
+      status: async function* () {},
     };
     // One subscription for all replies, as the library has it: a reply that comes too late is heard, and let go.
     connection.subscribe(`${inbox}.*`, {

@@ -139,6 +139,9 @@ function connectionOptions(options: NatsOptions): ConnectionOptions {
     ...(options.token === undefined ? {} : { token: options.token }),
     ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
     maxReconnectAttempts: -1,
+    // The library closes for good when it was refused twice; but a NATS that is started again refuses everybody until
+    // its auth callout is there again, too.
+    ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
     pingInterval: 5_000,

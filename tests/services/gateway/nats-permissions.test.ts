@@ -46,7 +46,11 @@ test('a worker for emails hears of its queue, too', () => {
       (word) => `trivet.queue.emails.${word}`,
     ),
   ]);
-  expect(subscribe).toEqual(['_INBOX.k-1.>', 'trivet.events.queue.emails.*']);
+  expect(subscribe.toSorted()).toEqual([
+    '_INBOX.k-1.>',
+    'trivet.events.queue-broker',
+    'trivet.events.queue.emails.*',
+  ]);
 });
 
 test.each<[string, Grant]>([

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect } from '#shared/client/client.ts';
 import { type Telemetry, createTelemetry } from '#shared/client/telemetry.ts';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Nats, connectNats, serviceInboxPrefix } from '#shared/runtime/nats.ts';
@@ -102,4 +103,13 @@ test('an error is told with its type and stack', async () => {
   await telemetry.error(new RangeError('too far'), { attributes: { step: 3 } });
   const [{ records } = { records: [] }] = await messages();
   expect(records).toMatchObject([{ message: 'too far', type: 'RangeError', attributes: { step: 3 } }]);
+});
+
+test('what was recorded in the turn of a close is stored all the same', async () => {
+  const trivet = await connect({ url: server.url, name: 'closing' });
+  await trivet.telemetry.time('last', () => undefined);
+  await trivet.close();
+  expect(await messages()).toMatchObject([
+    { subject: subjects.telemetry('performance'), records: [{ operation: 'last', source: 'closing' }] },
+  ]);
 });

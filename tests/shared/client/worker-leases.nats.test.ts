@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Worker as Thread } from 'node:worker_threads';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { BrokerWatch } from '#shared/client/broker-watch.ts';
 import type { Trivet } from '#shared/client/client.ts';
 import { LeaseTable } from '#shared/client/lease-table.ts';
 import { Worker } from '#shared/client/worker.ts';
@@ -87,7 +88,8 @@ test('a worker whose leases nobody renews takes nothing once that is clear', asy
     end: () => Promise.resolve(),
   };
   const { nats, subjects } = trivet;
-  const parts = { nats, subjects, keeper, clock: systemClock };
+  const brokers = new BrokerWatch(nats, subjects);
+  const parts = { nats, subjects, keeper, clock: systemClock, brokers };
   const worker = new Worker(parts, 'unkept', (payload) => void handled.push(payload), { lease: '10s' });
   await queue.add('in time');
   await expect.poll(() => handled, { timeout: 3_000 }).toEqual(['in time']);

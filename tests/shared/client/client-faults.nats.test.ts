@@ -1,0 +1,123 @@
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connect } from '#shared/client/client.ts';
+import { natsEnvironment, startService } from '#tests/support/service-process.ts';
+import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
+import { type RunningClient, startClient } from './running-client.ts';
+
+let client: RunningClient;
+
+beforeAll(async () => {
+  client = await startClient();
+});
+afterAll(() => client.stop());
+
+const startBroker = (server: RunningNatsServer) =>
+  startService('queue-broker', {
+    ...natsEnvironment(server),
+    TRIVET_NAME: 'queue-broker-1',
+    TRIVET_DATA: `${server.dir}/queue-broker-1`,
+    TRIVET_PARTITIONS: '1',
+  });
+
+test('a listener to events that throws does not deafen its client', async () => {
+  const other = await client.another();
+  const queue = other.queue('thrown-at');
+  let heard = 0;
+  queue.on('pending', () => {
+    heard += 1;
+    throw new Error('a listener that is broken');
+  });
+  await queue.add(1);
+  await expect.poll(() => heard, { timeout: 5_000 }).toBe(1);
+  await queue.add(2);
+  await expect.poll(() => heard, { timeout: 5_000 }).toBe(2);
+});
+
+test('results that are more together than this NATS takes at once are kept all the same', async () => {
+  const server = await startNatsServer({ config: 'plain', payloadBytesMax: 1_048_576 });
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  try {
+    const gate = Promise.withResolvers<void>();
+    let runs = 0;
+    other.worker('large', async () => {
+      runs += 1;
+      if (runs === 8) gate.resolve();
+      await gate.promise;
+      return 'x'.repeat(200_000);
+    });
+    const added = await other
+      .queue<number, string>('large')
+      .addMany(Array.from({ length: 8 }, (_, payload) => ({ payload })));
+    const results = added.map((one) =>
+      one.status === 'fulfilled' ? one.value.result({ timeout: '10s' }) : Promise.resolve(''),
+    );
+    for (const result of await Promise.all(results)) expect(result).toHaveLength(200_000);
+    expect(runs).toBe(8);
+  } finally {
+    await other.close({ timeout: '1s' });
+    await broker.stop();
+    await server.stop();
+  }
+});
+
+test('a worker that waited when everything was started again takes the next item at once', async () => {
+  const server = await startNatsServer();
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  const worker = other.worker('started-again', () => 'done', { onError: () => undefined });
+  const first = await other.queue('started-again').add(1);
+  expect(await first.result({ timeout: '10s' })).toBe('done');
+  // By now it asks for the next one, of a broker that will not be there again.
+  await setTimeout(500);
+  server.kill();
+  await broker.kill();
+  await server.restart();
+  const next = await startBroker(server);
+  const producer = await connect({ url: server.url });
+  const added = await producer.queue('started-again').add(2);
+  const state = async () => (await producer.queue('started-again').get(added.id)).state;
+  await expect.poll(state, { timeout: 8_000 }).toBe('done');
+  await worker.stop();
+  await other.close();
+  await producer.close();
+  await next.stop();
+  await server.stop();
+});
+
+test('a worker that waited when its broker was killed takes the next item from the one that follows', async () => {
+  const server = await startNatsServer();
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  const worker = other.worker('follows', () => 'done', { onError: () => undefined });
+  const queue = other.queue('follows');
+  expect(await (await queue.add(1)).result({ timeout: '10s' })).toBe('done');
+  await setTimeout(500);
+  await broker.kill();
+  const next = await startBroker(server);
+  const added = await queue.add(2);
+  await expect.poll(async () => (await queue.get(added.id)).state, { timeout: 8_000 }).toBe('done');
+  await worker.stop();
+  await other.close();
+  await next.stop();
+  await server.stop();
+});
+
+test('closing while NATS is away ends the client', async () => {
+  const server = await startNatsServer({ config: 'plain' });
+  const other = await connect({ url: server.url });
+  other.worker('away', () => undefined, { onError: () => undefined });
+  server.kill();
+  await expect
+    .poll(() =>
+      other.nats.connection.flush().then(
+        () => 1,
+        () => 0,
+      ),
+    )
+    .toBe(0);
+  await other.close({ timeout: '1s' });
+  expect(other.nats.connection.isClosed()).toBe(true);
+  await server.stop();
+});
