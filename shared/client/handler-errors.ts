@@ -1,6 +1,6 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { errorMessageLengthMax, keyLengthMax, stackLengthMax } from '#shared/protocol/limits.ts';
+import { delayMsMax, errorMessageLengthMax, keyLengthMax, stackLengthMax } from '#shared/protocol/limits.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
 
 // What a handler may throw to say more than "this attempt has failed".
@@ -47,16 +47,40 @@ export class RetryAfter extends Error {
 
 /** A thrown value as the item remembers it. */
 export function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { message: String(error).slice(0, errorMessageLengthMax) };
+  if (!(error instanceof Error)) return { message: textOf(() => error).slice(0, errorMessageLengthMax) };
+  const stack = stackOf(error);
   return {
-    message: error.message.slice(0, errorMessageLengthMax),
-    type: error.name.slice(0, keyLengthMax),
-    ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, stackLengthMax) }),
+    message: textOf(() => error.message).slice(0, errorMessageLengthMax),
+    type: textOf(() => error.name).slice(0, keyLengthMax),
+    ...(stack === undefined ? {} : { stack: stack.slice(0, stackLengthMax) }),
   };
+}
+
+/** Anything may be thrown, and an error's members may be anything: none of it may throw again where it is told. */
+function textOf(read: () => unknown): string {
+  try {
+    return String(read());
+  } catch {
+    return 'a value that has no text';
+  }
+}
+
+/** The stack where it is a text: `Error.prepareStackTrace` can make something else of it. */
+function stackOf(error: Error): string | undefined {
+  try {
+    const stack: unknown = error.stack;
+    return typeof stack === 'string' ? stack : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function delayOf(delay: string | number): number {
   const ms = durationMs(delay);
-  if (ms === undefined) throw new TrivetError(refuseField('delay', 'is not a duration such as "30s"').error);
+  // A longer one the broker would refuse, and with it all that is said of the attempt.
+  if (ms === undefined || ms > delayMsMax)
+    throw new TrivetError(
+      refuseField('delay', 'is not a duration such as "30s", of ten years at most').error,
+    );
   return ms;
 }

@@ -124,6 +124,8 @@ export class Intake {
     this.#asked -= count;
     if (reply.ok) await this.#take(reply.value);
     this.#options.handBack(this.#prefetch.giveUp(kept));
+    // While these counted as asked for, nothing else may have been: all that was held can have ended meanwhile.
+    void this.fetch();
   }
 
   /** Room that nobody has asked to fill. One round of handlers at most: two questions under way beat one twice as large. */

@@ -29,13 +29,16 @@ export class JobRunner {
     this.#running += 1;
     job.begun = true;
     let outcome: unknown;
+    let isLater: boolean;
     try {
       outcome = this.#options.work(job);
+      // Within the `try`: what is returned may throw when it is looked at.
+      isLater = isThenable(outcome);
     } catch (error) {
       this.#threw(job, error);
       return;
     }
-    if (isThenable(outcome)) void this.#settle(job, outcome);
+    if (isLater) void this.#settle(job, outcome as PromiseLike<unknown>);
     else this.#end(job, completed(job, outcome));
   }
 

@@ -1,5 +1,6 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { headerName } from '#shared/protocol/headers.ts';
 import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
@@ -24,16 +25,42 @@ export function itemText({ payload, options }: NewItem): string {
 /** The headers of an `enqueue` whose body is bytes. */
 export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<string, string> {
   if (payload.byteLength > payloadBytesLimit) throw tooLarge();
-  const headers: Record<string, string> = {
-    ...options.headers,
-    'Content-Type': 'application/octet-stream',
-  };
-  for (const [option, header] of Object.entries(optionHeaders)) {
-    const value = options[option as keyof AddOptions];
-    if (value !== undefined && typeof value !== 'object') headers[header] = String(value);
+  const { headers: own = {}, ...others } = options;
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(own)) {
+    const canonical = headerName(name);
+    if (canonical.startsWith('Trivet-') || canonical === 'Nats-Msg-Id' || canonical === 'Content-Type')
+      throw refused(`headers.${name}`, 'is a name that is not yours to use');
+    if (!headerNamePattern.test(name))
+      throw refused(
+        `headers.${name}`,
+        'goes along with bytes as a header of NATS: ASCII without blanks and :',
+      );
+    headers[name] = asHeader(`headers.${name}`, value);
+  }
+  headers['Content-Type'] = 'application/octet-stream';
+  for (const [option, given] of Object.entries(others)) {
+    if (given === undefined) continue;
+    const header = optionHeaders[option as keyof typeof optionHeaders] as string | undefined;
+    if (header === undefined) throw refused(option, 'is not a known field');
+    // As JSON has it, which every other payload's options go through.
+    const value: unknown = (given as unknown) instanceof Date ? (given as unknown as Date).toJSON() : given;
+    headers[header] = asHeader(option, typeof value === 'number' ? String(value) : value);
   }
   return headers;
 }
+
+const headerNamePattern = /^[!-9;-~]+$/;
+
+/** A header cannot say everything that JSON can, and what NATS would change on the way is refused here. */
+function asHeader(field: string, value: unknown): string {
+  if (typeof value !== 'string') throw refused(field, 'must be text');
+  if (/[\r\n\0]/.test(value) || value.trim() !== value)
+    throw refused(field, 'must have no line break and no NUL, and no blank around it, beside bytes');
+  return value;
+}
+
+const refused = (field: string, problem: string) => new TrivetError(refuseField(field, problem).error);
 
 function payloadText(payload: unknown): string {
   if (payload === undefined || typeof payload === 'function' || typeof payload === 'symbol')
@@ -42,7 +69,8 @@ function payloadText(payload: unknown): string {
         .error,
     );
   try {
-    return isFlat(payload) ? JSON.stringify(payload) : jsonText(payload);
+    const text = (isFlat(payload) ? JSON.stringify(payload) : jsonText(payload)) as string | undefined;
+    if (text !== undefined) return text;
   } catch (error) {
     const { error: refusal } = refuseField(
       'payload',
@@ -50,6 +78,7 @@ function payloadText(payload: unknown): string {
     );
     throw new TrivetError(refusal, { cause: error });
   }
+  throw refused('payload', 'must be a JSON value or bytes: its toJSON gives nothing');
 }
 
 /**

@@ -4,6 +4,7 @@ import { keyLengthMax, leaseMsMax, leaseMsMin } from '#shared/protocol/limits.ts
 import { isName } from '#shared/protocol/names.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { refuseUnknown } from './client-options.ts';
+import { failureOf } from './handler-errors.ts';
 import type { IncomingJob, Job } from './job.ts';
 import type { Middleware } from './middleware.ts';
 import type { PayloadSchema } from './payload-schema.ts';
@@ -64,7 +65,26 @@ export function settingsOf<Payload, Result>(
     reject('lease', 'must be a duration of 100 ms to one day, such as "30s"');
   if (name !== undefined && (name === '' || name.length > keyLengthMax))
     reject('name', `must be 1 to ${keyLengthMax} characters`);
-  return { concurrency, prefetch, leaseMs, name, onError: options.onError ?? warner(queue) };
+  const { onError } = options;
+  return {
+    concurrency,
+    prefetch,
+    leaseMs,
+    name,
+    onError: onError === undefined ? warner(queue) : guarded(queue, onError),
+  };
+}
+
+/** A listener that throws must not end what it listens to: the worker goes on, and Node.js warns of it. */
+function guarded(queue: string, onError: (error: Error) => void): (error: Error) => void {
+  const warn = warner(queue);
+  return (error) => {
+    try {
+      onError(error);
+    } catch (thrown) {
+      warn(new Error(`onError itself has thrown: ${failureOf(thrown).message}`));
+    }
+  };
 }
 
 function requireWhole(field: string, value: number, least: number): void {

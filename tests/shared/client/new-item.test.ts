@@ -62,3 +62,23 @@ test('the options of bytes are headers, with the key as the message id', () => {
     tenant: 'a',
   });
 });
+
+test('what beside bytes no header can say is refused by its name, and not changed or left out', () => {
+  const refused = (options: object) => () => bytesHeaders(new Uint8Array(1), options);
+  expect(refused({ key: 'two\nlines' })).toThrow('key must have no line break');
+  expect(refused({ key: ' blank ' })).toThrow('no blank around it');
+  expect(refused({ maxAttemps: 3 })).toThrow('maxAttemps is not a known field');
+  expect(refused({ headers: { 'a name': 'x' } })).toThrow('headers.a name');
+  expect(refused({ headers: { number: 5 } })).toThrow('headers.number must be text');
+  expect(refused({ headers: { 'nats-msg-id': 'another key' } })).toThrow(
+    'is a name that is not yours to use',
+  );
+  expect(refused({ headers: { 'Trivet-Priority': 'low' } })).toThrow('is a name that is not yours to use');
+  expect(bytesHeaders(new Uint8Array(1), { runAt: new Date(0) } as object)).toMatchObject({
+    'Trivet-Run-At': '1970-01-01T00:00:00.000Z',
+  });
+});
+
+test('a payload whose toJSON gives nothing is refused as a payload', () => {
+  expect(() => textOf({ toJSON: () => undefined })).toThrow('payload must be a JSON value');
+});

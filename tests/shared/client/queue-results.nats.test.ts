@@ -49,7 +49,7 @@ test('waiting ends with its time, its signal, or when there is no such item', as
   ending.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
   await expect(queue.finished('0-zzzz')).rejects.toMatchObject({ code: 'not_found' });
-  expect(() => queue.finished(added.id, { timeout: 'soon' })).toThrow('timeout is not a duration');
+  await expect(queue.finished(added.id, { timeout: 'soon' })).rejects.toThrow('timeout is not a duration');
   expect(await queue.result(added.id, { wait: '100ms' })).toMatchObject({ state: 'pending' });
 });
 
