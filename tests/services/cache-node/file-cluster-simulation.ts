@@ -247,6 +247,10 @@ class Simulation {
     // The others have to be in the map, or nobody takes what one that leaves has.
     if (running.filter(({ node }) => node.id !== undefined).length < 2) return;
     if (this.#isHealthy && running.some(({ node }) => node.id === undefined)) return;
+    if (!this.#isHealthy && random.chance(0.2)) {
+      this.#all(running);
+      return;
+    }
     const victim = random.pick(running);
     const what = this.#isHealthy ? 'leave' : random.pick(['leave', 'restart', 'pause', 'pause']);
     if (what === 'leave') void this.#leave(victim);
@@ -263,6 +267,29 @@ class Simulation {
         if (random.chance(0.3)) this.#clock.after(random.integer(10, 900), () => this.#restart(victim));
       });
     }
+  }
+
+  /** All end together, by order or by a power cut, and some of them or all come back to their files. */
+  #all(running: readonly Process[]): void {
+    const { random } = this;
+    const isCut = random.chance(0.3);
+    const withinMs = random.pick([5, 60, 600]);
+    for (const process of running)
+      this.#clock.after(isCut ? 0 : random.integer(0, withinMs), () => {
+        if (process.state !== 'running') return;
+        if (!isCut) void this.#leave(process);
+        else {
+          this.#cluster.crash(process);
+          this.#former.push(process.name);
+        }
+      });
+    const backMs = random.integer(withinMs, 8_000);
+    for (let n = 0; n < running.length; n += 1)
+      this.#clock.after(backMs + random.integer(0, random.pick([20, 5_000])), () => {
+        const at = random.integer(0, Math.max(0, this.#former.length - 1));
+        const [name] = this.#former.splice(at, 1);
+        this.#start(name);
+      });
   }
 
   async #leave(process: Process): Promise<void> {
