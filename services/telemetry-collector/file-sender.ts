@@ -5,7 +5,7 @@ import type { Outcome } from './core/delivery.ts';
 import type { Signal } from './core/otlp-chunks.ts';
 import { jsonOfRequest } from './core/otlp-json.ts';
 import type { Connection } from './core/pipelines.ts';
-import { type Sender, faultText } from './sender.ts';
+import { type Sender, faultOutcome } from './sender.ts';
 
 const newline = 0x0a;
 const tailBytes = 65_536;
@@ -55,7 +55,7 @@ export class FileSender implements Sender {
       await file.datasync();
       return { kind: 'accepted', rejected: 0 };
     } catch (error) {
-      return { kind: 'retry', reason: faultText(error) };
+      return faultOutcome(error);
     }
   }
 

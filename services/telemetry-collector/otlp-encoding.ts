@@ -142,10 +142,14 @@ export const readPartial: Readonly<Record<'metrics' | 'logs' | 'traces', ReadPar
   },
 };
 
-const partialOf = (rejected: number | string | undefined, reason: string | undefined) => ({
-  rejected: Number(rejected ?? 0),
-  ...(reason === undefined || reason === '' ? {} : { reason }),
-});
+function partialOf(given: number | string | undefined, reason: string | undefined) {
+  // Accounts are added up for ever: what is no number of records must not get into them.
+  const rejected = Number(given ?? 0);
+  return {
+    rejected: Number.isSafeInteger(rejected) && rejected > 0 ? rejected : 0,
+    ...(reason === undefined || reason === '' ? {} : { reason }),
+  };
+}
 
 /** The same of an answer in JSON. */
 export const readPartialJson: Readonly<Record<'metrics' | 'logs' | 'traces', ReadPartial>> = {

@@ -39,7 +39,9 @@ export async function receiveGrpc({ host, port, token, intake }: ReceiverOptions
     server.addService(serviceOf(signal), implementation);
   }
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, number) => {
+    // An address of IPv6 has colons of its own.
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, number) => {
       if (error === null) resolve(number);
       else reject(error);
     });

@@ -8,7 +8,7 @@ import type { Signal } from './core/otlp-chunks.ts';
 import { jsonOfRequest } from './core/otlp-json.ts';
 import type { Connection, OtlpTarget } from './core/pipelines.ts';
 import { readPartial, readPartialJson } from './otlp-encoding.ts';
-import { type Sender, faultText, readableEnd } from './sender.ts';
+import { type Sender, faultOutcome, faultText, readableEnd } from './sender.ts';
 
 const gzip = promisify(gzipCallback);
 
@@ -51,7 +51,7 @@ export class OtlpHttpSender implements Sender {
       const answer = await this.#post(target, await this.#encode(signal, body, target.gzip));
       return this.#read(signal, answer);
     } catch (error) {
-      return { kind: 'retry', reason: faultText(error) };
+      return faultOutcome(error);
     }
   }
 

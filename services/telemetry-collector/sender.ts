@@ -1,5 +1,6 @@
 import type { Outcome } from './core/delivery.ts';
 import type { Signal } from './core/otlp-chunks.ts';
+import { ProtobufFault } from './core/protobuf.ts';
 
 /** The way out to one destination. */
 export interface Sender {
@@ -19,6 +20,12 @@ export function readableEnd(body: Uint8Array): string {
     .trim();
   return text === '' ? '' : `: ${text.slice(0, reasonLengthMax)}`;
 }
+
+/** What a fault comes to: a request that cannot be written in this encoding never will be, however often it is tried. */
+export const faultOutcome = (error: unknown): Outcome => ({
+  kind: error instanceof ProtobufFault ? 'refused' : 'retry',
+  reason: faultText(error),
+});
 
 export function faultText(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

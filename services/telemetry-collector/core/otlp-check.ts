@@ -1,6 +1,6 @@
 import { type Chunk, type Signal, chosen, itemOf } from './otlp-chunks.ts';
 import { wireOf } from './otlp-json.ts';
-import { itemMessage, messageDepthMax, schemaOf } from './otlp-schema.ts';
+import { type FieldSchema, itemMessage, messageDepthMax, schemaOf } from './otlp-schema.ts';
 import { ProtobufFault, ProtobufReader, bytesType } from './protobuf.ts';
 
 /** An item that is no such message, and why. */
@@ -18,14 +18,17 @@ export interface CheckedChunks {
 
 /**
  * Sets apart the items that a receiver could not read: bytes that are no such message, text that is not UTF-8, what is
- * nested too deeply. One of them in a request would have the whole request refused. Decodes nothing; O(bytes).
+ * nested too deeply, in the item itself or in the resource or scope that it stands in. One of them in a request would
+ * have the whole request refused. Decodes nothing; O(bytes).
  */
 export function checkItems(signal: Signal, chunks: readonly Chunk[]): CheckedChunks {
   const broken: BrokenItem[] = [];
   for (const chunk of chunks) {
+    // Without their items these are the same messages for every signal.
+    const frame = problemOf('ResourceLogs', chunk.resource) ?? problemOf('ScopeLogs', chunk.scope);
     for (const [index, place] of chunk.places.entries()) {
       const body = itemOf(chunk, index);
-      const problem = problemOf(itemMessage[signal], body);
+      const problem = frame ?? problemOf(itemMessage[signal], body);
       if (problem !== undefined) broken.push({ place, problem, body });
     }
   }
@@ -63,11 +66,18 @@ function check(message: string, reader: ProtobufReader, depth: number): void {
     if (reader.wire !== bytesType) reader.skip();
     else {
       const start = reader.delimited();
-      if (field.scalar === undefined)
+      if (isPacked) checkPacked(field, new ProtobufReader(reader.bytes, start, reader.at));
+      else if (field.scalar === undefined)
         check(field.message, new ProtobufReader(reader.bytes, start, reader.at), depth + 1);
       else if (field.scalar === 'string') checkText(reader.bytes, start, reader.at, field.name);
     }
   }
+}
+
+/** Numbers one behind the other, without tags. */
+function checkPacked(field: FieldSchema, reader: ProtobufReader): void {
+  reader.wire = wireOf(field);
+  while (reader.at < reader.end) reader.skip();
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -83,9 +83,10 @@ function readScalar(scalar: Scalar, reader: ProtobufReader): string | number | b
       return bufferOf(reader).toString('hex');
     case 'bool':
       return reader.varint32() !== 0 || reader.high !== 0;
-    case 'enum':
     case 'uint32':
       return reader.varint32();
+    // An enum is an int32, and may hold what its message does not name.
+    case 'enum':
     case 'int32':
       return Math.trunc(reader.varint32()) | 0;
     case 'sint32': {
@@ -258,7 +259,7 @@ function doubleOf(value: unknown, path: string): number {
 type IntegerScalar = Exclude<Scalar, 'string' | 'bytes' | 'hex' | 'bool' | 'double'>;
 
 const ranges: Readonly<Record<IntegerScalar, readonly [bigint, bigint]>> = {
-  enum: [0n, 2n ** 31n - 1n],
+  enum: [-(2n ** 31n), 2n ** 31n - 1n],
   uint32: [0n, 2n ** 32n - 1n],
   fixed32: [0n, 2n ** 32n - 1n],
   int32: [-(2n ** 31n), 2n ** 31n - 1n],

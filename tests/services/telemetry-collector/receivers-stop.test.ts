@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
+import { freePort } from '#tests/support/free-port.ts';
 import { grpcPaths } from '#services/telemetry-collector/otlp-grpc.ts';
 import { receiveGrpc } from '#services/telemetry-collector/otlp-grpc-receiver.ts';
 import { type ReceiverOptions, receiveHttp } from '#services/telemetry-collector/otlp-http-receiver.ts';
@@ -56,4 +57,17 @@ test('a gRPC receiver ends in time beside a sender that has said half of what it
   stream.write(Buffer.from([0, 0, 0]));
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(await timeOf(receiver.stop())).toBeLessThan(5_000);
+});
+
+test('OTLP is received on an address of IPv6, over both protocols', async () => {
+  const intake = { bytesMax: 65_536 } as unknown as OtlpIntake;
+  for (const receive of [receiveHttp, receiveGrpc]) {
+    const port = await freePort();
+    const receiver = await receive({ host: '::1', port, token: undefined, intake });
+    expect(receiver.port).toBe(port);
+    const socket = connect({ host: '::1', port });
+    await once(socket, 'connect');
+    socket.destroy();
+    await receiver.stop();
+  }
 });
