@@ -14,8 +14,8 @@ export type StatsdLine =
   | { readonly kind: 'change'; readonly record: StatsdRecord }
   | { readonly kind: 'bad'; readonly problem: string };
 
-// A sampled timing stands for several; more copies than this would be an attack.
-const copiesMax = 100;
+// A sampled timing stands for several; a line that stands for more values than this would be an attack.
+const valuesMax = 10_000;
 const nameLengthMax = 255;
 const tagLengthMax = 256;
 const tagsMax = 64;
@@ -47,7 +47,10 @@ export function readStatsd(line: string, sourceDefault: string): StatsdLine {
     kind: 'records',
     records: values.flatMap(make),
   });
-  const copies = Math.min(copiesMax, Math.max(1, Math.round(1 / rate)));
+  const isCopied = type === 'ms' || type === 'h' || type === 'd';
+  const copies = isCopied ? Math.max(1, Math.round(1 / rate)) : 1;
+  if (values.length * copies > valuesMax)
+    return bad(`a line stands for at most ${valuesMax} values, by its rate`);
   switch (type) {
     case 'c':
       if (values.some((value) => value < 0)) return bad('a counter only grows');

@@ -242,6 +242,17 @@ test.each([
   else expect(read).toEqual({ kind: 'records', records });
 });
 
+test('a timing of a small rate stands for as many as it says, and a line that stands for too many says so', () => {
+  const read = readStatsd('t:7|ms|@0.001', 'app');
+  expect(read.kind === 'records' && read.records.length).toBe(1_000);
+  for (const line of ['t:7|ms|@0.00001', `t:${Array.from({ length: 200 }, () => 1).join(':')}|h|@0.01`])
+    expect(readStatsd(line, 'app')).toEqual({
+      kind: 'bad',
+      problem: 'a line stands for at most 10000 values, by its rate',
+    });
+  expect(readStatsd('hits:1|c|@0.0001', 'app')).toMatchObject({ records: [{ value: 10_000 }] });
+});
+
 test('a gauge with a sign is a change', () => {
   expect(readStatsd('depth:-2|g', 'app')).toMatchObject({ kind: 'change', record: { value: -2 } });
 });
