@@ -46,7 +46,7 @@ runService({
     if ('fault' in pipelines)
       throw new StartRefused(exitCodes.usage, `${config.pipelines ?? 'the environment'} ${pipelines.fault}`);
     process.on('SIGHUP', () => file.reload());
-    const stream = new TelemetryStream({ nats, subjects, streams, ...limits, clock, log });
+    const stream = new TelemetryStream({ nats, subjects, streams, ...limits, fail, clock, log });
     const store = new LmdbStateStore(config.data, {
       countMax: config.recentMax,
       bytesMax: config.recentBytesMax,

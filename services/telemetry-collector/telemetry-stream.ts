@@ -12,6 +12,7 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamInfo,
   onDisconnect,
 } from '#shared/runtime/nats.ts';
 import type { StoredMessages } from './collector-service.ts';
@@ -29,6 +30,8 @@ export interface TelemetryStreamOptions {
   readonly streamBytesMax: number;
   readonly deadBytesMax: number;
   readonly ackWaitMs: number;
+  /** Ends the process: what it has marked as counted are messages of a stream that is no more. */
+  readonly fail: (error: Error) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,6 +51,7 @@ const nanosPerMs = 1_000_000;
 export class TelemetryStream implements Inbox, StoredMessages {
   readonly #options: TelemetryStreamOptions;
   #manager: JetStreamManager | undefined;
+  #identity: string | undefined;
   #requests: PullRequests | undefined;
   #stopped = false;
 
@@ -59,7 +63,7 @@ export class TelemetryStream implements Inbox, StoredMessages {
   async prepare(): Promise<string> {
     const { nats, streams, subjects, replicas, streamBytesMax, deadBytesMax, ackWaitMs } = this.#options;
     this.#manager = await nats.manager();
-    const identity = await ensureStream(this.#manager, {
+    this.#identity = await ensureStream(this.#manager, {
       name: streams.telemetry,
       subjects: [subjects.telemetryAll, subjects.otlpAll],
       // A message leaves the stream when it is acknowledged: what is in it is what is still to be done.
@@ -87,7 +91,7 @@ export class TelemetryStream implements Inbox, StoredMessages {
       max_ack_pending: ackPendingMax,
       max_deliver: -1,
     });
-    return identity;
+    return this.#identity;
   }
 
   async pull({ room, onDelivery, onInterruption, onResumption }: PullHandlers): Promise<void> {
@@ -172,11 +176,18 @@ export class TelemetryStream implements Inbox, StoredMessages {
 
   async #infos() {
     this.#manager ??= await this.#options.nats.manager();
-    const { telemetry } = this.#options.streams;
-    return Promise.all([
-      this.#manager.consumers.info(telemetry, consumerName),
-      this.#manager.streams.info(telemetry),
+    const { fail, streams } = this.#options;
+    const [consumer, stream] = await Promise.all([
+      this.#manager.consumers.info(streams.telemetry, consumerName),
+      this.#manager.streams.info(streams.telemetry),
     ]);
+    if (this.#identity !== undefined && identityOf(stream) !== this.#identity) {
+      // It counts from 1 again: its messages would be taken for those of the former one, and not be counted.
+      const error = new Error(`the stream ${streams.telemetry} is another one than at the start`);
+      fail(error);
+      throw error;
+    }
+    return [consumer, stream] as const;
   }
 }
 
@@ -197,8 +208,10 @@ async function ensureStream(manager: JetStreamManager, wanted: WantedStream): Pr
       `the stream ${wanted.name} has ${name} ${info.config[name]}; it must be ${wanted[name]}`,
     );
   }
-  return `${info.config.name} ${info.created}`;
+  return identityOf(info);
 }
+
+const identityOf = ({ config, created }: StreamInfo): string => `${config.name} ${created}`;
 
 const mutable = ({ subjects, max_bytes, max_age, num_replicas }: WantedStream): Partial<StreamConfig> => ({
   subjects,

@@ -25,6 +25,7 @@ export {
   type PubAck,
   type StoredMsg,
   type StreamConfig,
+  type StreamInfo,
   AckPolicy,
   DeliverPolicy,
   DiscardPolicy,
