@@ -291,6 +291,7 @@ export class Collector {
       cargo: applied.kept.length === step.read.kept.length ? cargo : withoutRejected(cargo, applied),
       counted: applied.counted,
       series: this.#options.totals.snapshots(applied.series),
+      expectedBy: this.#options.totals.expectedBy(sequence),
       sentTo: new Set(this.#options.totals.sentTo(sequence)),
       refused: async (destination, places, reason) => {
         for (const place of places) refused.add(place);

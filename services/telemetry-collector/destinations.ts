@@ -41,6 +41,8 @@ export interface Shipment {
   readonly counted: Places;
   /** Shared by all messages of a group. */
   readonly series: readonly Series[];
+  /** Destinations by which it is accounted for as on its way. One that it does not go to any more never gets it. */
+  readonly expectedBy: readonly string[];
   /** Lanes that have their part already. */
   readonly sentTo: ReadonlySet<string>;
   /** Stores what a destination refuses for good, by the records' places; resolves once it is stored. */
@@ -80,6 +82,8 @@ const seriesBytes = 4;
 export class Destinations {
   readonly #options: DestinationsOptions;
   #destinations: readonly Destination[] = [];
+  /** Those of deltas that have not got yet what was counted before they were here. */
+  readonly #begun = new Set<Destination>();
 
   constructor(options: DestinationsOptions) {
     this.#options = options;
@@ -95,10 +99,14 @@ export class Destinations {
       const same = known.get(plan.name);
       known.delete(plan.name);
       if (same === undefined) return this.#open(plan);
+      if (plan.temporality !== same.plan.temporality) this.#begun.add(same);
       same.become(plan, (connection) => this.#senderOf(connection));
       return same;
     });
-    for (const gone of known.values()) gone.abandon();
+    for (const gone of known.values()) {
+      this.#begun.delete(gone);
+      gone.abandon();
+    }
   }
 
   /** What a message holds for each destination; undefined where none wants anything of it. */
@@ -184,16 +192,21 @@ export class Destinations {
       );
     }
     for (const [destination, way] of ways) ended(destination, way);
+    const names = new Set([...ways.keys()].map(({ name }) => name));
+    for (const destination of shipment.expectedBy)
+      if (!names.has(destination)) shipment.reached({ destination, rejected: 0, isDropped: true });
     done(undefined);
   }
 
   /**
-   * After a start: what was counted for destinations of deltas and did not get there, whether or not a message that
-   * holds it comes again.
+   * After a start, and after each `apply`: what was counted for destinations of deltas that have come, and did not get
+   * there, whether or not a message that holds it comes again.
    */
   resume(series: readonly Series[]): void {
+    const begun = [...this.#begun].filter(({ plan }) => plan.temporality === 'delta');
+    this.#begun.clear();
     const byKind = Map.groupBy(series, ({ name }) => (isOfOperation(name) ? 'performance' : 'metric'));
-    for (const destination of this.#destinations.filter(({ plan }) => plan.temporality === 'delta')) {
+    for (const destination of begun) {
       const wanted = [...byKind].flatMap(([kind, own]) => destination.wanted(own, kind));
       if (wanted.length === 0) continue;
       const value = { series: wanted, counted: [], refuse: () => Promise.resolve() };
@@ -215,7 +228,9 @@ export class Destinations {
 
   #open(plan: DestinationPlan): Destination {
     const { nats: _nats, ...common } = this.#options;
-    return new Destination({ ...common, plan, sender: this.#senderOf(plan.connection) });
+    const opened = new Destination({ ...common, plan, sender: this.#senderOf(plan.connection) });
+    this.#begun.add(opened);
+    return opened;
   }
 
   #senderOf(connection: Connection): Sender {

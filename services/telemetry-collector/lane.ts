@@ -76,7 +76,9 @@ export class Lane<T> {
     if (!this.#options.isRequired()) {
       while (this.#bytes > optionalBytesMax && this.#queue.length > 1) this.#drop();
     }
-    if (!this.#running) void this.#run();
+    // What was read while the destination was still there comes after its end.
+    if (this.#abandoned) this.#drop();
+    else if (!this.#running) void this.#run();
   }
 
   /** Sends nothing more; what was not accepted stays undone. */

@@ -134,6 +134,7 @@ export class TelemetryProcess implements Service {
     observeFigures(telemetry.meter, { totals, held, backlog: () => this.#backlog });
     this.#options.file.watch(({ destinations, rules, alerts }) => {
       this.#options.destinations.apply(destinations);
+      this.#options.destinations.resume([...totals.series]);
       collector.use(rules);
       this.#cluster.useAlerts(alerts);
     });

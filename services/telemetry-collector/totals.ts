@@ -162,6 +162,7 @@ export class Totals {
   apply({ sequence, read, mustBeSent, mayLearn, wanted }: Arrival): Applied {
     if (this.#markers.has(sequence)) {
       if (!mustBeSent) this.settle({ sequence, kind: read.kind, refused: 0 });
+      if (!mustBeSent) this.#accounts.dropWays(sequence);
       return this.#again(read);
     }
     const rejected: Record<Rejection, number[]> = { series_limit: [], type_conflict: [] };
@@ -197,6 +198,7 @@ export class Totals {
     const { filtered, sampled } = read;
     const counts = { records, dead: letters.length, filtered, sampled, wanted: wanted(kept) };
     const to = this.#accounts.arrive(sequence, counts);
+    if (!mustBeSent) this.#accounts.dropWays(sequence);
     const ways = to === undefined || !mustBeSent ? {} : { to };
     this.#mark(sequence, { delivered: !mustBeSent, records, kind: read.kind, ...ways });
     for (const { entry } of kept) {
@@ -206,6 +208,9 @@ export class Totals {
     }
     return { kept, counted: allPlaces(counted, known), letters, series: this.#messageSeries.take() };
   }
+
+  /** Destinations that a message is on its way to. */
+  readonly expectedBy = (sequence: number): readonly string[] => this.#accounts.waysOf(sequence);
 
   /** Lanes that have their part of a message already. */
   sentTo(sequence: number): readonly string[] {

@@ -95,6 +95,17 @@ export class DestinationAccounts {
     return rest;
   }
 
+  /** Where a message is on its way to. */
+  waysOf(sequence: number): readonly string[] {
+    return Object.keys(this.#pending.get(sequence) ?? {});
+  }
+
+  /** Nobody wants a message any more: it was read, or counted, when other destinations were here. */
+  dropWays(sequence: number): void {
+    for (const destination of this.waysOf(sequence))
+      this.reach({ sequence, destination, rejected: 0, isDropped: true });
+  }
+
   pending(): OnTheirWay {
     const sums: Record<string, number> = {};
     for (const to of this.#pending.values())
