@@ -1,11 +1,10 @@
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { oldPrefixOption } from './cache-commands.ts';
-import { exportLines, importLines } from './cache-files.ts';
+import { exportLines, importLines, linesOf } from './cache-files.ts';
 import { inSession, print } from './session.ts';
 
 /** `trivet cache import | export`: whole namespaces as lines of JSON, to warm a cache up or to move it. */
@@ -19,7 +18,7 @@ export function cacheFileCommands(cache: Command): void {
     .action(async (file: string, options: { namespace?: string; ifAbsent?: true }, command: Command) => {
       const input = await inputOf(file);
       await inSession(command, async (trivet) => {
-        const imported = await importLines(trivet, createInterface({ input, crlfDelay: Infinity }), {
+        const imported = await importLines(trivet, linesOf(input), {
           namespace: options.namespace,
           ifAbsent: options.ifAbsent === true,
           nowMs: () => systemClock.nowMs(),

@@ -1,3 +1,4 @@
+import { StringDecoder } from 'node:string_decoder';
 import type { Trivet } from '#shared/client/client.ts';
 import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import {
@@ -63,6 +64,25 @@ interface ImportLine {
   readonly value: unknown;
   readonly encoding: Encoding;
   readonly options: object;
+}
+
+/**
+ * The lines of a file. Only a line feed ends one: the library's own reader also ends them at U+2028 and U+2029, which
+ * stand in JSON as they are.
+ */
+export async function* linesOf(input: AsyncIterable<Buffer | string>): AsyncGenerator<string> {
+  const decoder = new StringDecoder('utf8');
+  let parts: string[] = [];
+  for await (const chunk of input) {
+    const [first = '', ...more] = (typeof chunk === 'string' ? chunk : decoder.write(chunk)).split('\n');
+    parts.push(first);
+    for (const next of more) {
+      yield parts.join('');
+      parts = [next];
+    }
+  }
+  const last = parts.join('') + decoder.end();
+  if (last !== '') yield last;
 }
 
 /** Sets what the lines say, some thousands at a time. A line that is refused does not hold up its neighbours. */
