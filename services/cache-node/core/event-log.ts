@@ -21,8 +21,11 @@ interface Kept {
   readonly bytes: number;
 }
 
-/** What one key of an event weighs beside its own length: quotes, comma, version. */
+/** What one key, or tag, of an event weighs beside its own length: quotes, comma, version. */
 const keyBytesMore = 24;
+
+const weightOf = (words: readonly string[]): number =>
+  words.reduce((sum, word) => sum + word.length * 3 + keyBytesMore, 0);
 
 /**
  * The events of one namespace in one epoch: changes become events with numbers that have no gap, many keys to one
@@ -34,7 +37,8 @@ export class EventLog {
   #open: OpenEvent | undefined;
   /** Numbered and not yet taken. */
   #made: CacheEvent[] = [];
-  readonly #kept: Kept[] = [];
+  /** Undefined where an event is forgotten and its place not yet taken out. */
+  readonly #kept: (Kept | undefined)[] = [];
   #keptFrom = 0;
   #keptBytes = 0;
 
@@ -62,7 +66,7 @@ export class EventLog {
         this.#make({ clear: true, version: change.version });
         break;
       case 'tags-invalidated':
-        this.#make({ tags: [...change.tags], version: change.version });
+        this.#make({ tags: [...change.tags], version: change.version }, weightOf(change.tags));
         break;
       case 'configured':
         break;
@@ -92,11 +96,11 @@ export class EventLog {
     const first = this.#kept[this.#keptFrom]?.event.sequence ?? this.#sequence + 1;
     if (epoch !== this.#epoch || after > this.#sequence || after + 1 < first) return head;
     const from = this.#keptFrom + (after + 1 - first);
-    return { ...head, events: this.#kept.slice(from).map(({ event }) => event) };
+    return { ...head, events: this.#kept.slice(from).flatMap((kept) => kept?.event ?? []) };
   }
 
   #addKey(kind: OpenEvent['kind'], key: string, version: number): void {
-    const bytes = key.length * 3 + keyBytesMore;
+    const bytes = weightOf([key]);
     const open = this.#open;
     if (
       open === undefined ||
@@ -122,9 +126,9 @@ export class EventLog {
     else this.#number(kind === 'evicted' ? { evicted: keys } : { expired: keys }, bytes);
   }
 
-  #make(body: EventBody): void {
+  #make(body: EventBody, bytes = keyBytesMore): void {
     this.#close();
-    this.#number(body, keyBytesMore);
+    this.#number(body, bytes);
   }
 
   #number(body: EventBody, bytes: number): void {
@@ -142,6 +146,7 @@ export class EventLog {
 
   #forgetOldest(): void {
     this.#keptBytes -= this.#kept[this.#keptFrom]?.bytes ?? 0;
+    this.#kept[this.#keptFrom] = undefined;
     this.#keptFrom += 1;
     // Taken out many at once: one by one each would move all that are kept.
     if (this.#keptFrom < cacheEventsKeptMax) return;
