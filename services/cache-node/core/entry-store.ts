@@ -35,6 +35,8 @@ export interface EntryStore {
   tagVersion(tag: string): number;
   /** Raises a tag's version; false when no entry here has the tag. O(1). */
   invalidateTag(tag: string, version: number): boolean;
+  /** Whether an entry here has the tag. */
+  hasTag(tag: string): boolean;
   /** Distinct tags of the entries. */
   readonly tags: number;
   /** Gives memory back that removals left; a step, for when nothing else is done. */

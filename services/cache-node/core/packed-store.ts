@@ -150,6 +150,10 @@ export class PackedStore implements EntryStore {
     return this.#tags.version(tag);
   }
 
+  hasTag(tag: string): boolean {
+    return this.#tags.has(tag);
+  }
+
   invalidateTag(tag: string, version: number): boolean {
     return this.#tags.invalidate(tag, version);
   }

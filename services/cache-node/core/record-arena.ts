@@ -12,6 +12,15 @@ const deadPartMax = 0.25;
 /** Segments that one choice of the fullest of dead bytes looks at. */
 const choicesMax = 256;
 
+/**
+ * What is cleaned at once: when many records have just gone, the rest is cleaned step by step, so that no set waits for
+ * all of it. At a quarter dead so many segments give back four for the one that is then filled; where records are
+ * large, and few are to be moved, it may be more.
+ */
+const cleanedMax = 16;
+/** Records that are moved beyond those, or as many times four kibibytes. */
+const movesMax = 8_192;
+
 /** The head of a record: its owner and its size, in the first two words. */
 const deadOwner = 0xffff_ffff;
 
@@ -95,7 +104,7 @@ export class RecordArena {
     return this.#at(indexOf(address));
   }
 
-  /** Cleans segments while more than the allowed part of memory is dead: for when nothing is being added. */
+  /** Cleans some segments where more than the allowed part of memory is dead: for when nothing is being added. */
   tidy(): void {
     this.#clean();
   }
@@ -146,11 +155,17 @@ export class RecordArena {
   }
 
   #clean(): void {
-    while (this.#bytes > segmentBytesMin && this.#deadBytes() > this.#bytes * deadPartMax) {
+    let moves = 0;
+    for (let cleaned = 0; this.#isMuchDead() && (cleaned < cleanedMax || moves < movesMax); cleaned += 1) {
       const index = this.#deadest();
       if (index === undefined) return;
-      this.#moveRecords(index);
+      moves += this.#at(index).live / 4_096;
+      moves += this.#moveRecords(index);
     }
+  }
+
+  #isMuchDead(): boolean {
+    return this.#bytes > segmentBytesMin && this.#deadBytes() > this.#bytes * deadPartMax;
   }
 
   /** What the head has not used yet is neither live nor dead. */
@@ -176,15 +191,21 @@ export class RecordArena {
     return chosen;
   }
 
-  #moveRecords(index: number): void {
+  /** @returns how many there were */
+  #moveRecords(index: number): number {
+    let moved = 0;
     const segment = this.#at(index);
     for (let at = 0; at < segment.used && segment.live > 0;) {
       const owner = segment.words[at >>> 2] ?? 0;
       const size = segment.words[(at >>> 2) + 1] ?? 0;
-      if (owner !== deadOwner) this.#move(segment, at, { owner, size });
+      if (owner !== deadOwner) {
+        this.#move(segment, at, { owner, size });
+        moved += 1;
+      }
       at += size;
     }
     this.#drop(index);
+    return moved;
   }
 
   #move(from: Segment, at: number, { owner, size }: { readonly owner: number; readonly size: number }): void {

@@ -26,6 +26,9 @@ export interface ResidentsOptions {
   readonly note: NoteChange;
 }
 
+/** What an empty store may hold of memory before it makes room for a new one. */
+const emptyStoreBytesMax = 1_048_576;
+
 /** Tags that are remembered while keys are being filled. */
 const awaitedTagsMax = 10_000;
 
@@ -219,8 +222,15 @@ export class Residents implements Residence {
   expire(entriesMax: number, nowMs: number): number {
     let expired = 0;
     while (expired < entriesMax && this.#expireOne(nowMs)) expired += 1;
-    if (expired < entriesMax) this.#store.tidy();
+    if (expired < entriesMax) this.#tidy();
     return expired;
+  }
+
+  /** The index and the orders stay as long as they ever were: of a store with nothing in it they are given back. */
+  #tidy(): void {
+    if (this.#store.entries === 0 && this.#store.overheadBytes > emptyStoreBytesMax)
+      this.#store = this.#options.makeStore(this.#settings.strategy);
+    else this.#store.tidy();
   }
 
   /** Gives up the entry that goes first; false when there is none. */
@@ -345,6 +355,8 @@ export class Residents implements Residence {
 
   #tooManyTags({ tags }: Pick<Entry, 'tags'>) {
     if (tags.length === 0 || this.#store.tags + tags.length <= cacheTagsMax) return undefined;
+    const added = tags.filter((tag) => !this.#store.hasTag(tag)).length;
+    if (added === 0 || this.#store.tags + added <= cacheTagsMax) return undefined;
     return refuse('unavailable', `the namespace holds its most tags already (${cacheTagsMax})`, {
       field: 'tags',
     });

@@ -6,6 +6,8 @@ import { SlotList } from './slot-list.ts';
 /** Part of the weight that the small queue may have before things go from it. */
 const smallPart = 0.1;
 const usesMax = 3;
+/** Slots that one search for a victim passes at most: where all were used, it would else pass all, some times over. */
+const passesMax = 128;
 /** A slot's byte: how often it was used, and whether it stands in the main queue. */
 const usesMask = 0x03;
 const inMain = 0x04;
@@ -59,7 +61,7 @@ export class S3FifoPolicy implements EvictionPolicy {
   }
 
   victim(): number | undefined {
-    for (;;) {
+    for (let passed = 0; ; passed += 1) {
       const isSmallDue =
         this.#smallSlots > 0 &&
         (this.#mainSlots === 0 || this.#smallWeight >= smallPart * (this.#smallWeight + this.#mainWeight));
@@ -67,6 +69,11 @@ export class S3FifoPolicy implements EvictionPolicy {
       if (slot === undefined) return undefined;
       const uses = this.#states.get(slot) & usesMask;
       if (isSmallDue ? uses <= 1 : uses === 0) return slot;
+      if (passed === passesMax) {
+        // So that it is the victim also when it is asked for again.
+        this.#states.set(slot, isSmallDue ? 0 : inMain);
+        return slot;
+      }
       this.remove(slot);
       this.#enter(slot, true);
       // In the main queue each round takes one use away, so the search ends.

@@ -43,6 +43,10 @@ export class TagTable {
     return this.#byId[id]?.name ?? '';
   }
 
+  has(name: string): boolean {
+    return this.#byName.has(name);
+  }
+
   version(name: string): number {
     return this.#byName.get(name)?.version ?? 0;
   }

@@ -225,3 +225,21 @@ test('the window grows while that helps, and stays within its bounds', () => {
   expect(climber.windowPart).toBeLessThan(0.3);
   expect(climber.windowPart).toBeGreaterThanOrEqual(0.01);
 });
+
+test('s3-fifo finds a victim in few steps, also where all that it holds was used', () => {
+  const policy = evictionPolicy('s3-fifo');
+  const count = 20_000;
+  for (let slot = 0; slot < count; slot += 1) policy.add(slot, hashOf(slot), 1);
+  for (let round = 0; round < 3; round += 1)
+    for (let slot = 0; slot < count; slot += 1) policy.use(slot, hashOf(slot));
+  const before = [...policy.slots()];
+  const victim = policy.victim();
+  expect(policy.victim()).toBe(victim);
+  // What was passed on the way stands behind all the others now; most were not passed.
+  const place = new Map([...policy.slots()].map((slot, index) => [slot, index]));
+  const passed = before.filter(
+    (slot, index) => (place.get(slot) ?? 0) >= count - 1_000 && index < count - 1_000,
+  );
+  expect(passed.length).toBeLessThan(1_000);
+  expect([...policy.slots()][0]).toBe(victim);
+});

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Change, EntryRecord } from '#services/cache-node/core/residence.ts';
 import { EventLog } from '#services/cache-node/core/event-log.ts';
-import { cacheEventKeysMax, cacheEventsKeptMax } from '#shared/protocol/limits.ts';
+import { cacheEventKeysMax, cacheEventsKeptMax, cacheTagsMax } from '#shared/protocol/limits.ts';
 import { entryBytes, madeNamespace, setOf, stored, valueOf } from './made-namespace.ts';
 
 const record = (key: string, version: number, given: Partial<EntryRecord> = {}): EntryRecord => ({
@@ -237,4 +237,35 @@ test('many keys become events of bounded size', () => {
   const events = log.take();
   expect(events.map((event) => ('keys' in event ? event.keys.length : 0))).toEqual([1_000, 1_000, 500]);
   expect(events.map((event) => event.sequence)).toEqual([1, 2, 3]);
+});
+
+test.each(['lru', 's3-fifo', 'w-tinylfu'] as const)(
+  'with %s memory is given back when all has expired',
+  (strategy) => {
+    const namespace = madeNamespace();
+    namespace.configure({ strategy }, 0);
+    for (let n = 0; n < 60_000; n += 1) namespace.set(setOf(`k${n}`, n, { ttlMs: 10, tags: ['t'] }), 0);
+    const held = namespace.stats(0).overheadBytes;
+    namespace.expire(100_000, 10);
+    namespace.expire(100_000, 10);
+    expect(namespace.stats(10)).toMatchObject({ entries: 0, bytes: 0, expirations: 60_000 });
+    expect(namespace.stats(10).overheadBytes).toBeLessThan(held / 4);
+    namespace.set(setOf('k1', 'new', { tags: ['t'] }), 11);
+    expect(valueOf(namespace.get('k1', 11))).toBe('new');
+  },
+);
+
+test('where a namespace holds its most tags, what has none but those is still set', () => {
+  const namespace = madeNamespace();
+  namespace.configure({ bytesMax: 10 ** 9 }, 0);
+  const tags = (entry: number) => Array.from({ length: 50 }, (_, n) => `t${entry * 50 + n}`);
+  for (let entry = 0; entry < cacheTagsMax / 50; entry += 1)
+    namespace.set(setOf(`k${entry}`, entry, { tags: tags(entry) }), 0);
+  expect(namespace.set(setOf('k1', 5, { tags: tags(1) }), 1)).toMatchObject({ ok: true });
+  const by = { key: 'k1', by: 1, initial: 0, ttlMs: undefined };
+  expect(namespace.increment(by, 1)).toMatchObject({ ok: true, value: { value: 6 } });
+  expect(namespace.set(setOf('k1', 5, { tags: ['another'] }), 1)).toMatchObject({
+    ok: false,
+    error: { code: 'unavailable', details: { field: 'tags' } },
+  });
 });
