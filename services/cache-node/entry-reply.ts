@@ -1,4 +1,4 @@
-import { type Encoding, decode, encode } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { decompress } from './compression.ts';
@@ -167,8 +167,28 @@ function valueIn(stored: StoredValue, encoding: Encoding): Result<Uint8Array> {
   const decoded = decode(bytes, stored.encoding);
   if (!decoded.ok) return refuse('wrong_state', `the value cannot be read as ${stored.encoding}`);
   try {
+    if (stored.encoding === json && holdsHalfPair(bytes))
+      return refuse(
+        'wrong_state',
+        `the value holds text that is not Unicode, which ${encoding} cannot carry`,
+      );
     return accept(encode(decoded.value, encoding));
   } catch {
     return refuse('wrong_state', `the value is nested too deeply to be written as ${encoding}`);
   }
+}
+
+/**
+ * Whether JSON that is valid holds half of a surrogate pair, as an escape: what reads MessagePack refuses the whole
+ * message for it, in a batch with all the values beside it.
+ */
+function holdsHalfPair(bytes: Uint8Array): boolean {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (!text.includes('\\ud') && !text.includes('\\uD')) return false;
+  let holds = false;
+  JSON.parse(text.toString(), (name, value: unknown) => {
+    holds ||= !name.isWellFormed() || (typeof value === 'string' && !value.isWellFormed());
+    return value;
+  });
+  return holds;
 }

@@ -43,10 +43,13 @@ export type SetRequest = Static<typeof SetRequest>;
 
 const keys = Type.Array(Type.Unknown(), { minItems: 1, maxItems: limits.batchItemsMax });
 
+/** A larger one is another number by the time it was read. */
+const ExactInteger = Type.Integer({ minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER });
+
 export const IncrementRequest = Strict({
   key: CacheKey,
-  by: Type.Optional(Type.Integer()),
-  initial: Type.Optional(Type.Integer()),
+  by: Type.Optional(ExactInteger),
+  initial: Type.Optional(ExactInteger),
   ttl: Type.Optional(Duration),
 });
 export type IncrementRequest = Static<typeof IncrementRequest>;

@@ -248,11 +248,11 @@ export class Namespace {
     this.#listen();
   }
 
-  /** Removes at most `entriesMax` expired entries and ends what is due of fills; returns how many it removed. */
-  expire(entriesMax: number, nowMs: number): number {
-    this.fills.expire(entriesMax, nowMs);
+  /** Ends what is due of fills and removes expired entries, at most `stepsMax` together; returns how many there were. */
+  expire(stepsMax: number, nowMs: number): number {
+    const ended = this.fills.expire(stepsMax, nowMs);
     if (this.fills.size === 0) this.residents.forgetTagVersions();
-    return this.residents.expire(entriesMax, nowMs);
+    return ended + this.residents.expire(stepsMax - ended, nowMs);
   }
 
   stats(nowMs: number): CacheStats {

@@ -111,13 +111,13 @@ export class Namespaces {
     }
   }
 
-  /** Removes expired entries, at most `entriesMax`; returns how many. Fewer: no expired entry is left. */
-  expire(entriesMax: number, nowMs: number): number {
+  /** Removes expired entries and ends fills and waits, at most `stepsMax`; returns how many. Fewer: none is left. */
+  expire(stepsMax: number, nowMs: number): number {
     const all = [...this.#byName.values()];
     let expired = 0;
-    for (let turn = 0; turn < all.length && expired < entriesMax; turn += 1) {
+    for (let turn = 0; turn < all.length && expired < stepsMax; turn += 1) {
       const namespace = all[(this.#expiryTurn + turn) % all.length];
-      expired += namespace?.expire(entriesMax - expired, nowMs) ?? 0;
+      expired += namespace?.expire(stepsMax - expired, nowMs) ?? 0;
     }
     this.#expiryTurn = all.length === 0 ? 0 : (this.#expiryTurn + 1) % all.length;
     return expired;

@@ -11,6 +11,7 @@ export function summedStats(first: CacheStats, others: readonly CacheStats[]): C
     ...first,
     entries: sum((stats) => stats.entries),
     bytes: sum((stats) => stats.bytes),
+    ...(first.inMemory === undefined ? {} : { inMemory: inMemory(all) }),
     overheadBytes: sum((stats) => stats.overheadBytes),
     hits,
     staleHits: sum((stats) => stats.staleHits),
@@ -39,6 +40,17 @@ export function summedStats(first: CacheStats, others: readonly CacheStats[]): C
     },
     degraded: all.some((stats) => stats.degraded),
   };
+}
+
+/** A node that says nothing of it, since its backend is just being changed, has all of its entries in memory. */
+function inMemory(all: readonly CacheStats[]) {
+  const sums = { entries: 0, bytes: 0 };
+  for (const stats of all) {
+    const { entries, bytes } = stats.inMemory ?? stats;
+    sums.entries += entries;
+    sums.bytes += bytes;
+  }
+  return sums;
 }
 
 /** The figures of all namespaces of all nodes. */

@@ -96,3 +96,18 @@ test('the sums are over all namespaces', () => {
   opened(namespaces, 'b').get('k', 0);
   expect(namespaces.stats(0)).toMatchObject({ entries: 1, sets: 1, hits: 1, misses: 1, hitRate: 0.5 });
 });
+
+test('waits that end together are ended step by step without a pause, as expired entries are', () => {
+  const namespaces = made();
+  const namespace = opened(namespaces, 'n');
+  let late = 0;
+  const waiter = { answer: () => (late += 1) };
+  namespace.load('k', { leaseMs: 60_000, waitMs: 0, waiter }, 0);
+  for (let n = 0; n < 25; n += 1) namespace.load('k', { leaseMs: 60_000, waitMs: 50, waiter }, 0);
+  namespace.set(setOf('entry', 1, { ttlMs: 50 }), 0);
+  // A full step says that more is due.
+  expect([namespaces.expire(10, 50), late]).toEqual([10, 10]);
+  expect([namespaces.expire(10, 50), late]).toEqual([10, 20]);
+  expect([namespaces.expire(10, 50), late]).toEqual([6, 25]);
+  expect(namespace.stats(50).entries).toBe(0);
+});
