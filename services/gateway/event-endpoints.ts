@@ -11,6 +11,8 @@ import type { EventStreams } from './event-stream.ts';
 export interface EventEndpointsOptions {
   readonly streams: EventStreams;
   readonly streamsMax: number;
+  /** Of one principal. */
+  readonly streamsEachMax: number;
 }
 
 const EventsQuery = Strict({
@@ -21,7 +23,11 @@ const EventsQuery = Strict({
 
 const lastEventIdLengthMax = 64;
 
-export const eventEndpoints = ({ streams, streamsMax }: EventEndpointsOptions): readonly Endpoint[] => [
+export const eventEndpoints = ({
+  streams,
+  streamsMax,
+  streamsEachMax,
+}: EventEndpointsOptions): readonly Endpoint[] => [
   endpoint({
     method: 'GET',
     url: '/v1/events',
@@ -63,6 +69,10 @@ export const eventEndpoints = ({ streams, streamsMax }: EventEndpointsOptions): 
       if (givenUp()) return Promise.resolve(refuse('unavailable', 'the gateway is about to end'));
       if (principal === undefined || streams.count >= streamsMax)
         return Promise.resolve(refuse('rate_limited', `there are ${streamsMax} streams already`));
+      if (streams.countOf(principal.id) >= streamsEachMax)
+        return Promise.resolve(
+          refuse('rate_limited', `${principal.name} has ${streamsEachMax} streams already`),
+        );
       const shows = (event: LiveEvent): boolean =>
         (queue === undefined || (event.area === 'queue' && event.name === queue)) &&
         (namespace === undefined || (event.area === 'cache' && event.name === namespace)) &&
@@ -72,7 +82,12 @@ export const eventEndpoints = ({ streams, streamsMax }: EventEndpointsOptions): 
         accept({
           status: 200,
           stream: (response, sent) =>
-            streams.serve(response, sent, { lastEventId, shows, mayStay: isStillKnown }),
+            streams.serve(response, sent, {
+              reader: principal.id,
+              lastEventId,
+              shows,
+              mayStay: isStillKnown,
+            }),
         }),
       );
     },

@@ -9,6 +9,8 @@ export interface EventStreamOptions {
 }
 
 export interface EventFilter {
+  /** The principal whose stream it is. */
+  readonly reader: string;
   /** Where a caller goes on that lost its connection. */
   readonly lastEventId: string | undefined;
   /** Whether the caller wants the event and may see it. */
@@ -33,7 +35,8 @@ const droppedName = 'trivet_gateway_event_streams_dropped_total';
 /** The open streams of `GET /v1/events` (server-sent events). */
 export class EventStreams {
   readonly #options: EventStreamOptions;
-  readonly #open = new Set<() => void>();
+  /** What ends each open stream, and whose it is. */
+  readonly #open = new Map<() => void, string>();
   #dropped = 0;
 
   constructor(options: EventStreamOptions) {
@@ -42,6 +45,13 @@ export class EventStreams {
 
   get count(): number {
     return this.#open.size;
+  }
+
+  /** Those of one principal. O(streams). */
+  countOf(reader: string): number {
+    let count = 0;
+    for (const one of this.#open.values()) if (one === reader) count += 1;
+    return count;
   }
 
   /** In Prometheus's text format. */
@@ -102,7 +112,7 @@ export class EventStreams {
       // Who reads nothing must not hold up the end of the gateway, nor keep what waits for him.
       cancel = clock.after(lastMsMax, () => response.destroy());
     };
-    this.#open.add(leave);
+    this.#open.set(leave, filter.reader);
     response.once('close', stop);
     write(`retry: ${retryMs}\n\n`);
     if (filter.lastEventId !== undefined) this.#resume(filter.lastEventId, { write, show });
@@ -120,7 +130,7 @@ export class EventStreams {
 
   /** Ends all streams; their readers come again, elsewhere. */
   close(): void {
-    for (const leave of this.#open) leave();
+    for (const leave of this.#open.keys()) leave();
   }
 }
 

@@ -48,6 +48,8 @@ export interface GatewayOptions {
   readonly connectionsMax: number;
   readonly receiveMs: number;
   readonly eventStreamsMax: number;
+  /** Of one principal. */
+  readonly eventStreamsEachMax: number;
   readonly payloadBytesMax: number;
   readonly guardRails: GuardRails;
   readonly trustProxy: string | undefined;
@@ -129,7 +131,7 @@ interface GatewayParts {
 }
 
 function endpointsOf(
-  { nats, prefix, clock, identity, eventStreamsMax }: GatewayOptions,
+  { nats, prefix, clock, identity, eventStreamsMax, eventStreamsEachMax }: GatewayOptions,
   { figures, streams, app }: GatewayParts,
 ): readonly Endpoint[] {
   const subjects = subjectsFor(prefix);
@@ -139,7 +141,7 @@ function endpointsOf(
     ...queueEndpoints({ nats, subjects, clock }),
     ...telemetryEndpoints({ nats, subjects }),
     ...otlpEndpoints({ nats, subjects }),
-    ...eventEndpoints({ streams, streamsMax: eventStreamsMax }),
+    ...eventEndpoints({ streams, streamsMax: eventStreamsMax, streamsEachMax: eventStreamsEachMax }),
     ...clusterEndpoints({ nats, clock }),
     sessionEndpoint(),
     ...tokenEndpoints({ credentials: identity.credentials, clock }),

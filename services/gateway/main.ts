@@ -35,6 +35,7 @@ runService({
       receiveMs: config.httpReceiveMs,
       payloadBytesMax: config.payloadBytesMax,
       eventStreamsMax: config.httpEventStreamsMax,
+      eventStreamsEachMax: config.httpEventStreamsEachMax,
       trustProxy: config.httpTrustProxy,
       certificate: certificateFiles(config.httpTlsCertificate, config.httpTlsKey),
       guardRails: {

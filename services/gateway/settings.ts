@@ -87,6 +87,13 @@ export const gatewaySettings = {
     max: 100_000,
     about: 'streams of GET /v1/events at once, over all callers',
   }),
+  httpEventStreamsEachMax: integer({
+    env: 'TRIVET_HTTP_EVENT_STREAMS_EACH',
+    default: 100,
+    min: 0,
+    max: 100_000,
+    about: 'how many of them one principal may have, so that none takes those of all others',
+  }),
   httpRate: rate({
     env: 'TRIVET_HTTP_RATE',
     default: undefined,

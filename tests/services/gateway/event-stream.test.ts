@@ -30,7 +30,7 @@ function world() {
   streams.serve(
     response,
     {},
-    { lastEventId: undefined, shows: () => true, mayStay: () => Promise.resolve(mayStay) },
+    { reader: 'k-1', lastEventId: undefined, shows: () => true, mayStay: () => Promise.resolve(mayStay) },
   );
   return {
     streams,

@@ -9,7 +9,7 @@ import { type RunningGateway, token } from './running-gateway.ts';
 let cluster: RunningCluster;
 let gateway: RunningGateway;
 beforeAll(async () => {
-  cluster = await startCluster({ TRIVET_HTTP_EVENT_STREAMS: '3' });
+  cluster = await startCluster({ TRIVET_HTTP_EVENT_STREAMS: '3', TRIVET_HTTP_EVENT_STREAMS_EACH: '2' });
   gateway = cluster.gateway;
 });
 afterAll(() => cluster.stop());
@@ -118,8 +118,17 @@ test('end when their token is revoked, and show each caller what is his to see',
 });
 
 test('more streams than there may be are 429', async () => {
-  const streams = await Promise.all([watch(''), watch(''), watch('')]);
-  expect(await ask('GET', '/v1/events')).toMatchObject({ status: 429, body: { code: 'rate_limited' } });
+  const watcher = async (name: string) =>
+    String((await ask('POST', '/v1/tokens', { name, grants: [{ role: 'viewer' }] })).body['token']);
+  const [one, other] = [await watcher('one'), await watcher('other')];
+  const authorization = (credential: string) => ({ authorization: `Bearer ${credential}` });
+  const refused = { status: 429, body: { code: 'rate_limited' } };
+  const streams = await Promise.all([watch('', undefined, one), watch('', undefined, one)]);
+  // None takes the streams of the others.
+  expect(await ask('GET', '/v1/events', undefined, authorization(one))).toMatchObject(refused);
+  streams.push(await watch('', undefined, other));
+  expect(streams.at(-1)?.response.status).toBe(200);
+  expect(await ask('GET', '/v1/events', undefined, authorization(other))).toMatchObject(refused);
   await Promise.all(streams.map((stream) => stream.stop()));
   const watchAgain = async () => {
     const stream = await watch('');
