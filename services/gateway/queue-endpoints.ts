@@ -13,9 +13,11 @@ import { EnqueueItem } from '#shared/protocol/queue-schemas.ts';
 import { ask, withMember } from './ask.ts';
 import { inHttpWords, inSingleWords, itemText, optionsOf, withKey, withOwner } from './core/enqueue-item.ts';
 import { ownerFrom } from './core/principal.ts';
+import { Duplicates } from './duplicates.ts';
 import { type DequeueOptions, dequeueEndpoints } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { EnqueueBatches } from './enqueue-batches.ts';
+import { itemOwners } from './item-owners.ts';
 import { queueOperationEndpoints } from './queue-operation-endpoints.ts';
 import { queueResourceEndpoints } from './queue-resource-endpoints.ts';
 
@@ -31,6 +33,8 @@ export const queueEndpoints = (options: QueueEndpointsOptions): readonly Endpoin
 
 const enqueueEndpoints = (options: QueueEndpointsOptions): readonly Endpoint[] => {
   const batches = new EnqueueBatches(options);
+  const duplicates = new Duplicates(itemOwners(options.nats, options.subjects));
+  const operation = 'queue.enqueue';
   const about = 'The item is durable, or is known already (`duplicate`).';
   return [
     endpoint({
@@ -59,6 +63,11 @@ const enqueueEndpoints = (options: QueueEndpointsOptions): readonly Endpoint[] =
           owner !== undefined,
         );
         if (!added.ok) return { ok: false, error: inHttpWords(added.error) };
+        const others = await duplicates.refusal(
+          { principal, operation, queue: body.queue_name },
+          added.value,
+        );
+        if (others !== undefined) return { ok: false, error: others };
         return accept({ status: 201, body: added.value });
       },
     }),
@@ -90,6 +99,11 @@ const enqueueEndpoints = (options: QueueEndpointsOptions): readonly Endpoint[] =
           owner !== undefined,
         );
         if (!added.ok) return { ok: false, error: inSingleWords(added.error) };
+        const others = await duplicates.refusal(
+          { principal, operation, queue: path.queue_name },
+          added.value,
+        );
+        if (others !== undefined) return { ok: false, error: others };
         const location = `/v1/queues/${path.queue_name}/items/${added.value.id}`;
         return accept({ status: 201, headers: { Location: location }, body: added.value });
       },

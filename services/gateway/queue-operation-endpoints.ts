@@ -16,7 +16,9 @@ import { ask, valueOf } from './ask.ts';
 import { asksForChildren } from './core/authorization.ts';
 import { ownerFrom } from './core/principal.ts';
 import type { DequeueOptions } from './dequeue-endpoints.ts';
+import { Duplicates } from './duplicates.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
+import { itemOwners } from './item-owners.ts';
 import { hasDefaultsOnly } from './schema-parts.ts';
 
 // `POST /v1/queues/{queue_name}/{operation}`: every operation that the protocol has, with the body that it has over
@@ -52,8 +54,9 @@ const batches: ReadonlySet<string> = new Set([...Object.keys(batchItems), 'enque
 
 const refusals: readonly ErrorCode[] = ['not_found', 'lease_lost', 'wrong_state', 'conflict', 'queue_full'];
 
-export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpoint[] =>
-  passed.map((operation) => {
+export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpoint[] => {
+  const duplicates = new Duplicates(itemOwners(options.nats, options.subjects));
+  return passed.map((operation) => {
     const schema: TSchema = queueRequests[operation];
     return endpoint({
       method: 'POST',
@@ -78,7 +81,7 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: queueReplies[operation] } },
       refusals,
-      handle: ({ path, body, bytes, traceHeaders, givenUp, principal }) => {
+      handle: async ({ path, body, bytes, traceHeaders, givenUp, principal }) => {
         const owner = enqueues.has(operation) ? ownerFrom(principal) : undefined;
         const { subjects } = options;
         const request =
@@ -89,10 +92,14 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
                 headers: { ...traceHeaders, [ownerHeader]: owner },
               };
         if (operation === 'result') return awaitResult(options, body as AwaitBody, { ...request, givenUp });
-        return ask(options.nats, request.subject, bytes.length === 0 ? {} : bytes, request);
+        const asked = await ask(options.nats, request.subject, bytes.length === 0 ? {} : bytes, request);
+        if (!asked.ok || !enqueues.has(operation)) return asked;
+        const enqueueing = { principal, operation: `queue.${operation}`, queue: path.queue_name } as const;
+        return duplicates.withoutOthers(enqueueing, asked.value);
       },
     });
   });
+};
 
 /** Operations on leased items take one or many; the others what their schema says. */
 const bodyOf = (operation: Passed, schema: TSchema): TSchema =>

@@ -4,7 +4,14 @@ import { type Refusal, type Result, accept, refuseField } from '#shared/protocol
 import { saysOneThing, singleHeader, twofold } from '#shared/protocol/headers.ts';
 import * as limits from '#shared/protocol/limits.ts';
 import type { Owners } from '#shared/protocol/owner.ts';
-import { Dequeue, EnqueueItem, EnqueueMany, EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
+import {
+  Dequeue,
+  EnqueueItem,
+  EnqueueMany,
+  EnqueueOptions,
+  OwnedItem,
+  OwnedOptions,
+} from '#shared/protocol/queue-schemas.ts';
 import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { type MsgHdrs, unreadableHeader } from '#shared/runtime/nats.ts';
@@ -34,7 +41,11 @@ export type Each<T> = Result<T>;
 const checkEnqueueMany = validator(EnqueueMany);
 const checkEnqueueItem = validator(EnqueueItem);
 const checkOptions = validator(EnqueueOptions);
+const checkOwnedItem = validator(OwnedItem);
+const checkOwnedOptions = validator(OwnedOptions);
 const checkDequeue = validator(Dequeue);
+
+const optionsCheck = (owners: Owners) => (owners === 'each' ? checkOwnedOptions : checkOptions);
 
 const carriedApart = /^(nats-|content-type$|accept$)/i;
 
@@ -114,7 +125,7 @@ function withOptions(
   rename: (fault: Refusal) => Refusal = (fault) => fault,
   owners: Owners = 'none',
 ): Result<EnqueueRequest> {
-  const checked = checkOptions(given);
+  const checked = optionsCheck(owners)(given);
   if (!checked.ok) return { ok: false, error: rename(checked.error) };
   const options = readEnqueueOptions(checked.value, owners);
   if (!options.ok) return { ok: false, error: rename(options.error) };
@@ -164,9 +175,10 @@ export function readEnqueueMany(
 ): Result<readonly Each<EnqueueRequest>[]> {
   const envelope = checkEnqueueMany(body);
   if (!envelope.ok) return envelope;
+  const check = owners === 'each' ? checkOwnedItem : checkEnqueueItem;
   return accept(
     envelope.value.items.map((item, index) => {
-      const checked = checkEnqueueItem(item);
+      const checked = check(item);
       if (!checked.ok) return { ok: false, error: inItem(checked.error, index) };
       const { payload, ...options } = checked.value;
       const value = valuePayload(payload, encoding);
@@ -198,7 +210,7 @@ export function readPlainEnqueueMany(
 }
 
 function readOptions(given: unknown, owners: Owners): ItemOptions | undefined {
-  const checked = checkOptions(given);
+  const checked = optionsCheck(owners)(given);
   const read = checked.ok ? readEnqueueOptions(checked.value, owners) : checked;
   return read.ok ? read.value : undefined;
 }

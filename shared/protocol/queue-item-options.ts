@@ -12,11 +12,14 @@ export const Backoff = Type.String({
   'x-expected': '"exponential:<first>:<cap>" or "fixed:<delay>", such as "exponential:1s:1h" or "fixed:5s"',
 });
 
-export const UserHeaders = Type.Record(KeyText(128), Type.String({ maxLength: limits.headerLengthMax }), {
-  additionalProperties: false,
-  maxProperties: limits.headersMax,
-  'x-expected': 'an object of at most 32 strings, with names of 1 to 128 characters',
-});
+const headersOf = (headersMax: number) =>
+  Type.Record(KeyText(128), Type.String({ maxLength: limits.headerLengthMax }), {
+    additionalProperties: false,
+    maxProperties: headersMax,
+    'x-expected': `an object of at most ${headersMax} strings, with names of 1 to 128 characters`,
+  });
+
+export const UserHeaders = headersOf(limits.headersMax);
 
 export type OnDuplicate = (typeof onDuplicates)[number];
 
@@ -33,4 +36,10 @@ export const itemOptions = {
   key: Type.Optional(Key),
   onDuplicate: Type.Optional(Word(onDuplicates)),
   headers: Type.Optional(UserHeaders),
+};
+
+/** The same from a service that says among each item's headers whose it is: that one takes none of the caller's own. */
+export const ownedItemOptions = {
+  ...itemOptions,
+  headers: Type.Optional(headersOf(limits.headersMax + 1)),
 };

@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { Duration, ItemId, Key, KeyText, Name, Strict, Token, Word } from './fields.ts';
 import * as limits from './limits.ts';
 import { AwaitResult, Cancel, Log, Logs, Purge, Update } from './queue-more-schemas.ts';
-import { QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
+import { QueuePriority, UserHeaders, itemOptions, ownedItemOptions } from './queue-item-options.ts';
 import { Configure } from './queue-settings-schemas.ts';
 import { EnqueueFlow } from './queue-more-schemas.ts';
 
@@ -29,6 +29,10 @@ export type EnqueueItem = Static<typeof EnqueueItem>;
 /** The options of `enqueue` and of a plain publish, as its headers carry them. */
 export const EnqueueOptions = Strict(itemOptions);
 export type EnqueueOptions = Static<typeof EnqueueOptions>;
+
+/** Both as a service sends them that says of each item whose it is. */
+export const OwnedItem = Strict({ payload: Type.Unknown(), ...ownedItemOptions });
+export const OwnedOptions = Strict(ownedItemOptions);
 
 /** The envelope alone: a fault in one item refuses that item only. */
 const batch = { items: Type.Array(Type.Unknown(), { minItems: 1, maxItems: limits.batchItemsMax }) };

@@ -72,8 +72,8 @@ const enqueues: ReadonlySet<Operation> = new Set<Operation>([
 function isOwn(principal: Principal, operation: Operation, resource: Resource): boolean | undefined {
   if (resource.kind === 'namespace') return isOwnNamespace(principal, resource.name);
   if (resource.kind === 'cluster') return isForEverybody(operation);
-  // What one enqueues is one's own from then on.
-  if (enqueues.has(operation)) return true;
+  // What one enqueues is one's own from then on; what its key stood for already is its owner's.
+  if (enqueues.has(operation)) return resource.owner === undefined || resource.owner === principal.name;
   if (resource.owner !== undefined) return resource.owner === principal.name;
   return resource.itemId === undefined ? false : undefined;
 }

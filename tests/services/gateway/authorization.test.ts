@@ -119,7 +119,9 @@ const enqueues = new Set(['queue.enqueue', 'queue.enqueue-many', 'queue.enqueue-
 const isOwn = (operation: Operation, resource: Resource) =>
   resource.kind === 'namespace'
     ? ['u-ada', 'u-ada_cart'].includes(resource.name)
-    : resource.kind === 'queue' && (enqueues.has(operation) || resource.owner === 'ada');
+    : resource.kind === 'queue' &&
+      // What is enqueued is one's own, unless its key stands for an item of somebody else.
+      ((enqueues.has(operation) && resource.owner === undefined) || resource.owner === 'ada');
 
 const scopes: readonly Scope[] = [
   { scope: 'everywhere', grant: {}, holds: () => true },

@@ -90,6 +90,52 @@ describe('what is one’s own', () => {
     expect(nobodys.body).not.toHaveProperty('owner');
   });
 
+  test('is not what somebody else’s key stands for: neither his item’s id nor its state is told, and one’s own is not taken for it', async () => {
+    const ada = await cluster.createToken('ada', [{ role: 'producer', own: true }]);
+    const bob = await cluster.createToken('bob', [{ role: 'producer', own: true }]);
+    const friend = await cluster.createToken('friend', [{ role: 'producer' }]);
+    const ways = [
+      ['/queue/enqueue', { queue_name: 'keys', payload: 1, idempotency_key: 'k' }],
+      ['/v1/queues/keys/enqueue', { payload: 1, key: 'k' }],
+      ['/v1/queues/keys/enqueue-flow', { payload: 1, key: 'k', children: [{ queue: 'keys', payload: 2 }] }],
+    ] as const;
+    const first = await cluster.call('POST', ways[0][0], bob.token, ways[0][1]);
+    const id = String(first.body['id']);
+    for (const [path, body] of ways) {
+      const refused = await cluster.call('POST', path, ada.token, body);
+      expect(refused, path).toMatchObject({ status: 409, body: { code: 'conflict' } });
+      expect(refused.text).not.toContain(id);
+      for (const { token } of [bob, friend])
+        expect((await cluster.call('POST', path, token, body)).body, path).toMatchObject({
+          id,
+          duplicate: true,
+        });
+    }
+    const items = [{ payload: 1 }, { payload: 1, key: 'k' }, { payload: 1, key: 'mine' }];
+    const many = (token: string) => cluster.call('POST', '/v1/queues/keys/enqueue-many', token, { items });
+    const batch = await many(ada.token);
+    expect(batch.body).toMatchObject({
+      items: [{ duplicate: false }, { error: { code: 'conflict' } }, { duplicate: false }],
+    });
+    expect(batch.text).not.toContain(`"${id}"`);
+    expect((await many(ada.token)).body).toMatchObject({
+      items: [{ duplicate: false }, { error: { code: 'conflict' } }, { duplicate: true }],
+    });
+    expect((await many(friend.token)).body).toMatchObject({ items: [{}, { id, duplicate: true }, {}] });
+  });
+
+  test('has room for as many headers as an item that is nobody’s', async () => {
+    const { token } = await cluster.createToken('ada', [{ role: 'producer' }]);
+    const headers = Object.fromEntries(Array.from({ length: 32 }, (_, n) => [`h${n}`, 'v']));
+    const enqueue = (more: object) =>
+      cluster.call('POST', '/queue/enqueue', token, { queue_name: 'full', payload: 1, headers, ...more });
+    const made = await enqueue({});
+    expect(made.status, made.text).toBe(201);
+    const item = await cluster.call('GET', `/v1/queues/full/items/${String(made.body['id'])}`, adminToken);
+    expect(item.body).toMatchObject({ owner: 'ada', headers });
+    expect((await enqueue({ headers: { ...headers, h32: 'v' } })).status).toBe(400);
+  });
+
   test('cannot be claimed for somebody else over NATS', async () => {
     const { token } = await cluster.createToken('forger', [{ role: 'producer', queues: ['orders'] }]);
     const client = await cluster.connect(token);
