@@ -215,11 +215,13 @@ const entryEndpoints = ({ nats, subjects, reads }: CacheEndpointsOptions): reado
     body: EntryBody,
     answers: { 200: { about: 'Its new version, which is its tag.', schema: Version } },
     refusals: ['conflict'],
-    handle: async ({ path, headers, bytes, traceHeaders }) => {
+    handle: async ({ path, headers, body, bytes, traceHeaders }) => {
+      const fault = twofoldCondition(body, headers);
+      if (fault !== undefined) return fault;
       const conditional = withCondition(withMember(bytes, 'key', path.key), headers);
       if (!conditional.ok) return conditional;
-      const { body, isConditional } = conditional.value;
-      const set = await ask(nats, subjects.cache(path.namespace, 'set'), body, { headers: traceHeaders });
+      const { asked, isConditional } = conditional.value;
+      const set = await ask(nats, subjects.cache(path.namespace, 'set'), asked, { headers: traceHeaders });
       if (!set.ok && set.error.code === 'conflict' && isConditional) throw preconditionFailed('the entry');
       if (!set.ok) return set;
       const { version } = valueOf(set.value) as { readonly version: number };
@@ -249,22 +251,36 @@ const entryEndpoints = ({ nats, subjects, reads }: CacheEndpointsOptions): reado
   }),
 ];
 
+type ConditionHeaders = { readonly 'if-match'?: string; readonly 'if-none-match'?: string };
+
+/** A condition of the body beside one of HTTP: the cache would keep to one of the two alone. */
+function twofoldCondition(
+  body: Pick<SetRequest, 'ifAbsent' | 'ifVersion'>,
+  headers: ConditionHeaders,
+): Result<never> | undefined {
+  if (headers['if-match'] === undefined && headers['if-none-match'] === undefined) return undefined;
+  const name = (['ifAbsent', 'ifVersion'] as const).find((one) => body[one] !== undefined);
+  return name === undefined
+    ? undefined
+    : refuseField(name, 'cannot stand beside the headers If-Match and If-None-Match');
+}
+
 /** HTTP's conditions in the words of the cache. */
 function withCondition(
   body: Uint8Array,
-  headers: { readonly 'if-match'?: string; readonly 'if-none-match'?: string },
-): Result<{ readonly body: Uint8Array; readonly isConditional: boolean }> {
+  headers: ConditionHeaders,
+): Result<{ readonly asked: Uint8Array; readonly isConditional: boolean }> {
   const { 'if-match': match, 'if-none-match': noneMatch } = headers;
   if (match !== undefined && noneMatch !== undefined)
     return refuseField('If-Match', 'and If-None-Match exclude each other');
   if (noneMatch !== undefined) {
     if (noneMatch.trim() !== '*') return refuseField('If-None-Match', 'must be *');
-    return accept({ body: withMember(body, 'ifAbsent', true), isConditional: true });
+    return accept({ asked: withMember(body, 'ifAbsent', true), isConditional: true });
   }
   const version = versionOf(match);
   if (!version.ok) return version;
-  if (version.value === undefined) return accept({ body, isConditional: false });
-  return accept({ body: withMember(body, 'ifVersion', version.value), isConditional: true });
+  if (version.value === undefined) return accept({ asked: body, isConditional: false });
+  return accept({ asked: withMember(body, 'ifVersion', version.value), isConditional: true });
 }
 
 /** The version that an `If-Match` means; undefined where there is none. */

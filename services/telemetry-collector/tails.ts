@@ -56,6 +56,8 @@ export class Tails {
   /** Opens a tail, or goes on with the one of this inbox. @returns false when there are too many */
   open(request: TailRequest): boolean {
     const known = this.#tails.get(request.inbox);
+    // Whose time is over is found with the next record, and none may have come since.
+    if (known === undefined && this.#tails.size >= tailsMax) this.offer([]);
     if (known === undefined && this.#tails.size >= tailsMax) return false;
     const endsMs = this.#options.clock.monotonicMs() + request.leaseMs;
     this.#tails.set(request.inbox, { request, endsMs, left: request.max, missed: 0 });

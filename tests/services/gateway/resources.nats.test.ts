@@ -167,6 +167,17 @@ describe('the cache', () => {
         status: 400,
         body: { field: 'If-Match' },
       });
+    // A condition of the body would take the place of the header's.
+    for (const [headers, field, condition] of [
+      [absent, 'ifAbsent', false],
+      [absent, 'ifVersion', 0],
+      [{ 'if-match': tag }, 'ifVersion', next.body['version']],
+    ] as const)
+      expect(await ask('PUT', path, { value: 4, [field]: condition }, headers)).toMatchObject({
+        status: 400,
+        body: { field },
+      });
+    expect((await ask('GET', path)).body).toMatchObject({ value: 3 });
     expect(await ask('DELETE', path, undefined, { 'if-match': tag })).toMatchObject({ status: 412 });
     expect(await ask('DELETE', path, undefined, { 'if-match': '*' })).toMatchObject({ status: 400 });
     expect((await ask('GET', path)).body).toMatchObject({ hit: true, value: 3 });
