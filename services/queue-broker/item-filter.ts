@@ -30,7 +30,7 @@ export function itemFilter(table: PartitionTable, queue: string, request: List):
     matches: (item) =>
       item.queue === queue &&
       matchesWords(item, request) &&
-      fields.every(([path, wanted]) => item.fields?.[path]?.toLowerCase().includes(wanted) === true) &&
+      fields.every(([path, wanted]) => fieldHolds(item, path, wanted)) &&
       text?.matches(item) !== false,
     get bytesRead() {
       return text?.bytesRead ?? 0;
@@ -57,8 +57,7 @@ function matchesWords(item: Item, request: List): boolean {
 /** In the declared fields, where there are any; else anywhere in the JSON of the payload. */
 function textSearch(table: PartitionTable, search: readonly string[], wanted: string): TextSearch {
   if (search.length > 0) {
-    const isIn = (item: Item, path: string) => item.fields?.[path]?.toLowerCase().includes(wanted) === true;
-    return { matches: (item) => search.some((path) => isIn(item, path)), bytesRead: 0 };
+    return { matches: (item) => search.some((path) => fieldHolds(item, path, wanted)), bytesRead: 0 };
   }
   let bytesRead = 0;
   return {
@@ -75,4 +74,10 @@ function textSearch(table: PartitionTable, search: readonly string[], wanted: st
       return bytesRead;
     },
   };
+}
+
+/** A field may be called `constructor` or `toString`, which every object has without anybody having given it one. */
+function fieldHolds({ fields }: Item, path: string, wanted: string): boolean {
+  if (fields === undefined || !Object.hasOwn(fields, path)) return false;
+  return fields[path]?.toLowerCase().includes(wanted) === true;
 }
