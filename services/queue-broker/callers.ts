@@ -59,7 +59,7 @@ export class Callers {
       },
       lease: (partition, items) => {
         const write = (some: Items) => bodyOf(encodeLeased(partition, some, encoding), encoding);
-        return this.#lease(message, partition, items, write, encoding, done);
+        return this.#lease(message, partition, fitting(message, items, write), encoding, done);
       },
       written: (answer) => {
         const body = bodyOf(encoding === json ? answer.json() : answer.value(), encoding);
@@ -70,7 +70,10 @@ export class Callers {
       },
       writtenWithNext: (partition, answer, next) => {
         const write = (some: Items) => bodyOf(withNext(partition, answer, some, encoding), encoding);
-        return this.#lease(message, partition, next, write, encoding, done);
+        const fit = fitting(message, next, write);
+        // What was asked for is done, and said, whatever becomes of what was fetched with it.
+        const body = isTooLarge(fit.body) ? write([]) : fit.body;
+        return this.#lease(message, partition, { ...fit, body }, encoding, done);
       },
     };
   }
@@ -78,17 +81,15 @@ export class Callers {
   #lease(
     message: Msg,
     partition: number,
-    items: Items,
-    write: (items: Items) => Uint8Array,
+    { given, left, body }: Fitting,
     encoding: Encoding,
     done: () => void,
   ): AfterCommit {
     const to = message.reply;
-    const isHeard = to !== undefined && isReplySubject(to);
-    const { fitting, body } = isHeard ? fit(items, write) : unheard;
-    const lease = leaseOf(partition, fitting);
+    const lease = leaseOf(partition, given);
     return () => {
-      this.#handBack(partition, items.slice(fitting.length));
+      this.#handBack(partition, left);
+      // Where nothing is handed out, a body that is too large becomes a refusal.
       if (to !== undefined && lease !== undefined) this.#publish(to, body, lease, encoding);
       else replyBytes(message, body, encoding);
       done();
@@ -126,17 +127,28 @@ export class Callers {
 
 type Items = readonly ItemWithPayload[];
 
-const unheard = { fitting: [] as Items, body: new Uint8Array() };
+/** What of the items goes into a reply, what does not, and the reply. */
+interface Fitting {
+  readonly given: Items;
+  readonly left: Items;
+  readonly body: Uint8Array;
+}
 
-// Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written.
-function fit(items: Items, write: (items: Items) => Uint8Array) {
-  let fitting = items;
-  let body = write(fitting);
-  while (body.length > replyBytesMax && fitting.length > 1) {
-    fitting = fitting.slice(0, Math.ceil(fitting.length / 2));
-    body = write(fitting);
+const isTooLarge = (body: Uint8Array): boolean => body.length > replyBytesMax;
+
+// Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written, a
+// single item even. The connection would not take it, so nothing is handed out then.
+function fitting(message: Msg, items: Items, write: (items: Items) => Uint8Array): Fitting {
+  const isHeard = message.reply !== undefined && isReplySubject(message.reply);
+  if (!isHeard) return { given: [], left: items, body: new Uint8Array() };
+  let count = items.length;
+  let body = write(items);
+  while (isTooLarge(body) && count > 1) {
+    count = Math.ceil(count / 2);
+    body = write(items.slice(0, count));
   }
-  return { fitting, body };
+  if (isTooLarge(body)) count = 0;
+  return { given: items.slice(0, count), left: items.slice(count), body };
 }
 
 const bodyOf = (body: Uint8Array | string | object, encoding: Encoding): Uint8Array =>
