@@ -4,7 +4,7 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import { kvLeaseRecord } from '#shared/runtime/kv-lease-record.ts';
 import type { Ending } from '#shared/runtime/lifecycle.ts';
 import type { Log } from '#shared/runtime/log.ts';
-import type { Nats, Subscription } from '#shared/runtime/nats.ts';
+import { type Nats, type Subscription, endSubscriptions } from '#shared/runtime/nats.ts';
 import { OwnerLease } from '#shared/runtime/owner-lease.ts';
 import { defaultSettings } from './core/queue-settings.ts';
 import { type TransitionTable, checkTable, compileTable } from './core/transition-table.ts';
@@ -93,7 +93,7 @@ export class Broker {
     await this.#change;
     const owned = this.#owned;
     this.#owned = undefined;
-    for (const subscription of owned?.subscriptions ?? []) subscription.unsubscribe();
+    await endSubscriptions(owned?.subscriptions ?? [], this.#options.clock);
     owned?.flows.stop();
     await Promise.all((owned?.readers ?? []).map((reader) => reader.stop()));
     await owned?.logs.stop();
@@ -215,7 +215,7 @@ export class Broker {
     this.#owned = undefined;
     this.#serving.end();
     this.#options.log.warn({ err: reason }, 'gives the partitions up');
-    for (const subscription of owned.subscriptions) subscription.unsubscribe();
+    void endSubscriptions(owned.subscriptions, this.#options.clock);
     this.#options.tables.hurry(lostStoresMs);
     this.#change = this.#change.then(() => letGo(owned));
     this.#takeOver();

@@ -12,6 +12,7 @@ import {
   headers,
 } from '@nats-io/transport-node';
 import { headerName } from '#shared/protocol/headers.ts';
+import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import { cheapenRequests } from './requests.ts';
 
@@ -219,4 +220,20 @@ export function headersOf(values: Readonly<Record<string, string | undefined>>):
     made.set(name, value);
   }
   return made;
+}
+
+/** How long a server may take to confirm the end of a subscription. */
+const endedMsMax = 1_000;
+
+/**
+ * Ends subscriptions. What the server has sent already is still handled: thrown away, its senders would wait for an
+ * answer until their patience ends. Resolves once it was, or when the server does not say so in time; never rejects.
+ */
+export async function endSubscriptions(subscriptions: readonly Subscription[], clock: Clock): Promise<void> {
+  const timeUp = Promise.withResolvers<void>();
+  const cancel = clock.after(endedMsMax, timeUp.resolve);
+  const ended = subscriptions.map((one) => one.drain().catch(() => undefined));
+  await Promise.race([Promise.all(ended), timeUp.promise]);
+  cancel();
+  for (const one of subscriptions) if (!one.isClosed()) one.unsubscribe();
 }
