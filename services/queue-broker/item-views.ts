@@ -1,10 +1,10 @@
-import { type Encoding, decode, decodeExactly, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import { splitOwner } from '#shared/protocol/owner.ts';
 import { priorities } from '#shared/protocol/queue-schemas.ts';
 import { formatTime } from '#shared/protocol/times.ts';
 import { type Item, type Parent, itemId } from './core/item.ts';
 import type { PartitionTable } from './core/partition-table.ts';
-import { shownValue } from './kept-value.ts';
+import { jsonValue, shownValue } from './kept-value.ts';
 
 /** An item with its payload, ready to be shown. */
 export interface ItemWithPayload {
@@ -93,16 +93,10 @@ export function payloadView(
   encoding: Encoding,
 ) {
   const bytes = payload ?? new Uint8Array();
-  if (item.payloadIsJson) return { payload: jsonValueOf(withoutMark(bytes), encoding) };
+  if (item.payloadIsJson) return { payload: jsonValue(withoutMark(bytes), encoding) };
   if (encoding === msgpack)
     return { payload: item.contentType === msgpack ? valueOf(bytes, msgpack) : bytes };
   return { payloadBase64: Buffer.from(bytes).toString('base64') };
-}
-
-/** In a JSON reply every digit stays as it was written. */
-function jsonValueOf(bytes: Uint8Array, encoding: Encoding): unknown {
-  const decoded = encoding === json ? decodeExactly(bytes, json) : decode(bytes, json);
-  return decoded.ok ? decoded.value : bytes;
 }
 
 /** Brokers once took JSON that begins with a byte order mark, which may not stand in the middle of a reply. */

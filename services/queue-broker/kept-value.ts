@@ -1,8 +1,10 @@
 import { type Encoding, decode, decodeExactly, encode, json, msgpack } from '#shared/protocol/encoding.ts';
-import { holdsExactNumbers } from '#shared/protocol/exact-json.ts';
+import { type Result, accept } from '#shared/protocol/errors.ts';
+import { countable, holdsExactNumbers } from '#shared/protocol/exact-json.ts';
 
 // Results and progress are kept as MessagePack, whatever they came in. MessagePack has no numbers of any size, and
-// JSON has: a value with one of those is kept as its JSON text, in an extension of ours.
+// JSON has, and it has no halves of surrogate pairs, which a text has that was cut in the middle of an emoji: a value
+// with one of those is kept as its JSON text, in an extension of ours.
 
 /** Of 32 bits of length, whatever the length is: nothing else that is kept begins so, and is a value of one of ours. */
 const jsonHead = 0xc9;
@@ -11,7 +13,7 @@ const headBytes = 6;
 
 /** A value as `decode` or `decodeExactly` gave it, as bytes from which `shownValue` makes it again. */
 export function keptValue(value: unknown): Uint8Array {
-  if (!holdsExactNumbers(value)) return encode(value, msgpack);
+  if (!holdsExactNumbers(value) && !holdsHalves(value)) return encode(value, msgpack);
   const text = Buffer.from(JSON.stringify(value));
   const kept = Buffer.allocUnsafe(headBytes + text.length);
   kept.writeUInt8(jsonHead, 0);
@@ -23,14 +25,48 @@ export function keptValue(value: unknown): Uint8Array {
 
 /** A kept value for a reply: in JSON with every digit that it came with. */
 export function shownValue(bytes: Uint8Array, encoding: Encoding): unknown {
-  const decoded = isJson(bytes) ? readJson(bytes.subarray(headBytes), encoding) : decode(bytes, msgpack);
+  if (isJson(bytes)) return jsonValue(bytes.subarray(headBytes), encoding);
+  const decoded = decode(bytes, msgpack);
   return decoded.ok ? decoded.value : bytes;
 }
 
 const isJson = (bytes: Uint8Array): boolean => bytes[0] === jsonHead && bytes[5] === jsonType;
 
-const readJson = (text: Uint8Array, encoding: Encoding) =>
-  encoding === json ? decodeExactly(text, json) : decode(text, json);
+/**
+ * The value of a JSON text for a reply: in JSON with every digit as it was written; in MessagePack as that can carry it,
+ * which would be unreadable with half of a surrogate pair in it.
+ */
+export function jsonValue(text: Uint8Array, encoding: Encoding): unknown {
+  const decoded = encoding === json ? decodeExactly(text, json) : decode(text, json);
+  if (!decoded.ok) return text;
+  return encoding !== json && mayHoldHalves(text) ? wellFormed(decoded.value) : decoded.value;
+}
+
+/** In UTF-8 a half can only stand as an escape. */
+const mayHoldHalves = (text: Uint8Array): boolean =>
+  Buffer.from(text.buffer, text.byteOffset, text.byteLength).includes('\\u');
+
+function holdsHalves(value: unknown): boolean {
+  if (typeof value === 'string') return !value.isWellFormed();
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if (Array.isArray(value)) return value.some(holdsHalves);
+  return Object.entries(value).some(([name, inner]) => !name.isWellFormed() || holdsHalves(inner));
+}
+
+function wellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed();
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(wellFormed);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [name.toWellFormed(), wellFormed(inner)]),
+  );
+}
+
+/** A request that holds payloads: of those every digit is kept, all other numbers are to be counted with. */
+export function decodeWithPayloads(data: Uint8Array, encoding: Encoding): Result<unknown> {
+  const exact = decodeExactly(data, encoding);
+  return exact.ok && encoding === json ? accept(countable(exact.value, 'payload')) : exact;
+}
 
 /** Where the values stand that are kept as they come. */
 const valueOf: Readonly<Record<string, string>> = { complete: 'result', extend: 'progress' };

@@ -8,6 +8,7 @@ import {
   EnqueueMany,
   ExtendItem,
   FailItem,
+  type Failure,
   Fetch,
   ReleaseItem,
   queueRequests,
@@ -48,8 +49,15 @@ function readComplete(item: CompleteItem): Result<CompleteRequest> {
 function readFail({ id, token, error, retry, delay }: FailItem): Result<FailRequest> {
   const delayed = readDelay(delay);
   if (!delayed.ok) return delayed;
-  return accept({ id, token, error, retry: retry ?? true, ...delayed.value });
+  return accept({ id, token, error: wellFormed(error), retry: retry ?? true, ...delayed.value });
 }
+
+/** Workers cut long texts, and may do so in the middle of an emoji: half of it has no place in the log, nor in MessagePack. */
+const wellFormed = ({ message, type, stack }: Failure): Failure => ({
+  message: message.toWellFormed(),
+  ...(type === undefined ? {} : { type: type.toWellFormed() }),
+  ...(stack === undefined ? {} : { stack: stack.toWellFormed() }),
+});
 
 function readRelease({ id, token, delay }: ReleaseItem): Result<ReleaseRequest> {
   const delayed = readDelay(delay);

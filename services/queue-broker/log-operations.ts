@@ -30,7 +30,9 @@ export const logOperations = {
 function log({ partition, queue, caller, message }: QueueRequest, body: unknown): Refusal | undefined {
   const checked = checkLog(body);
   if (!checked.ok) return checked.error;
-  const work = works.plainWork(caller, (turn) => decideLog(turn, queue, checked.value));
+  // The log is UTF-8: a line that was cut in the middle of an emoji ends with what stands for the half of it.
+  const lines = checked.value.lines.map((line) => line.toWellFormed());
+  const work = works.plainWork(caller, (turn) => decideLog(turn, queue, { ...checked.value, lines }));
   // Like a new item it can wait until there is room: a worker's notes must not take what its completion needs.
   partition.submit({ ...work, bytes: itemBytes + message.data.length, room: 'new-items' });
   return undefined;

@@ -230,7 +230,8 @@ export function readDequeue(queue: string, body: unknown, claim: string | undefi
     max: max ?? 1,
     waitMs,
     ...(leaseMs.value === undefined ? {} : { leaseMs: leaseMs.value }),
-    ...(worker === undefined ? {} : { worker }),
+    // Half of a surrogate pair has no place in the log: the same worker would have another name after a restart.
+    ...(worker === undefined ? {} : { worker: worker.toWellFormed() }),
     ...(claim === undefined || claim === '' ? {} : { claim }),
   });
 }

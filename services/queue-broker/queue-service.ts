@@ -1,4 +1,4 @@
-import { decode, decodeExactly, encodingOf, json } from '#shared/protocol/encoding.ts';
+import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { singleHeader } from '#shared/protocol/headers.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
@@ -24,7 +24,7 @@ import { submitPlainBatch } from './leased-operations.ts';
 import { answerOverall } from './overall-questions.ts';
 import type { Partition } from './partition.ts';
 import { queueOperations } from './queue-operations.ts';
-import { withExactValues } from './kept-value.ts';
+import { decodeWithPayloads, withExactValues } from './kept-value.ts';
 import type { OperationContext, QueueRequest } from './queue-request.ts';
 import { readDequeue, readEnqueue, readEnqueueMany, readPlainEnqueueMany } from './queue-requests.ts';
 import * as works from './queue-works.ts';
@@ -137,7 +137,7 @@ export class QueueService {
     if ((operation === 'complete' || operation === 'release') && encodings.request === json) {
       if (submitPlainBatch(request, operation)) return undefined;
     }
-    const read = keepsValues.has(operation) ? decodeExactly : decode;
+    const read = keepsValues.has(operation) ? decodeWithPayloads : decode;
     const body = read(message.data, encodings.request);
     if (!body.ok) return body.error;
     if (operation === 'enqueue-many') {

@@ -36,3 +36,19 @@ export function holdsExactNumbers(value: unknown): boolean {
   if (raw.isRawJSON(value)) return true;
   return Array.isArray(value) ? value.some(holdsExactNumbers) : Object.values(value).some(holdsExactNumbers);
 }
+
+/** Of the values on the way in, names that are deeper than any request has them are left as they are. */
+const levelsMax = 64;
+
+/**
+ * Makes numbers of what `parseExactly` passes on, except within members called `kept`: whatever is counted with is read
+ * as JavaScript reads it, however it is written. Changes the value itself.
+ */
+export function countable(value: unknown, kept: string, levelsLeft = levelsMax): unknown {
+  if (typeof value !== 'object' || value === null || levelsLeft === 0) return value;
+  if (raw.isRawJSON(value)) return Number(JSON.stringify(value));
+  const members = value as Record<string, unknown>;
+  for (const name of Object.keys(members))
+    if (name !== kept) members[name] = countable(members[name], kept, levelsLeft - 1);
+  return value;
+}
