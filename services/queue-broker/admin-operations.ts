@@ -1,9 +1,9 @@
 import { type Refusal, type Result, accept, refuseField } from '#shared/protocol/errors.ts';
 import { pageItemsMax } from '#shared/protocol/limits.ts';
-import { type Replay, priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
+import { priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { decidePause, decideReplay, decideReplayFailed, decideReprioritize } from './core/admin-decisions.ts';
-import type { Turn } from './core/turn.ts';
+import { dequeueBytes } from './log-bytes.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
 import * as works from './queue-works.ts';
 
@@ -16,8 +16,7 @@ const replayedDefault = 100;
 
 /** What whoever looks after a queue asks for. */
 export const adminOperations = {
-  replay: (request: QueueRequest, body: unknown) =>
-    submitPlain(request, checkReplay(body), (turn, query) => replay(turn, request, query)),
+  replay,
   reprioritize: (request: QueueRequest, body: unknown) =>
     submitPlain(request, checkReprioritize(body), (turn, { id, priority }) => {
       const decided = decideReprioritize(turn, request.queue, id, priorities.indexOf(priority));
@@ -38,11 +37,19 @@ function resume({ partition, queue, caller }: QueueRequest, body: unknown): Refu
   return undefined;
 }
 
-function replay(turn: Turn, request: QueueRequest, query: Replay): Result<unknown> {
-  if (query.id !== undefined && query.state !== undefined)
-    return refuseField('state', 'cannot stand beside id');
-  if (query.id !== undefined) return decideReplay(turn, request.queue, query.id);
-  if (query.state === undefined) return refuseField('id', 'is missing');
-  const limit = Math.min(query.limit ?? replayedDefault, pageItemsMax);
-  return accept({ count: decideReplayFailed(turn, request.queue, limit) });
+function replay({ partition, queue, caller }: QueueRequest, body: unknown): Refusal | undefined {
+  const checked = checkReplay(body);
+  if (!checked.ok) return checked.error;
+  const { id, state, limit: asked = replayedDefault } = checked.value;
+  if (id !== undefined && state !== undefined) return refuseField('state', 'cannot stand beside id').error;
+  if (id === undefined && state === undefined) return refuseField('id', 'is missing').error;
+  const limit = Math.min(asked, pageItemsMax);
+  const work = works.plainWork(caller, (turn): Result<unknown> =>
+    id === undefined
+      ? accept({ count: decideReplayFailed(turn, queue, limit) })
+      : decideReplay(turn, queue, id),
+  );
+  // The order of each item stands in the log.
+  partition.submit({ ...work, bytes: dequeueBytes(id === undefined ? limit : 1) });
+  return undefined;
 }

@@ -27,6 +27,10 @@ const none: Readonly<Record<string, string>> = {};
 
 export const dequeueBytes = (max: number): number => itemBytes + max * orderBytes;
 
+/** Items that are cancelled by their state: each is a fact of its own. */
+export const cancelBytes = (items: number): number => itemBytes + items * cancelledBytes;
+const cancelledBytes = 24;
+
 /** A claim as it stands in the log. */
 export const claimBytes = ({ orders, worker = '', claim = '' }: Claimed): number =>
   claimEnvelopeBytes + orders.length * orderBytes + (worker.length + claim.length) * characterBytes;

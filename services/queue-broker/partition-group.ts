@@ -17,6 +17,18 @@ export interface Group {
   bytes: number;
 }
 
+/** @param bytes of what time has brought to it */
+export const newGroup = (turn: Turn, openedMs: number, bytes: number): Group => ({
+  turn,
+  openedMs,
+  work: [],
+  answers: [],
+  announce: undefined,
+  events: [],
+  served: [],
+  bytes,
+});
+
 /** Tells everybody whose request stands in the group, and whoever was served in it. */
 export function refuseAll({ work, served }: Group, refusal: Refusal): void {
   for (const one of work) one.refuse(refusal);

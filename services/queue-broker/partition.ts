@@ -8,7 +8,7 @@ import { encodeBatch } from './fact-codec.ts';
 import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
 import { LogGauge } from './log-gauge.ts';
-import { type Group, prepareTelling, refuseAll, tellOf } from './partition-group.ts';
+import { type Group, newGroup, prepareTelling, refuseAll, tellOf } from './partition-group.ts';
 import { PartitionInbox } from './partition-inbox.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { PartitionOptions } from './partition-options.ts';
@@ -147,6 +147,9 @@ export class Partition {
     await this.#options.records.purge(sequence);
     const measured = this.gauge.measure();
     measured((await this.#options.records.describe()).bytes);
+    // While there was no room for claims nobody was served, and what became ready then does not come up again.
+    this.#line.noteEach(this.table.capacity);
+    this.#wake();
   }
 
   /** Decides what was taken in, stores everything, and ends. */
@@ -247,32 +250,24 @@ export class Partition {
       hasRoom: this.gauge.hasRoom('new-items'),
     });
     this.#timeIsUp = slots.more || this.#timeIsUp;
-    const openedMs = clock.monotonicMs();
-    return {
-      turn,
-      openedMs,
-      work: [],
-      answers: [],
-      announce: undefined,
-      events: [],
-      served: [],
-      bytes: slots.bytes,
-    };
+    return newGroup(turn, clock.monotonicMs(), slots.bytes);
   }
 
   #decide(group: Group, work: readonly Work[]): void {
     const { table, clock } = this.#options;
     const { turn, answers } = group;
     turn.hearTime(clock.nowMs());
+    turn.mayClaim = this.gauge.hasRoom('claims');
     for (const one of work) {
       group.work.push(one);
       if (this.gauge.hasRoom(one.room)) answers.push(one.decide(turn));
       else answers.push(() => one.refuse(logFull));
     }
     const events = table.takeEvents();
-    if (this.gauge.hasRoom('claims')) serveWaiters(this.#line, turn, events, answers);
+    if (turn.mayClaim) serveWaiters(this.#line, turn, events, answers);
     else table.capacity.take(turn.at);
-    group.events.push(...events, ...table.takeEvents());
+    // One by one: a group may hold more of them than a call takes arguments.
+    for (const some of [events, table.takeEvents()]) for (const event of some) group.events.push(event);
     for (const answer of this.results.serve()) answers.push(answer);
     group.served.push(...this.#line.takeServed(), ...this.results.takeServed());
   }

@@ -7,7 +7,7 @@ import { decideCancel, decideCancelState } from './core/admin-decisions.ts';
 import { decideCancelFamily } from './core/flow-decisions.ts';
 import { decidePurge, decidePurgeAll, decidePurgeState } from './core/purge-decisions.ts';
 import type { Turn } from './core/turn.ts';
-import { dequeueBytes } from './log-bytes.ts';
+import { cancelBytes, dequeueBytes } from './log-bytes.ts';
 import type { OperationContext, QueueRequest } from './queue-request.ts';
 import * as works from './queue-works.ts';
 
@@ -26,7 +26,7 @@ function cancel(request: QueueRequest, body: unknown): Refusal | undefined {
   const { id, state, children, limit = cancelledItemsMax } = query;
   if (state !== undefined && children !== undefined)
     return refuseField('children', 'cannot stand beside state').error;
-  return submit(request, id === undefined ? limit : 1, (turn) => {
+  return submit(request, cancelBytes(id === undefined ? limit : 1), (turn) => {
     if (id !== undefined && children === true) return decideCancelFamily(turn, request.queue, id);
     if (id !== undefined) return decideCancel(turn, request.queue, id);
     return accept({
@@ -53,15 +53,16 @@ function purge(request: QueueRequest, body: unknown, { statistics }: OperationCo
     if (checked.value.all === true && !(answer as { more: boolean }).more) statistics.forget(queue);
     caller.value(answer);
   };
-  return submit({ ...request, caller: { ...caller, value } }, id === undefined ? limit : 1, decide);
+  const bytes = dequeueBytes(id === undefined ? limit : 1);
+  return submit({ ...request, caller: { ...caller, value } }, bytes, decide);
 }
 
 function submit(
   { partition, caller }: QueueRequest,
-  items: number,
+  bytes: number,
   decide: (turn: Turn) => Result<unknown>,
 ): undefined {
-  partition.submit({ ...works.plainWork(caller, decide), bytes: dequeueBytes(items) });
+  partition.submit({ ...works.plainWork(caller, decide), bytes });
 }
 
 /** One of `ways` says what is meant, and no more than one; `limit` is for many. */

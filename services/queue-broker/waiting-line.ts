@@ -1,4 +1,5 @@
 import type { Clock } from '#shared/runtime/clock.ts';
+import type { CapacityIndex } from './core/capacity-index.ts';
 import type { StateEvent } from './core/state-event.ts';
 import type { Turn } from './core/turn.ts';
 import { claimBytes } from './log-bytes.ts';
@@ -39,6 +40,11 @@ export class WaitingLine {
   /** The names of those who wait at a queue, once for each dequeue. */
   *workersAt(queue: string): Iterable<string> {
     for (const { waiter } of this.#places.get(queue) ?? []) yield waiter.worker ?? '';
+  }
+
+  /** Notes every queue at which somebody waits, to be served with the next record. */
+  noteEach(capacity: Pick<CapacityIndex, 'noteNow'>): void {
+    for (const queue of this.#places.keys()) capacity.noteNow(queue);
   }
 
   /** False when too many wait already: then the waiter has not joined. */

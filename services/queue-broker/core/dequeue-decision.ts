@@ -26,7 +26,7 @@ export function decideDequeue(turn: Turn, request: DequeueRequest): readonly Ite
   const repeated = liveClaim(turn, request);
   if (repeated.length > 0) return repeated;
   const queue = turn.table.queue(request.queue);
-  if (queue === undefined || queue.paused) return [];
+  if (queue === undefined || queue.paused || !turn.mayClaim) return [];
   const orders = claimEach(turn, queue, request);
   return orders.map((order) => turn.table.item(order)).filter((item) => item !== undefined);
 }

@@ -27,6 +27,8 @@ export class Turn {
   readonly at: number;
   readonly sequence: number;
   readonly random01: () => number;
+  /** False while the log has no room for claims: nothing is handed out, whatever asks for it. */
+  mayClaim = true;
   #nowMs: number;
   readonly #facts: Fact[] = [];
   #completed: Completed | undefined;
