@@ -64,14 +64,13 @@ export function planCluster(plan: {
   return services.flatMap((service) =>
     Array.from({ length: counts[service] }, (_, index) => {
       const name = `${service}-${index + 1}`;
-      const own = ownEnvironment(service, plan, index);
-      const env = {
-        ...inherited(plan.env, index),
+      const given = {
         ...sharedEnvironment(options, address),
         TRIVET_NAME: name,
         TRIVET_DATA: plan.pathOf(name),
-        ...own,
+        ...ownEnvironment(service, plan, index),
       };
+      const env = { ...withoutFilesOf(given, inherited(plan.env, index)), ...given };
       return { name, service, entry: plan.entryOf(service), env, envAfter: keepPort(portVariables[service]) };
     }),
   );
@@ -86,10 +85,14 @@ export const entryOfService = (service: ServiceName): string =>
 
 // The token is for the gateway alone; the rest of what people set (OTEL_…, TRIVET_LOG_BYTES_MAX, …) is for everyone.
 function inherited(env: NodeJS.ProcessEnv, index: number): NodeJS.ProcessEnv {
-  const { TRIVET_TOKEN: _token, TRIVET_METRICS_PORT: metricsPort, ...rest } = env;
+  const { TRIVET_TOKEN: _, TRIVET_TOKEN_FILE: __, TRIVET_METRICS_PORT: metricsPort, ...rest } = env;
   if (metricsPort === undefined) return rest;
   return { ...rest, TRIVET_METRICS_PORT: index === 0 ? metricsPort : '0' };
 }
+
+/** A secret that has been read from its file here is given to a service as it is, and a service takes only one of both. */
+const withoutFilesOf = (given: NodeJS.ProcessEnv, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => given[name.replace(/_FILE$/, '')] === undefined));
 
 function sharedEnvironment(options: StartOptions, address: ClusterAddress): NodeJS.ProcessEnv {
   return {
@@ -106,14 +109,22 @@ function sharedEnvironment(options: StartOptions, address: ClusterAddress): Node
 
 function ownEnvironment(
   service: ServiceName,
-  { options, address }: { readonly options: StartOptions; readonly address: ClusterAddress },
+  plan: {
+    readonly options: StartOptions;
+    readonly address: ClusterAddress;
+    readonly env: NodeJS.ProcessEnv;
+  },
   index: number,
 ): Record<string, string> {
-  const identity = { TRIVET_TOKEN: address.token, TRIVET_AUDIT_KEY: address.secrets.auditKey };
+  const { options, address } = plan;
+  const identity = {
+    TRIVET_TOKEN: address.token,
+    ...unlessSaid('TRIVET_AUDIT_KEY', address.secrets.auditKey, plan.env),
+  };
   if (service === 'gateway') {
     return {
       ...identity,
-      TRIVET_SESSION_SECRET: address.secrets.session,
+      ...unlessSaid('TRIVET_SESSION_SECRET', address.secrets.session, plan.env),
       // Only one can have the port that was asked for.
       TRIVET_HTTP_PORT: index === 0 ? String(options.httpPort) : '0',
     };
@@ -130,6 +141,10 @@ function ownEnvironment(
   }
   return {};
 }
+
+/** The data folder's, where whoever started us has not said another one: gateways of several machines share theirs. */
+const unlessSaid = (name: string, kept: string, env: NodeJS.ProcessEnv): Record<string, string> =>
+  [env[name], env[`${name}_FILE`]].every((said) => said === undefined || said === '') ? { [name]: kept } : {};
 
 // Clients of a gateway and a Prometheus that scrapes a collector know the address of the first start.
 const keepPort =

@@ -54,6 +54,7 @@ export const startSettings = {
     env: 'TRIVET_TOKEN',
     default: undefined,
     about: 'the local admin token; made and stored in the data folder when absent',
+    secret: true,
   }),
   prefix: commonSettings.prefix,
   partitions: integer({

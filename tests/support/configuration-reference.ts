@@ -13,12 +13,12 @@ export function configurationReference(): string {
   return [
     '# Configuration',
     '',
-    'Made by `npm run docs` from the tables that the processes read; do not edit. A setting comes from the environment or from a JSON file (`--config FILE`, by its name); the environment wins. Faults are reported all at once, by name, with exit code 2.',
+    'Made by `npm run docs` from the tables that the processes read; do not edit. A setting of a service comes from the environment or from a JSON file (`npm run service -- <name> --config FILE`, by its name); the environment wins. Faults are reported all at once, by name, with exit code 2.',
     '',
     section(
       'npm start',
       startSettings,
-      'The options after `npm start --` are in `services/cli/README.md`; an option wins over its variable.',
+      'The options after `npm start --` are in `services/cli/README.md`; an option wins over its variable. There is no file: what is set in the environment reaches the services, too.',
     ),
     section('Every service', commonSettings),
     ...Object.entries({

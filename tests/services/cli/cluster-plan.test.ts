@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { planCluster } from '#services/cli/cluster-plan.ts';
@@ -84,4 +87,36 @@ test('a metrics port is for the first process of a kind; unset it stays unset', 
 test('other variables reach the services as they are', () => {
   const [broker] = plan([], { TRIVET_QUEUE_STORE: 'redis', OTEL_SERVICE_NAME: 'x' });
   expect(broker?.env).toMatchObject({ TRIVET_QUEUE_STORE: 'redis', OTEL_SERVICE_NAME: 'x' });
+});
+
+test('a secret in a file is given as it is, and its file to nobody', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-plan-'));
+  const env = {
+    TRIVET_NATS_PASSWORD_FILE: join(folder, 'password'),
+    TRIVET_TOKEN_FILE: join(folder, 'token'),
+    TRIVET_JWT_KEY_FILE: '/keys/jwt.pem',
+  };
+  await writeFile(env.TRIVET_NATS_PASSWORD_FILE, 'pw\n');
+  await writeFile(env.TRIVET_TOKEN_FILE, 'the-token\n');
+  const request = readStartOptions([], env);
+  expect(request).toMatchObject({ options: { natsPassword: 'pw', token: 'the-token' } });
+  for (const { name, env: given } of plan([], env)) {
+    expect(given['TRIVET_NATS_PASSWORD'], name).toBe('pw');
+    expect(given['TRIVET_NATS_PASSWORD_FILE'], name).toBeUndefined();
+    expect(given['TRIVET_TOKEN_FILE'], name).toBeUndefined();
+    expect(given['TRIVET_JWT_KEY_FILE'], name).toBe('/keys/jwt.pem');
+  }
+  await rm(folder, { recursive: true });
+});
+
+test('session secret and audit key are the data folder’s, unless others were set', () => {
+  const gateway = (env: Record<string, string>) =>
+    plan([], env).find(({ service }) => service === 'gateway')?.env;
+  expect(gateway({ TRIVET_AUDIT_KEY: '' })).toMatchObject({
+    TRIVET_SESSION_SECRET: 'session-secret',
+    TRIVET_AUDIT_KEY: 'audit-seed',
+  });
+  const own = gateway({ TRIVET_SESSION_SECRET: 'shared', TRIVET_AUDIT_KEY_FILE: '/keys/audit' });
+  expect(own).toMatchObject({ TRIVET_SESSION_SECRET: 'shared', TRIVET_AUDIT_KEY_FILE: '/keys/audit' });
+  expect(own).not.toHaveProperty('TRIVET_AUDIT_KEY');
 });
