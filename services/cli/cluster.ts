@@ -202,7 +202,12 @@ export class Cluster {
     const write = async () => {
       await before;
       const natsPid = this.#supervisor.natsServerPid();
-      await this.#data?.remember([...this.#supervisor.pids(), ...(natsPid === undefined ? [] : [natsPid])]);
+      await this.#data
+        ?.remember([...this.#supervisor.pids(), ...(natsPid === undefined ? [] : [natsPid])])
+        // A disk that is full is no reason to end what runs: only the next start after a kill would want the list.
+        .catch((error: unknown) =>
+          this.#given.terminal.notice('warn', error instanceof Error ? error.message : String(error)),
+        );
     };
     this.#remembered = write();
   }

@@ -34,15 +34,14 @@ export interface DataFolder {
 
 /**
  * Makes the folder, or takes the one an earlier start left, for this process alone.
- * @throws StartRefused (2) when it cannot be made, or another supervisor holds it
+ * @throws StartRefused (2) when it cannot be made, read or written, or another supervisor holds it
  */
 export async function openDataFolder(given: string, report: (line: string) => void): Promise<DataFolder> {
   const path = resolve(given);
   // What is in it are other people's payloads and the keys to the cluster.
-  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new StartRefused(2, `--data ${given}: the folder cannot be made (${reason})`);
-  });
+  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 }).catch(
+    refuseAs(`--data ${given}: the folder cannot be made`),
+  );
   await acquireLock(path);
   await waitForLeftovers(path, report);
   return {
@@ -63,7 +62,7 @@ async function acquireLock(path: string): Promise<void> {
   const own = JSON.stringify(await markOf(process.pid));
   for (;;) {
     if (await writeNew(lock, own)) return;
-    const before = await readFile(lock, 'utf8').catch(() => '');
+    const before = await readIfThere(lock);
     const holder = parseMark(parseJson(before));
     if (holder !== undefined && (await isRunning(holder)))
       throw new StartRefused(
@@ -91,8 +90,8 @@ async function writeNew(file: string, content: string): Promise<boolean> {
     await writeFile(file, content, { flag: 'wx', mode: 0o600 });
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
-    throw error;
+    if (hasCode(error, 'EEXIST')) return false;
+    return refuseAs(`${file} cannot be written`)(error);
   }
 }
 
@@ -101,7 +100,7 @@ const leftoversTimeoutMs = 15_000;
 // After a SIGKILL of the supervisor its children drain by themselves, which takes seconds; a new cluster on the same
 // data must not meet them.
 async function waitForLeftovers(path: string, report: (line: string) => void): Promise<void> {
-  const stored = parseJson(await readFile(join(path, 'processes.json'), 'utf8').catch(() => ''));
+  const stored = parseJson(await readIfThere(join(path, 'processes.json')));
   const marks = (Array.isArray(stored) ? stored : []).map(parseMark).filter((mark) => mark !== undefined);
   const deadline = systemClock.monotonicMs() + leftoversTimeoutMs;
   let told = false;
@@ -112,10 +111,19 @@ async function waitForLeftovers(path: string, report: (line: string) => void): P
       report(`waiting for processes of the last run to end (${left.map(({ pid }) => pid).join(', ')})`);
     told = true;
     if (systemClock.monotonicMs() >= deadline) {
-      for (const { pid } of left) process.kill(pid, 'SIGKILL');
+      for (const { pid } of left) killIfThere(pid);
       return;
     }
     await sleep(systemClock, 100);
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    // It ended between the look and the kill.
+    if (!hasCode(error, 'ESRCH')) refuseAs(`process ${pid} of the last run cannot be ended`)(error);
   }
 }
 
@@ -132,7 +140,7 @@ async function rememberProcesses(path: string, pids: readonly number[]): Promise
 const randomSecret = (): string => randomBytes(24).toString('base64url');
 
 async function readOrMakeSecret(file: string, make: () => string): Promise<string> {
-  const kept = (await readFile(file, 'utf8').catch(() => '')).trim();
+  const kept = (await readIfThere(file)).trim();
   if (kept !== '') return kept;
   const made = make();
   await writeWhole(file, `${made}\n`);
@@ -141,9 +149,27 @@ async function readOrMakeSecret(file: string, make: () => string): Promise<strin
 
 async function writeWhole(file: string, content: string): Promise<void> {
   const staged = `${file}.${process.pid}`;
-  await writeFile(staged, content, { mode: 0o600 });
-  await rename(staged, file);
+  await writeFile(staged, content, { mode: 0o600 })
+    .then(() => rename(staged, file))
+    .catch(refuseAs(`${file} cannot be written`));
 }
+
+/** Empty where there is none. One that is there and cannot be read is never taken for none: it would be made anew. */
+async function readIfThere(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((error: unknown) =>
+    hasCode(error, 'ENOENT') ? '' : refuseAs(`${file} cannot be read`)(error),
+  );
+}
+
+const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
+
+/** What the system says of a folder is for who started us, without a stack. */
+const refuseAs =
+  (what: string) =>
+  (error: unknown): never => {
+    throw new StartRefused(2, `${what} (${error instanceof Error ? error.message : String(error)})`);
+  };
 
 function parseJson(text: string): unknown {
   try {

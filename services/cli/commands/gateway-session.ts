@@ -18,7 +18,8 @@ export type AskGateway = (method: string, path: string, body?: unknown) => Promi
 export async function gatewayOf(command: Command): Promise<AskGateway> {
   const { http, token } = command.optsWithGlobals<GlobalOptions>();
   const url = http ?? process.env['TRIVET_HTTP_URL'] ?? 'http://127.0.0.1:8420';
-  const bearer = token ?? process.env['TRIVET_TOKEN'] ?? (await localToken());
+  const said = process.env['TRIVET_TOKEN'] ?? '';
+  const bearer = token ?? (said === '' ? await localToken() : said);
   if (bearer === undefined)
     throw new Error('no token: give --token or TRIVET_TOKEN, or run this where .trivet/token is');
   return async (method, path, body) => {

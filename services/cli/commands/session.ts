@@ -63,7 +63,7 @@ async function tokensFor(url: string): Promise<readonly (string | undefined)[]> 
 function withWayOut(error: unknown, withToken: boolean): Error {
   if (!(error instanceof TrivetError)) return error instanceof Error ? error : new Error(String(error));
   if (error.code === 'unavailable')
-    return new Error(`${bare(error)}; start one with npm start, or name it with --nats`);
+    return new Error(`${bare(error)} Start one with npm start, or name it with --nats.`);
   if (error.code !== 'unauthorized') return error;
   const wayOut = withToken
     ? 'the token of --token, TRIVET_TOKEN or .trivet/token is not one of its'

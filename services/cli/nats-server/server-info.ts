@@ -35,7 +35,7 @@ export async function checkServer(url: string): Promise<readonly string[]> {
   }
   throw new StartRefused(
     3,
-    `No NATS answers at NATS_URL.\n${failures.map((line) => `  - ${line}`).join('\n')}`,
+    `No NATS answers at NATS_URL. Without it, npm start brings a nats-server of its own.\n${failures.map((line) => `  - ${line}`).join('\n')}`,
   );
 }
 

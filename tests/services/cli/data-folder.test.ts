@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -95,4 +95,20 @@ test('a folder that cannot be made is bad usage and names the option', async () 
     exitCode: 2,
     message: expect.stringContaining('--data /etc/hostname/data') as string,
   });
+});
+
+// Root may read and write everything; a folder in the place of a file is refused to everybody.
+test('a folder that cannot be used is refused with the reason, not with a stack', async () => {
+  await mkdir(join(dir, 'supervisor.lock'));
+  const refused = openDataFolder(dir, silent);
+  await expect(refused).rejects.toMatchObject({ name: 'StartRefused', exitCode: 2 });
+  await expect(refused).rejects.toThrow(`${join(dir, 'supervisor.lock')} cannot be read (EISDIR`);
+});
+
+test('a secret that is there and cannot be read is refused, not made anew', async () => {
+  await mkdir(join(dir, 'audit-key'));
+  const folder = await openDataFolder(dir, silent);
+  await expect(folder.secret('audit-key')).rejects.toMatchObject({ exitCode: 2 });
+  await expect(folder.secret('audit-key')).rejects.toThrow(`${join(dir, 'audit-key')} cannot be read`);
+  await folder.release();
 });

@@ -1,6 +1,6 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 
@@ -69,6 +69,21 @@ test('a killed service is started again, and the screen says so', async () => {
   process.kill(pids['queue-broker'][0] ?? 0, 'SIGKILL');
   expect(await cluster.line('ended by itself (SIGKILL)')).toContain('queue-broker-1');
   expect(await cluster.line('serves again')).toContain('queue-broker-1');
+});
+
+test('a disk on which nothing can be written down does not end what runs', async () => {
+  const cluster = await start();
+  const { pids } = await cluster.ready();
+  const list = join(cluster.dir, 'processes.json');
+  // As on a disk that is full: a folder in its place cannot be replaced by a file.
+  await rm(list);
+  await mkdir(list);
+  process.kill(pids['queue-broker'][0] ?? 0, 'SIGKILL');
+  expect(await cluster.line('cannot be written')).toContain('WARN');
+  expect(await cluster.line('serves again')).toContain('queue-broker-1');
+  await rm(list, { recursive: true });
+  cluster.process.kill('SIGINT');
+  expect(await cluster.ended()).toBe(0);
 });
 
 test('a killed gateway comes back on the port that it had', async () => {
