@@ -108,6 +108,7 @@ const html = ({ csrf, next, fault }: Page): string => `<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Sign in · Trivet</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/sign-in/style.css">
 </head>
 <body>

@@ -283,13 +283,16 @@ export const CacheClusterStats = Type.Object({
 export type CacheClusterStats = Static<typeof CacheClusterStats>;
 
 /** Body of `POST /cache/operation`. */
-export const CacheRequest = Strict({
-  operation: CacheOperation,
-  namespace: Type.Optional(Name),
-  key: Type.Optional(CacheKey),
-  value: Type.Optional(Type.Unknown()),
-  ttl: Type.Optional(Duration),
-});
+export const CacheRequest = Strict(
+  {
+    operation: CacheOperation,
+    namespace: Type.Optional(Name),
+    key: Type.Optional(CacheKey),
+    value: Type.Optional(Type.Unknown()),
+    ttl: Type.Optional(Duration),
+  },
+  { examples: [{ operation: 'set', namespace: 'shop', key: 'price:7', value: 12.5, ttl: '5m' }] },
+);
 export type CacheRequest = Static<typeof CacheRequest>;
 
 /** Answer of `POST /cache/operation`: the fields of the operation that was asked. */

@@ -29,20 +29,24 @@ export const QueueType = Word(['lmdb', 'redis', 'memory'] as const);
 export type QueueType = Static<typeof QueueType>;
 
 /** Body of `POST /queue/enqueue`. `max_retries` is `maxAttempts` less the first attempt. */
-export const QueueRequest = Strict({
-  queue_name: Name,
-  payload: Type.Unknown(),
-  priority: Type.Optional(QueuePriority),
-  delay: Type.Optional(Duration),
-  run_at: Type.Optional(Time),
-  max_retries: Type.Optional(Type.Integer({ minimum: 0, maximum: limits.attemptsMax - 1 })),
-  backoff: Type.Optional(Backoff),
-  timeout: Type.Optional(Duration),
-  expires: Type.Optional(Duration),
-  group: Type.Optional(Key),
-  idempotency_key: Type.Optional(Key),
-  headers: Type.Optional(UserHeaders),
-});
+export const QueueRequest = Strict(
+  {
+    queue_name: Name,
+    payload: Type.Unknown(),
+    priority: Type.Optional(QueuePriority),
+    delay: Type.Optional(Duration),
+    run_at: Type.Optional(Time),
+    max_retries: Type.Optional(Type.Integer({ minimum: 0, maximum: limits.attemptsMax - 1 })),
+    backoff: Type.Optional(Backoff),
+    timeout: Type.Optional(Duration),
+    expires: Type.Optional(Duration),
+    group: Type.Optional(Key),
+    idempotency_key: Type.Optional(Key),
+    headers: Type.Optional(UserHeaders),
+  },
+  // What the page of the document begins with: made up from the patterns it would be refused.
+  { examples: [{ queue_name: 'mails', payload: { to: 'ada@example.org' }, priority: 'high' }] },
+);
 export type QueueRequest = Static<typeof QueueRequest>;
 
 /** Answer of `POST /queue/enqueue`. */
@@ -110,6 +114,7 @@ export const TelemetryBody = Type.Union(
   ],
   {
     'x-expected': `that of a record (${telemetryKinds.join(', ')}), or an array of 1 to ${limits.telemetryRecordsMax} records`,
+    examples: [{ type: 'metric', name: 'orders', value: 1, metric_type: 'counter' }],
   },
 );
 export type TelemetryBody = Static<typeof TelemetryBody>;

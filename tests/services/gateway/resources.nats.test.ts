@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunningGateway } from './running-gateway.ts';
@@ -280,6 +281,21 @@ describe('the page of the document', () => {
       const served = await ask('GET', path);
       expect(served.status, path).toBe(200);
     }
+  });
+
+  test('sends what changes something by a session with the token of that session', async () => {
+    const { text } = await ask('GET', '/docs/static/swagger-initializer.js');
+    const source = /"?requestInterceptor"?: ?(async function [\s\S]*?\n})/.exec(text)?.[1] ?? '';
+    type Sent = { method?: string; headers: Record<string, string> };
+    // The page runs this text; so does this test, with a `fetch` of its own.
+    const fetched = () => Promise.resolve(Response.json({ csrfToken: 'of the session' }));
+    const intercept = runInNewContext(`(${source})`, { fetch: fetched }) as (request: Sent) => Promise<Sent>;
+    const headersOf = async (request: Sent) => (await intercept(request)).headers;
+    expect(await headersOf({ method: 'POST', headers: {} })).toEqual({ 'x-csrf-token': 'of the session' });
+    expect(await headersOf({ method: 'GET', headers: {} })).toEqual({});
+    expect(await headersOf({ headers: {} })).toEqual({});
+    const bearer = { Authorization: 'Bearer of somebody' };
+    expect(await headersOf({ method: 'POST', headers: { ...bearer } })).toEqual(bearer);
   });
 
   test('is nothing for strangers', async () => {
