@@ -21,6 +21,7 @@ import type { StartOptions } from './start-options.ts';
 import type { ProcessPlan, ReadyMessage } from './supervised-process.ts';
 import { Supervisor } from './supervisor.ts';
 import type { Terminal } from './terminal.ts';
+import { unknownVariables } from './unknown-variables.ts';
 
 export interface ClusterOptions {
   readonly options: StartOptions;
@@ -58,6 +59,11 @@ export class Cluster {
   async start(): Promise<void> {
     const { options, terminal, env } = this.#given;
     const report = (line: string) => terminal.notice('info', line);
+    for (const name of unknownVariables(env))
+      terminal.notice(
+        'warn',
+        `${name} is no setting, and nobody reads it: docs/configuration.md has them all`,
+      );
     // First of all: it waits for what is left of the last run, which may still have the ports.
     this.#data = await openDataFolder(options.data, report);
     await refuseTakenPort(options.httpPort, '--http-port');

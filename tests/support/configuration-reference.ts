@@ -8,6 +8,29 @@ import { type SettingTable, commonSettings } from '#shared/runtime/config.ts';
 
 const common = new Set(Object.values(commonSettings).map((setting) => setting.env));
 
+const services = {
+  'queue-broker': queueSettings,
+  'cache-node': cacheSettings,
+  'telemetry-collector': telemetrySettings,
+  gateway: gatewaySettings,
+  'auth-callout': calloutSettings,
+};
+
+/** services/cli/known-variables.ts: `npm start` hands the environment on to services that it does not import. */
+export function knownVariables(): string {
+  const settings = [startSettings, commonSettings, ...Object.values(services)].flatMap(
+    (table: SettingTable) => Object.values(table),
+  );
+  const names = settings.flatMap(({ env, secret }) => (secret === true ? [env, `${env}_FILE`] : [env]));
+  return [
+    '// Made by `npm run docs` from the tables that the processes read; do not edit.',
+    '',
+    '/** The variables of all settings, of `npm start` and of every service. */',
+    `export const knownVariables: readonly string[] = ${JSON.stringify([...new Set(names)].sort())};`,
+    '',
+  ].join('\n');
+}
+
 /** docs/configuration.md, from the tables that the processes themselves read. */
 export function configurationReference(): string {
   return [
@@ -21,13 +44,7 @@ export function configurationReference(): string {
       'The options after `npm start --` are in `services/cli/README.md`; an option wins over its variable. There is no file: what is set in the environment reaches the services, too.',
     ),
     section('Every service', commonSettings),
-    ...Object.entries({
-      'queue-broker': queueSettings,
-      'cache-node': cacheSettings,
-      'telemetry-collector': telemetrySettings,
-      gateway: gatewaySettings,
-      'auth-callout': calloutSettings,
-    }).map(([name, table]) => section(name, withoutCommon(table))),
+    ...Object.entries(services).map(([name, table]) => section(name, withoutCommon(table))),
     'Beside these every process honours the standard `OTEL_*` variables for what it says about itself.',
     '',
   ].join('\n');
