@@ -82,7 +82,7 @@ function missing(part: Part): Promise<string | undefined> {
 
 async function runVitest(
   kinds: readonly TestKind[],
-  workers: number | undefined,
+  workers: number,
   reportPath: string,
 ): Promise<number | null> {
   const pattern = values.testNamePattern;
@@ -91,7 +91,7 @@ async function runVitest(
     ...filters,
     ...(pattern === undefined ? [] : ['--testNamePattern', pattern]),
     ...kinds.flatMap(({ name }) => ['--project', name]),
-    ...(workers === undefined ? [] : [`--maxWorkers=${workers}`]),
+    `--maxWorkers=${workers}`,
     '--passWithNoTests',
     '--reporter=default',
     '--reporter=json',

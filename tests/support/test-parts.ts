@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { isOnPath } from '#services/cli/embedded-nats.ts';
 import { resolveNatsServer } from '#services/cli/nats-server/resolve.ts';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
@@ -107,7 +108,7 @@ export interface TestKind {
  */
 export interface Round {
   readonly kinds: readonly TestKind[];
-  readonly workers: number | undefined;
+  readonly workers: number;
 }
 
 export const rounds: readonly Round[] = [
@@ -116,7 +117,8 @@ export const rounds: readonly Round[] = [
       { name: 'fast', parts: [] },
       { name: 'sim', parts: [] },
     ],
-    workers: undefined,
+    // Vitest leaves a processor to itself, which is half of a small machine: simulations ran one after the other there.
+    workers: availableParallelism(),
   },
   {
     kinds: [
