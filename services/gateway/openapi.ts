@@ -84,11 +84,11 @@ function withMarkedBodies<Document extends { readonly paths?: object }>(document
 function withReferences<Document extends object>(document: Document): Document {
   const { components } = document as { readonly components?: { readonly schemas?: Record<string, object> } };
   const schemas = components?.schemas ?? {};
-  const names = new Map(Object.entries(schemas).map(([name, schema]) => [JSON.stringify(schema), name]));
+  const names = new Map(Object.entries(schemas).map(([name, schema]) => [spelledOut(schema), name]));
   const replaced = (node: unknown, isComponent = false): unknown => {
     if (typeof node !== 'object' || node === null) return node;
     if (Array.isArray(node)) return node.map((one) => replaced(one));
-    const name = isComponent ? undefined : names.get(JSON.stringify(node));
+    const name = isComponent ? undefined : names.get(spelledOut(node));
     if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
     return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, replaced(value)]));
   };
@@ -103,6 +103,10 @@ function withReferences<Document extends object>(document: Document): Document {
     },
   };
 }
+
+/** A schema to compare others with. Examples stand beside the schema of a body, and in that of a component. */
+const spelledOut = ({ examples: _, ...schema }: { readonly examples?: unknown }): string =>
+  JSON.stringify(schema);
 
 /** What Fastify validates with, and what OpenAPI says: from one row. */
 export function routeSchema(endpoint: Endpoint): FastifySchema {
