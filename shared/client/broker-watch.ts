@@ -34,6 +34,10 @@ export class BrokerWatch {
     const callback = (error: Error | null): void => {
       if (error === null) tell();
     };
-    this.#nats.connection.subscribe(this.#subject, { callback });
+    try {
+      this.#nats.connection.subscribe(this.#subject, { callback });
+    } catch {
+      // The connection was closed for good, or is about to be: what they ask on it tells them so.
+    }
   }
 }

@@ -79,7 +79,8 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
         this.#wake?.();
       },
       (fault) => {
-        this.#fault = fault;
+        // Ended with the one that was refused, the others have no fault to tell.
+        this.#fault ??= fault;
         this.#end();
       },
     );

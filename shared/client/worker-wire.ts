@@ -49,24 +49,49 @@ export class WorkerWire {
     return new Promise((resolve) => {
       let asked = 0;
       let triesLeft = triesAgain;
+      let given: readonly LeasedItem[] | undefined;
       const ask = async (): Promise<void> => {
         asked += 1;
         const number = asked;
         const reply = itemsOf(await this.#request('dequeue', body, options));
+        if (given !== undefined) return this.#handBackNew(given, reply);
         const hasItems = reply.ok && reply.value.length > 0;
         if (!hasItems && number !== asked) return;
-        if (!reply.ok && triesLeft > 0 && isWorthAnother(reply.error, number)) {
+        if (!reply.ok && triesLeft > 0 && this.#isWorthAnother(reply.error, number)) {
           triesLeft -= 1;
           if (reply.error.code === 'unavailable') await briefPause(this.#options.clock);
-          if (number === asked) await ask();
+          if (number === asked && given === undefined) await ask();
           return;
         }
+        given = reply.ok ? reply.value : [];
         stop();
         resolve(reply);
       };
       const stop = this.#options.brokers.onNew(() => void ask());
       void ask();
     });
+  }
+
+  /**
+   * A question that waited on when another was answered: once what that brought has ended, it can bring more, which
+   * nobody expects. What it repeats is in good hands.
+   */
+  async #handBackNew(given: readonly LeasedItem[], late: Result<readonly LeasedItem[]>): Promise<void> {
+    if (!late.ok) return;
+    const tokens = new Map(given.map(({ id, token }) => [id, token]));
+    const texts = late.value
+      .filter(({ id, token }) => tokens.get(id) !== token)
+      .map(({ id, token }) => `{"id":"${id}","token":${token}}`);
+    if (texts.length > 0) await this.settle('release', { texts, fetch: 0, onFault: () => undefined });
+  }
+
+  /**
+   * The first question of a worker that finds nobody is answered so; one that was served before has only to wait. On a
+   * connection that was closed for good there is nothing to wait for.
+   */
+  #isWorthAnother({ code }: Refusal, question: number): boolean {
+    if (this.#options.nats.connection.isClosed()) return false;
+    return code === 'timeout' ? question === 1 : code === 'unavailable' && question > 1;
   }
 
   /** Asks for what is there now. */
@@ -144,10 +169,6 @@ export class WorkerWire {
 
 export const isTransient = (refusal: Refusal): boolean =>
   refusal.code === 'timeout' || refusal.code === 'unavailable';
-
-/** The first question of a worker that finds nobody is answered so; one that was served before has only to wait. */
-const isWorthAnother = ({ code }: Refusal, question: number): boolean =>
-  code === 'timeout' ? question === 1 : code === 'unavailable' && question > 1;
 
 /** Not all workers at the same moment, when a broker comes back. */
 export const briefPause = (clock: Clock): Promise<void> => sleep(clock, 200 + Math.random() * 300);
