@@ -25,10 +25,19 @@ const answerMs = 700;
 const kickMs = 2_000;
 const pageSize = 1_024;
 
+interface Connection {
+  readonly cid: number;
+  readonly user: string;
+  /** By the clock of this process; NaN where the server does not say it. */
+  readonly madeAtMs: number;
+}
+
 interface Connz {
   readonly server: { readonly id: string };
   readonly data?: {
     readonly total?: number;
+    /** The time by the server's own clock, RFC 3339. */
+    readonly now?: string;
     readonly connections?: readonly {
       readonly cid: number;
       readonly authorized_user?: string;
@@ -36,6 +45,11 @@ interface Connz {
       readonly start?: string;
     }[];
   };
+}
+
+/** An answer, and when it came. */
+interface Answered extends Connz {
+  readonly atMs: number;
 }
 
 /** Ends NATS connections whose token has ended. Any number of processes may do this: ending twice does no harm. */
@@ -111,8 +125,9 @@ export class NatsConnections {
       {},
       (user, madeAtMs) =>
         isEnded(user, (id) => credentials.token(id), clock.nowMs()) ||
-        // A JWT's subject may have been revoked while nobody was here to see it; who came later has a newer JWT.
-        madeAtMs < credentials.revokedBeforeMs(user),
+        // A JWT's subject may have been revoked while nobody was here to see it; who came later has a newer JWT. By whole
+        // seconds, as JWTs are dated: whoever came in the second of the revocation has none that is newer.
+        Math.floor(madeAtMs / 1_000) * 1_000 < credentials.revokedBeforeMs(user),
     );
   }
 
@@ -125,8 +140,8 @@ export class NatsConnections {
       const question = { auth: true, acc: account, ...filter };
       const answers = await this.#askAll('$SYS.REQ.SERVER.PING.CONNZ', question);
       for (const answer of answers) {
-        for (const { cid, authorized_user: user = '', start = '' } of await this.#pages(answer, question)) {
-          if (!isMeant(user, Date.parse(start))) continue;
+        for (const { cid, user, madeAtMs } of await this.#pages(answer, question)) {
+          if (!isMeant(user, madeAtMs)) continue;
           log.info({ user, cid, server: answer.server.id }, 'ends a connection whose token has ended');
           // A request, though nothing is done with its answer: the server ignores what has no reply subject.
           await system.connection.request(
@@ -142,27 +157,35 @@ export class NatsConnections {
   }
 
   /** All connections of one server: the first page is there already. */
-  async #pages(first: Connz, question: object) {
-    const connections = [...(first.data?.connections ?? [])];
+  async #pages(first: Answered, question: object): Promise<readonly Connection[]> {
+    const connections = [...connectionsOf(first)];
     const total = first.data?.total ?? 0;
     while (connections.length < total) {
       const page = { ...question, offset: connections.length, limit: pageSize };
       const [next] = await this.#askAll(`$SYS.REQ.SERVER.${first.server.id}.CONNZ`, page);
-      const more = next?.data?.connections ?? [];
+      const more = next === undefined ? [] : connectionsOf(next);
       if (more.length === 0) break;
       connections.push(...more);
     }
     return connections;
   }
 
-  async #askAll(subject: string, question: object): Promise<readonly Connz[]> {
+  async #askAll(subject: string, question: object): Promise<readonly Answered[]> {
     const replies = await this.#options.system.connection.requestMany(subject, JSON.stringify(question), {
       strategy: 'stall',
       maxWait: answerMs,
       stall: 150,
     } as never);
-    const answers: Connz[] = [];
-    for await (const reply of replies) answers.push(reply.json<Connz>());
+    const answers: Answered[] = [];
+    for await (const reply of replies)
+      answers.push({ ...reply.json<Connz>(), atMs: this.#options.clock.nowMs() });
     return answers;
   }
 }
+
+/** By the age that a connection has on its server: the clocks of two machines differ. */
+const connectionsOf = ({ data, atMs }: Answered): readonly Connection[] =>
+  (data?.connections ?? []).map(({ cid, authorized_user: user = '', start = '' }) => {
+    const ageMs = Date.parse(data?.now ?? '') - Date.parse(start);
+    return { cid, user, madeAtMs: atMs - ageMs };
+  });
