@@ -33,6 +33,8 @@ const headMs = 1_000;
 /** The log is told of a head at most this often, in milliseconds, and of the last one: it is for people, too. */
 const headToldMs = 60_000;
 const retryMs = 250;
+/** How long after `end` an entry is tried again still, in milliseconds: NATS may have a new leader by then. */
+const endMs = 2_000;
 const refusalLookMs = 5_000;
 
 interface Waiting {
@@ -55,7 +57,8 @@ export class AuditTrail {
   #toldAtMs = 0;
   #signed = 0;
   #failing = false;
-  #closed = false;
+  /** When the tries end, by the clock that only goes on. */
+  #untilMs = Infinity;
   #cancelLook = (): void => undefined;
 
   constructor(options: AuditTrailOptions) {
@@ -92,11 +95,11 @@ export class AuditTrail {
   }
 
   /**
-   * The process is about to end: what cannot be written is in the log from now on, and whoever waits for it is answered.
-   * Until then it is tried again for ever, and the gateway would wait for those requests until it is killed.
+   * The process is about to end: what cannot be written is in the log two seconds from now, and whoever waits for it is
+   * answered. Until then it is tried again for ever, and the gateway would wait for those requests until it is killed.
    */
   end(): void {
-    this.#closed = true;
+    this.#untilMs = Math.min(this.#untilMs, this.#options.clock.monotonicMs() + endMs);
   }
 
   async close(): Promise<void> {
@@ -132,7 +135,7 @@ export class AuditTrail {
     // One id however often it is tried: an append whose answer was lost is recognized by it.
     const id = randomUUID();
     while (!(await this.#append(batch, id))) {
-      if (this.#closed) return this.#giveUp();
+      if (this.#options.clock.monotonicMs() >= this.#untilMs) return this.#giveUp();
       await sleep(this.#options.clock, retryMs);
     }
     this.#waiting = this.#waiting.slice(batch.length);

@@ -53,8 +53,12 @@ export class Duplicates {
     }
     const items: (Told | { readonly error: Refusal })[] = [];
     // One after another: a batch may have a thousand, and all at once would be as many questions to one broker.
+    let unanswered: Refusal | undefined;
     for (const one of told.items) {
-      const error = await this.refusal(asked, one);
+      // Where one question was not answered the next is not asked: each may take as long as a reply may.
+      const isOld = one.duplicate === true && one.replaced !== true;
+      const error = isOld ? (unanswered ?? (await this.refusal(asked, one))) : undefined;
+      if (error !== taken) unanswered ??= error;
       items.push(error === undefined ? one : { error });
     }
     const { headers } = answer;

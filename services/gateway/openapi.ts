@@ -105,8 +105,7 @@ function withReferences<Document extends object>(document: Document): Document {
 }
 
 /** A schema to compare others with. Examples stand beside the schema of a body, and in that of a component. */
-const spelledOut = ({ examples: _, ...schema }: { readonly examples?: unknown }): string =>
-  JSON.stringify(schema);
+const spelledOut = (schema: object): string => JSON.stringify({ ...schema, examples: undefined });
 
 /** What Fastify validates with, and what OpenAPI says: from one row. */
 export function routeSchema(endpoint: Endpoint): FastifySchema {

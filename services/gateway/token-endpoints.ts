@@ -181,10 +181,12 @@ const revokeEndpoint = ({ credentials, clock }: TokenEndpointsOptions): Endpoint
       for (;;) {
         // As it is kept, not as it is known here: another gateway may have made or rotated it a moment ago.
         const kept = await credentials.current(path.token_id);
-        if (kept === undefined) return noToken(path.token_id);
-        const { record, revision } = kept;
+        // A server of NATS that lags behind may not have what is known here already: revoked it must be all the same.
+        const record = kept?.record ?? credentials.token(path.token_id);
+        if (record === undefined) return noToken(path.token_id);
         const revoked = record.revokedAtMs === undefined ? { ...record, revokedAtMs: nowMs } : record;
-        if (revoked !== record && !(await credentials.replace(revoked, revision))) continue;
+        if (kept === undefined) await credentials.write(revoked);
+        else if (revoked !== record && !(await credentials.replace(revoked, kept.revision))) continue;
         return accept({
           status: 200,
           body: tokenView(revoked, nowMs),

@@ -17,19 +17,19 @@ const key: TokenRecord = {
 };
 
 /** @param known what the mirror of this gateway has  @param meanwhile changes by others, one before each write */
-function world(known: TokenRecord | undefined, kept: TokenRecord, meanwhile: TokenRecord[] = []) {
-  let now = { record: kept, revision: 1 };
+function world(known: TokenRecord | undefined, kept: TokenRecord | undefined, meanwhile: TokenRecord[] = []) {
+  let now = kept === undefined ? undefined : { record: kept, revision: 1 };
   const credentials = {
     token: () => known,
     current: () => Promise.resolve(now),
     write: (record: TokenRecord) => {
-      now = { record, revision: now.revision + 1 };
+      now = { record, revision: (now?.revision ?? 0) + 1 };
       return Promise.resolve();
     },
     replace: (record: TokenRecord, revision: number) => {
       const other = meanwhile.shift();
-      if (other !== undefined) now = { record: other, revision: now.revision + 1 };
-      if (revision !== now.revision) return Promise.resolve(false);
+      if (other !== undefined) now = { record: other, revision: revision + 1 };
+      if (revision !== now?.revision) return Promise.resolve(false);
       now = { record, revision: revision + 1 };
       return Promise.resolve(true);
     },
@@ -39,7 +39,7 @@ function world(known: TokenRecord | undefined, kept: TokenRecord, meanwhile: Tok
   );
   return {
     revoke: () => endpoint?.handle({ path: { token_id: key.id } } as never),
-    kept: () => now.record,
+    kept: () => now?.record,
   };
 }
 
@@ -54,4 +54,10 @@ test('a revocation keeps what others have written of the key in the same moment'
   const { revoke, kept } = world(key, key, [rotated]);
   expect(await revoke()).toMatchObject({ ok: true, value: { body: { replacedBy: rotated.replacedBy } } });
   expect(kept()).toEqual({ ...rotated, revokedAtMs: 7 });
+});
+
+test('a key that only this gateway knows yet is revoked: the server that was read from may lag behind', async () => {
+  const { revoke, kept } = world(key, undefined);
+  expect(await revoke()).toMatchObject({ ok: true });
+  expect(kept()).toMatchObject({ revokedAtMs: 7 });
 });
