@@ -23,9 +23,16 @@ export interface CheckedChunks {
  */
 export function checkItems(signal: Signal, chunks: readonly Chunk[]): CheckedChunks {
   const broken: BrokenItem[] = [];
+  let resource: Uint8Array | undefined;
+  let ofResource: string | undefined;
   for (const chunk of chunks) {
     // Without their items these are the same messages for every signal.
-    const frame = problemOf('ResourceLogs', chunk.resource) ?? problemOf('ScopeLogs', chunk.scope);
+    if (chunk.resource !== resource) {
+      // All scopes of a resource share it: looked into for each of them, a small request would take minutes.
+      ({ resource } = chunk);
+      ofResource = problemOf('ResourceLogs', resource);
+    }
+    const frame = ofResource ?? problemOf('ScopeLogs', chunk.scope);
     for (const [index, place] of chunk.places.entries()) {
       const body = itemOf(chunk, index);
       const problem = frame ?? problemOf(itemMessage[signal], body);

@@ -1,14 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { type Chunk, itemsIn, requestOf } from '#services/telemetry-collector/core/otlp-chunks.ts';
 import { pipelinesOf } from '#services/telemetry-collector/core/pipelines.ts';
 import { readOtlp } from '#services/telemetry-collector/core/read-otlp.ts';
 import { Rules } from '#services/telemetry-collector/core/rules.ts';
 import { type JsonMessage, bytesOf, bytesOfRequest } from '#services/telemetry-collector/core/otlp-json.ts';
-import { BackwardWriter } from '#services/telemetry-collector/core/protobuf.ts';
+import { BackwardWriter, ProtobufReader } from '#services/telemetry-collector/core/protobuf.ts';
 import { FileSender } from '#services/telemetry-collector/file-sender.ts';
 import { OtlpHttpSender } from '#services/telemetry-collector/otlp-http.ts';
 import { Loading } from '#services/telemetry-collector/loading.ts';
@@ -78,6 +78,27 @@ test('a point whose packed numbers end too early is a dead letter alone', () => 
   const { otlp, dead } = read(body, new Rules({ redact: { attributes: ['secret'] } }, 'debug'), 'metrics');
   expect(dead.map(({ index }) => index)).toEqual([1]);
   expect(itemsIn(otlp?.chunks ?? [])).toBe(1);
+});
+
+test('a resource is looked into once, however many scopes it has', () => {
+  const many = 300;
+  const attributes = Array.from({ length: many }, () => ({ key: 'a', value: { stringValue: 'b' } }));
+  const scopeLogs = Array.from({ length: many }, () => ({ logRecords: [{ severityNumber: 9 }] }));
+  const request = { resourceLogs: [{ resource: { attributes }, scopeLogs }] };
+  const body = bytesOfRequest('logs', request);
+  const fieldsRead = vi.spyOn(ProtobufReader.prototype, 'next');
+  onTestFinished(() => fieldsRead.mockRestore());
+  expect(itemsIn(read(body).otlp?.chunks ?? [])).toBe(many);
+  expect(fieldsRead.mock.calls.length).toBeLessThan(100 * many);
+});
+
+test('a resource that cannot be read spoils all of its scopes, and not the next resource', () => {
+  const scope = field(2, logRecord);
+  const attribute = Buffer.concat([field(1, 'a'), field(2, field(1, notText))]);
+  const spoiled = field(1, Buffer.concat([field(1, field(1, attribute)), scope, scope]));
+  const { dead, otlp } = read(Buffer.concat([good, spoiled, good]));
+  expect(dead.map(({ index }) => index)).toEqual([1, 2]);
+  expect(kept(otlp?.chunks)).toBe(Buffer.concat([good, good]).toString());
 });
 
 test('a severity below zero is understood in JSON, too', () => {
