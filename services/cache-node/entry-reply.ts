@@ -1,5 +1,6 @@
 import { type Encoding, decode, encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { holdsHalves, mayHoldHalves } from '#shared/protocol/half-pairs.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { decompress } from './compression.ts';
 import { type Entry, type StoredValue, isExpired } from './core/entry.ts';
@@ -167,7 +168,8 @@ function valueIn(stored: StoredValue, encoding: Encoding): Result<Uint8Array> {
   const decoded = decode(bytes, stored.encoding);
   if (!decoded.ok) return refuse('wrong_state', `the value cannot be read as ${stored.encoding}`);
   try {
-    if (stored.encoding === json && holdsHalfPair(bytes))
+    // In a batch all the values beside it would be unreadable, too.
+    if (stored.encoding === json && mayHoldHalves(bytes) && holdsHalves(decoded.value))
       return refuse(
         'wrong_state',
         `the value holds text that is not Unicode, which ${encoding} cannot carry`,
@@ -176,19 +178,4 @@ function valueIn(stored: StoredValue, encoding: Encoding): Result<Uint8Array> {
   } catch {
     return refuse('wrong_state', `the value is nested too deeply to be written as ${encoding}`);
   }
-}
-
-/**
- * Whether JSON that is valid holds half of a surrogate pair, as an escape: what reads MessagePack refuses the whole
- * message for it, in a batch with all the values beside it.
- */
-function holdsHalfPair(bytes: Uint8Array): boolean {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (!text.includes('\\ud') && !text.includes('\\uD')) return false;
-  let holds = false;
-  JSON.parse(text.toString(), (name, value: unknown) => {
-    holds ||= !name.isWellFormed() || (typeof value === 'string' && !value.isWellFormed());
-    return value;
-  });
-  return holds;
 }

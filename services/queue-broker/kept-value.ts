@@ -1,6 +1,7 @@
 import { type Encoding, decode, decodeExactly, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import { type Result, accept } from '#shared/protocol/errors.ts';
 import { countable, holdsExactNumbers } from '#shared/protocol/exact-json.ts';
+import { holdsHalves, mayHoldHalves, wellFormed } from '#shared/protocol/half-pairs.ts';
 
 // Results and progress are kept as MessagePack, whatever they came in. MessagePack has no numbers of any size, and
 // JSON has, and it has no halves of surrogate pairs, which a text has that was cut in the middle of an emoji: a value
@@ -40,26 +41,6 @@ export function jsonValue(text: Uint8Array, encoding: Encoding): unknown {
   const decoded = encoding === json ? decodeExactly(text, json) : decode(text, json);
   if (!decoded.ok) return text;
   return encoding !== json && mayHoldHalves(text) ? wellFormed(decoded.value) : decoded.value;
-}
-
-/** In UTF-8 a half can only stand as an escape. */
-const mayHoldHalves = (text: Uint8Array): boolean =>
-  Buffer.from(text.buffer, text.byteOffset, text.byteLength).includes('\\u');
-
-function holdsHalves(value: unknown): boolean {
-  if (typeof value === 'string') return !value.isWellFormed();
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
-  if (Array.isArray(value)) return value.some(holdsHalves);
-  return Object.entries(value).some(([name, inner]) => !name.isWellFormed() || holdsHalves(inner));
-}
-
-function wellFormed(value: unknown): unknown {
-  if (typeof value === 'string') return value.toWellFormed();
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(wellFormed);
-  return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [name.toWellFormed(), wellFormed(inner)]),
-  );
 }
 
 /** A request that holds payloads: of those every digit is kept, all other numbers are to be counted with. */

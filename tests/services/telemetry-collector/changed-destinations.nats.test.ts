@@ -1,35 +1,19 @@
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { streamsFor } from '#shared/protocol/subjects.ts';
 import { consumerName } from '#services/telemetry-collector/telemetry-stream.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '#tests/support/otlp-receiver.ts';
+import type { OtlpReceiver } from '#tests/support/otlp-receiver.ts';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
-import { CollectorCluster, until } from './running-collector.ts';
+import { type CollectorCluster, until } from './running-collector.ts';
+import { eachWithTwoReceivers, replaceFile } from './two-receivers.ts';
 
 // Destinations that come, go and change while messages are on their way.
 let cluster: CollectorCluster;
 let first: OtlpReceiver;
 let second: OtlpReceiver;
-let folder: string;
 let file: string;
 
-beforeEach(async () => {
-  [first, second, cluster, folder] = await Promise.all([
-    startOtlpReceiver(),
-    startOtlpReceiver(),
-    CollectorCluster.start(),
-    mkdtemp(join(tmpdir(), 'trivet-changed-')),
-  ]);
-  file = join(folder, 'pipelines.json');
-});
-
-afterEach(async () => {
-  await cluster.stop();
-  await Promise.all([first.stop(), second.stop(), rm(folder, { recursive: true })]);
-});
+eachWithTwoReceivers((running) => ({ cluster, first, second, file } = running));
 
 const to = (name: string, receiver: OtlpReceiver, more: object = {}) => ({
   name,
@@ -39,10 +23,8 @@ const to = (name: string, receiver: OtlpReceiver, more: object = {}) => ({
   ...more,
 });
 
-async function write(destinations: readonly object[]): Promise<void> {
-  await writeFile(`${file}.new`, JSON.stringify({ destinations }));
-  await rename(`${file}.new`, file);
-}
+const write = (destinations: readonly object[]): Promise<void> =>
+  replaceFile(file, JSON.stringify({ destinations }));
 
 async function start(destinations: readonly object[], flushMs = 20): Promise<ServiceProcess> {
   await write(destinations);

@@ -1,13 +1,13 @@
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
 import type { TelemetryPipelines } from '#shared/protocol/telemetry-pipelines.ts';
-import { type OtlpReceiver, startOtlpReceiver } from '#tests/support/otlp-receiver.ts';
+import type { OtlpReceiver } from '#tests/support/otlp-receiver.ts';
 import { startService, natsEnvironment, type ServiceProcess } from '#tests/support/service-process.ts';
-import { CollectorCluster, until } from './running-collector.ts';
+import { type CollectorCluster, until } from './running-collector.ts';
+import { eachWithTwoReceivers, replaceFile } from './two-receivers.ts';
 
 let cluster: CollectorCluster;
 let first: OtlpReceiver;
@@ -15,29 +15,13 @@ let second: OtlpReceiver;
 let folder: string;
 let file: string;
 
-beforeEach(async () => {
-  [first, second, cluster, folder] = await Promise.all([
-    startOtlpReceiver(),
-    startOtlpReceiver(),
-    CollectorCluster.start(),
-    mkdtemp(join(tmpdir(), 'trivet-pipelines-')),
-  ]);
-  file = join(folder, 'pipelines.json');
-});
-
-afterEach(async () => {
-  await cluster.stop();
-  await Promise.all([first.stop(), second.stop(), rm(folder, { recursive: true })]);
-});
+eachWithTwoReceivers((running) => ({ cluster, first, second, folder, file } = running));
 
 const to = (name: string, receiver: OtlpReceiver) =>
   ({ name, type: 'otlp-http', endpoint: receiver.endpoint, timeout: '1s' }) as const;
 
-/** Replaced at once, as a careful editor does it. */
-async function write(pipelines: TelemetryPipelines | string): Promise<void> {
-  await writeFile(`${file}.new`, typeof pipelines === 'string' ? pipelines : JSON.stringify(pipelines));
-  await rename(`${file}.new`, file);
-}
+const write = (pipelines: TelemetryPipelines | string): Promise<void> =>
+  replaceFile(file, typeof pipelines === 'string' ? pipelines : JSON.stringify(pipelines));
 
 async function start(pipelines: TelemetryPipelines): Promise<ServiceProcess> {
   await write(pipelines);
