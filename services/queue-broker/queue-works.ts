@@ -90,8 +90,8 @@ export function dequeueWork(partition: Partition, request: DequeueCall, caller: 
       if (answer !== undefined) return answer;
       if (request.waitMs === 0) return nothing;
       // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
-      const { queue, worker, waitMs } = request;
-      const waiter = { queue, worker, decide: attempt, expire: nothing, refuse: caller.refuse };
+      const { queue, worker, claim, waitMs } = request;
+      const waiter = { queue, worker, claim, decide: attempt, expire: nothing, refuse: caller.refuse };
       waits = partition.wait(waiter, waitMs);
       return waits ? () => undefined : () => caller.refuse(tooManyWait);
     },

@@ -23,6 +23,8 @@ const servedBytesMax = 262_144;
 export class WaitingLine {
   readonly #clock: Clock;
   readonly #places = new Map<string, Set<Place>>();
+  /** Those that have a claim, by queue and claim. */
+  readonly #claims = new Map<string, Place>();
   #length = 0;
   /** Served since `takeServed`: not answered before their record is durable. */
   #served: Waiter[] = [];
@@ -47,8 +49,12 @@ export class WaitingLine {
     for (const queue of this.#places.keys()) capacity.noteNow(queue);
   }
 
-  /** False when too many wait already: then the waiter has not joined. */
+  /**
+   * False when too many wait already: then the waiter has not joined. Who waits under the same claim is sent away with
+   * nothing: one question that is asked twice must not bring a second claim once the first has ended.
+   */
   join(waiter: Waiter, waitMs: number): boolean {
+    this.#sendAwayBefore(waiter);
     if (this.#length >= waitersMax) return false;
     const line = this.#places.get(waiter.queue) ?? new Set<Place>();
     this.#places.set(waiter.queue, line);
@@ -60,6 +66,7 @@ export class WaitingLine {
       }),
     };
     line.add(place);
+    if (waiter.claim !== undefined) this.#claims.set(claimKey(waiter), place);
     this.#length += 1;
     return true;
   }
@@ -102,15 +109,28 @@ export class WaitingLine {
       }
     }
     this.#places.clear();
+    this.#claims.clear();
     this.#length = 0;
+  }
+
+  #sendAwayBefore(waiter: Waiter): void {
+    const before = waiter.claim === undefined ? undefined : this.#claims.get(claimKey(waiter));
+    if (before === undefined) return;
+    this.#leave(before);
+    before.cancelExpiry();
+    before.waiter.expire();
   }
 
   #leave(place: Place): void {
     const line = this.#places.get(place.waiter.queue);
     if (line?.delete(place) === true) this.#length -= 1;
+    if (place.waiter.claim !== undefined) this.#claims.delete(claimKey(place.waiter));
     if (line?.size === 0) this.#places.delete(place.waiter.queue);
   }
 }
+
+/** No queue has a blank in its name. */
+const claimKey = ({ queue, claim }: Waiter): string => `${queue} ${claim}`;
 
 /** Bytes of the claims among a turn's facts, from one of them on; what else is there has a limit of its own. */
 function bytesOfClaims({ facts }: Turn, from: number): number {

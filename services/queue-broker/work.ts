@@ -32,6 +32,8 @@ export interface Work {
 export interface Waiter {
   readonly queue: string;
   readonly worker?: string | undefined;
+  /** `Nats-Msg-Id`: of two who wait at a queue under the same one, the later stays. */
+  readonly claim?: string | undefined;
   /** Tries again; undefined when there is still nothing. */
   decide(turn: Turn): Answer | undefined;
   /** Answers that none came in time. */

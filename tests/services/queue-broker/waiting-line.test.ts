@@ -17,10 +17,11 @@ function line() {
     waiting,
     heard,
     stock,
-    join: (name: string, queue = 'mail', waitMs = 1_000) =>
+    join: (name: string, queue = 'mail', waitMs = 1_000, claim?: string) =>
       waiting.join(
         {
           queue,
+          claim,
           decide: () => {
             if (stock.left === 0) return undefined;
             stock.left -= 1;
@@ -68,6 +69,23 @@ test('who has waited long enough goes with nothing, at the time and not before',
   expect(heard).toEqual(['b expired']);
   await clock.advance(500);
   expect(heard).toEqual(['b expired', 'a expired']);
+  expect(waiting.has('mail')).toBe(false);
+});
+
+test('who asks again under the same claim stays, and who asked before goes with nothing', async () => {
+  const { join, serve, stock, clock, heard, waiting } = line();
+  join('a', 'mail', 500, 'question');
+  join('b', 'mail', 1_000, 'another');
+  join('c', 'images', 1_000, 'question');
+  join('d', 'mail', 1_000, 'question');
+  expect(heard).toEqual(['a expired']);
+  stock.left = 3;
+  for (const answer of serve()) prepared(answer)();
+  expect(heard).toEqual(['a expired', 'b served', 'd served']);
+  join('e', 'mail', 1_000, 'question');
+  expect(heard.length).toBe(3);
+  await clock.advance(1_000);
+  expect(heard.slice(3)).toEqual(['c expired', 'e expired']);
   expect(waiting.has('mail')).toBe(false);
 });
 
