@@ -64,7 +64,16 @@ async function answerBriefly(
   const { queues } = fitting(from, encoding);
   const shown = new Set<object>(queues);
   const others = all.filter((one) => !shown.has(one));
-  caller.value({ queues, others: { queues: others.length, ...sum(others) } } satisfies BriefQueueStats);
+  const logs = partitions.map(({ gauge }, partition) => ({
+    partition,
+    bytes: gauge.bytes,
+    bytesMax: Math.max(gauge.bytesMax, 0),
+  }));
+  caller.value({
+    queues,
+    others: { queues: others.length, ...sum(others) },
+    logs,
+  } satisfies BriefQueueStats);
 }
 
 function sum(queues: readonly QueueTotals[]): QueueTotals {

@@ -309,5 +309,9 @@ export const BriefQueueStats = Type.Object({
   queues: Type.Array(Type.Object({ queue: Name, ...QueueTotals.properties })),
   /** All queues that are not in the list, and how many they are: sums, and the longest wait. */
   others: Type.Object({ queues: Type.Integer(), ...QueueTotals.properties }),
+  /** How long the log of each partition is, and may become: `bytesMax` 0 is no limit. */
+  logs: Type.Optional(
+    Type.Array(Type.Object({ partition: Type.Integer(), bytes: Type.Integer(), bytesMax: Type.Integer() })),
+  ),
 });
 export type BriefQueueStats = Static<typeof BriefQueueStats>;

@@ -9,7 +9,7 @@ export const namedMax = 500;
 const othersName = '(others)';
 
 /** What queues are metered by. Pure. */
-export function queueFamilies({ queues, others }: BriefQueueStats): readonly Family[] {
+export function queueFamilies({ queues, others, logs = [] }: BriefQueueStats): readonly Family[] {
   const all: (QueueTotals & { readonly queue: string })[] = [...queues];
   if (others.queues > 0) all.push({ ...others, queue: othersName });
   const of = (read: (totals: QueueTotals) => number): readonly Sample[] =>
@@ -49,6 +49,27 @@ export function queueFamilies({ queues, others }: BriefQueueStats): readonly Fam
       'trivet_queue_expired_leases_total',
       'Leases that ended before their worker answered.',
       of(({ expiredLeases }) => expiredLeases),
+    ),
+    ...logFamilies(logs),
+  ];
+}
+
+function logFamilies(logs: NonNullable<BriefQueueStats['logs']>): readonly Family[] {
+  const limited = logs.filter(({ bytesMax }) => bytesMax > 0);
+  const sample = (partition: number, value: number): Sample => ({
+    labels: { partition: String(partition) },
+    value,
+  });
+  return [
+    gauge(
+      'trivet_queue_log_bytes',
+      'Bytes of the log of a partition.',
+      logs.map(({ partition, bytes }) => sample(partition, bytes)),
+    ),
+    gauge(
+      'trivet_queue_log_limit_bytes',
+      'Most bytes of the log of a partition.',
+      limited.map(({ partition, bytesMax }) => sample(partition, bytesMax)),
     ),
   ];
 }

@@ -39,6 +39,20 @@ test('where every queue is named there are no others', () => {
   expect(text).toBe('# HELP trivet_queues Queues that exist.\n# TYPE trivet_queues gauge\ntrivet_queues 0\n');
 });
 
+test('of each log there is how long it is, and how long it may become where it has a limit', () => {
+  const logs = [
+    { partition: 0, bytes: 12, bytesMax: 100 },
+    { partition: 1, bytes: 34, bytesMax: 0 },
+  ];
+  const text = prometheusText(queueFamilies({ queues: [], others: { queues: 0, ...totals(0) }, logs }));
+  const samples = text.split('\n').filter((line) => line.startsWith('trivet_queue_log'));
+  expect(samples).toEqual([
+    'trivet_queue_log_bytes{partition="0"} 12',
+    'trivet_queue_log_bytes{partition="1"} 34',
+    'trivet_queue_log_limit_bytes{partition="0"} 100',
+  ]);
+});
+
 test('of ten thousand namespaces some have series of their own, and the sums leave out none', () => {
   const namespaces = Array.from({ length: 10_000 }, (_, index) => figures(`n${index}`, 1));
   const families = cacheFamilies({ namespaces });

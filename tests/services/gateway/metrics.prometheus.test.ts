@@ -44,6 +44,7 @@ test('queues and caches are metered at the gateway, in a form that promtool has 
     'trivet_queue_finished_items_total{queue="mails",state="failed"}': 0,
     'trivet_queue_attempts_total{queue="mails"}': 1,
     'trivet_queue_oldest_pending_seconds{queue="later"}': 0,
+    'trivet_queue_log_limit_bytes{partition="0"}': 2 * 1_024 ** 3,
     'trivet_cache_entries{namespace="shop"}': 2,
     'trivet_cache_hits_total{namespace="shop"}': 1,
     'trivet_cache_misses_total{namespace="shop"}': 1,
@@ -53,5 +54,6 @@ test('queues and caches are metered at the gateway, in a form that promtool has 
     expected,
   );
   expect(samples.get('trivet_queue_oldest_pending_seconds{queue="mails"}')).toBeGreaterThan(0);
+  expect(samples.get('trivet_queue_log_bytes{partition="0"}')).toBeGreaterThan(0);
   expect(samples.get('trivet_cache_bytes{namespace="shop"}')).toBeGreaterThan(0);
 });

@@ -203,7 +203,8 @@ test('brief figures name as many queues as one asks for, and add up all others',
     await queue.ask(name, 'enqueue-many', { items: [{ payload: 1 }, { payload: 2, delay: '1h' }] });
   const ask = async (body: object) => (await queue.send('trivet.queue.stats', JSON.stringify(body))).body;
   type Totals = { counts: Record<string, number>; finished: object };
-  type Brief = { queues: (Totals & { queue: string })[]; others: Totals & { queues: number } };
+  type Log = { partition: number; bytes: number; bytesMax: number };
+  type Brief = { queues: (Totals & { queue: string })[]; others: Totals & { queues: number }; logs: Log[] };
   const all = (await ask({ brief: true })) as Brief;
   const two = (await ask({ brief: true, limit: 2, cursor: 'brief-' })) as Brief;
   expect(all.others.queues).toBe(0);
@@ -220,6 +221,9 @@ test('brief figures name as many queues as one asks for, and add up all others',
       brief.others.counts['pending'] ?? 0,
     );
   expect(pending(two)).toBe(pending(all));
+  expect(two.logs.map(({ partition }) => partition)).toEqual(two.logs.map((_, index) => index));
+  for (const { bytes, bytesMax } of two.logs) expect(bytesMax).toBeGreaterThan(bytes);
+  expect(Math.max(...two.logs.map(({ bytes }) => bytes))).toBeGreaterThan(0);
   expect(await ask({ brief: 'yes' })).toMatchObject(refusal('brief').body);
   const list = await queue.send('trivet.queue.list', JSON.stringify({ brief: true }));
   expect(list).toMatchObject(refusal('brief'));
