@@ -8,7 +8,7 @@ import fastify, {
   type FastifySchemaCompiler,
 } from 'fastify';
 import type { TSchema } from 'typebox';
-import { decode, encodingOf, json } from '#shared/protocol/encoding.ts';
+import { decode, encodingOf, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { accept } from '#shared/protocol/errors.ts';
 import { isTooDeep, tooDeep } from '#shared/protocol/nesting.ts';
 import { validator } from '#shared/protocol/validation.ts';
@@ -264,8 +264,6 @@ function addBodyParser(app: FastifyInstance): void {
 /** A byte order mark may stand before JSON, and nobody behind us expects it. */
 const withoutMark = (body: Buffer): Buffer =>
   body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? body.subarray(3) : body;
-
-const mediaTypeOf = (contentType = ''): string => contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 
 /** Validation by the protocol's own validators: nothing is coerced, filled in or removed. */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {

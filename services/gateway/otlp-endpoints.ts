@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { requestBytesMax } from '#shared/protocol/limits.ts';
 import { headersOf } from '#shared/runtime/nats.ts';
@@ -9,7 +10,6 @@ import { type TelemetryEndpointsOptions, unpublished } from './telemetry-endpoin
 // OTLP over HTTP: any OpenTelemetry exporter can have this gateway as its endpoint (`<gateway>/v1/otlp`).
 
 const protobuf = 'application/x-protobuf';
-const json = 'application/json';
 const publishMsMax = 10_000;
 
 const signals = ['metrics', 'logs', 'traces'] as const;
@@ -48,7 +48,7 @@ async function take(
   signal: (typeof signals)[number],
   { body, bytes, headers, traceHeaders }: OtlpCall,
 ): Promise<Result<Answer>> {
-  const isJson = headers['content-type']?.startsWith(protobuf) !== true;
+  const isJson = mediaTypeOf(headers['content-type']) !== protobuf;
   if (isJson && (typeof body !== 'object' || body === null || Array.isArray(body)))
     return refuseField('body', 'must be an OTLP request');
   if (!isJson && !hasProtobufForm(bytes)) return refuseField('body', 'is no protobuf');

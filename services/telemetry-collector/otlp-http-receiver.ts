@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip as gunzipCallback } from 'node:zlib';
-import { decode, json } from '#shared/protocol/encoding.ts';
+import { decode, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { isTooDeep } from '#shared/protocol/nesting.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { grpcStatus } from './core/delivery.ts';
@@ -83,7 +83,7 @@ async function serve(
   response: ServerResponse,
   { token, intake }: Pick<ReceiverOptions, 'token' | 'intake'>,
 ): Promise<void> {
-  const isJson = mediaType(request) === json;
+  const isJson = mediaTypeOf(request.headers['content-type']) === json;
   const fail = (
     status: number,
     code: number,
@@ -124,9 +124,6 @@ const codeOf = (status: number): number => {
   return status === 404 ? grpcStatus.notFound : grpcStatus.invalidArgument;
 };
 
-const mediaType = (request: IncomingMessage): string =>
-  request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
-
 /** The signal of a request that may be read on. */
 function signalOf(request: IncomingMessage, token: string | undefined): Signal {
   const signal = signalOfPath[request.url?.split('?', 1)[0] ?? ''];
@@ -134,7 +131,7 @@ function signalOf(request: IncomingMessage, token: string | undefined): Signal {
   if (request.method !== 'POST') throw new Refused(405, 'only POST is understood');
   if (token !== undefined && !isAuthorized(request.headers.authorization, token))
     throw new Refused(401, 'a bearer token is needed');
-  const type = mediaType(request);
+  const type = mediaTypeOf(request.headers['content-type']);
   if (type !== protobuf && type !== json)
     throw new Refused(415, `Content-Type must be ${protobuf} or ${json}`);
   return signal;

@@ -19,10 +19,14 @@ const textEncoder = new TextEncoder();
 // `fatal`: invalid UTF-8 is refused, never replaced by U+FFFD.
 const textDecoder = new TextDecoder('utf-8', { fatal: true });
 
+/** The media type that a `Content-Type` names, in lower case and without parameters; '' where it names none. */
+export const mediaTypeOf = (contentType = ''): string =>
+  contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+
 /** The encoding that a header names: JSON when there is none, undefined when it is one we do not speak. */
 export function encodingOf(contentType: string | undefined): Encoding | undefined {
   if (contentType === undefined || contentType === '') return json;
-  const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase();
+  const mediaType = mediaTypeOf(contentType);
   if (mediaType === json || mediaType === msgpack) return mediaType;
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { type Encoding, decode, json } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { checkItems } from './otlp-check.ts';
 import { type Chunk, type Signal, chosen, chunksOf, requestOf } from './otlp-chunks.ts';
 import { OtlpJsonFault, bytesOfRequest } from './otlp-json.ts';
@@ -60,8 +60,7 @@ function protobufOf({
   contentType,
   body,
 }: OtlpBody): { readonly body: Uint8Array } | { readonly problem: string } {
-  const mediaType = contentType?.split(';', 1)[0]?.trim().toLowerCase();
-  if (mediaType !== json) return { body };
+  if (mediaTypeOf(contentType) !== json) return { body };
   const decoded = decode(body, json satisfies Encoding);
   if (!decoded.ok) return { problem: decoded.error.message };
   try {
