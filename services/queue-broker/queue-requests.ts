@@ -149,7 +149,8 @@ export function refusedPublish(
   if (!defaults.ok) throw new Error('an item without options is refused');
   const kept = usable(headers, 'Content-Type');
   const payload = rawPayload(body.slice(0, payloadBytesMax), kept, false);
-  const key = usable(headers, 'Nats-Msg-Id');
+  // Under its key it would be a duplicate of the item that it was to replace, and gone.
+  const key = asksToReplace(headers) ? undefined : usable(headers, 'Nats-Msg-Id');
   const keyed = key === undefined ? {} : { key };
   return {
     queue,
@@ -157,6 +158,11 @@ export function refusedPublish(
     options: { ...defaults.value, ...keyed },
     refused: { message: fault.message, type: fault.code },
   };
+}
+
+function asksToReplace(headers: MsgHdrs | undefined): boolean {
+  const values = headers?.values(optionHeaders.onDuplicate) ?? [];
+  return values.some((value) => value !== '' && value !== 'keep');
 }
 
 /** A header of a publish that is refused: of one that says two things, or too much, nothing is kept. */

@@ -160,6 +160,26 @@ test('a payload over 1 MiB becomes a failed item, and the ones behind it pass', 
   expect(items[0]?.attempts[0]?.error).toMatchObject({ type: 'payload_too_large' });
 });
 
+test('a publish that cannot replace what it should becomes a failed item, and the other one stays as it was', async () => {
+  const key = { 'Nats-Msg-Id': 'report' };
+  await queue.publish('replacing', '"first"', { ...key, 'Trivet-Delay': '1h' });
+  const replaces = { ...key, 'Trivet-On-Duplicate': 'replace' };
+  const large = Buffer.alloc(1_048_577, 'x');
+  for (const [body, more] of [
+    [large, {}],
+    ['"second"', { 'Trivet-Priority': 'urgent' }],
+  ] as const) {
+    const published = () => queue.publish('replacing', body, { ...replaces, ...more });
+    await expect.poll(async () => (await published()).duplicate).toBe(false);
+  }
+  const [first, ...refused] = await itemsOf('replacing', 3);
+  expect(first).toMatchObject({ state: 'scheduled', payload: 'first', key: 'report' });
+  expect(refused.map(({ state, attempts }) => [state, attempts[0]?.error?.type])).toEqual([
+    ['failed', 'payload_too_large'],
+    ['failed', 'invalid_request'],
+  ]);
+});
+
 test('a publish to a name that no queue can have does not wait for ever', async () => {
   await queue.publish('no$queue', '1');
   await queue.publish('a-queue', '1');
