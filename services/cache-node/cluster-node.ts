@@ -1,54 +1,23 @@
-import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { sleep } from '#shared/runtime/clock.ts';
 import { type LeaseRecord, type Owner, OwnerLease } from '#shared/runtime/owner-lease.ts';
-import { type NodeMap, countRaised, joined, leaving, mapNodesMax, nodeOf, removed } from './core/node-map.ts';
+import {
+  type NodeMap,
+  countRaised,
+  hasStaying,
+  joined,
+  leaving,
+  mapNodesMax,
+  nodeOf,
+  removed,
+  waitEnded,
+} from './core/node-map.ts';
 import { type Route, SlotTable } from './core/slot-table.ts';
 import { cacheSlots } from '#shared/protocol/cache-slots.ts';
 import { VersionCount } from './core/version-count.ts';
-import { type FetchReply, type FetchRequest, HandOver, type SlotContents } from './hand-over.ts';
+import type { ClusterNodeOptions, PeerNews } from './cluster-node-options.ts';
+import { type FetchReply, type FetchRequest, HandOver } from './hand-over.ts';
 import { LeaseWatch, wasPutOut } from './lease-watch.ts';
-import { MapKeeper, type MapRecord } from './map-keeper.ts';
-
-/** What the nodes tell each other unasked. What is lost of it is made up for by reading the records. */
-export interface PeerNews {
-  readonly node: string;
-  /** Revision of the node's lease, which it has just renewed. */
-  readonly leaseRevision: number;
-  /** Of the newest map that it knows. */
-  readonly serial: number;
-}
-
-export interface Peers {
-  /** Rejects when there is no answer. */
-  fetch(node: string, request: FetchRequest): Promise<FetchReply>;
-  tell(news: PeerNews): void;
-}
-
-export interface ClusterNodeOptions {
-  /** Name of the process, stable over restarts. */
-  readonly name: string;
-  /** One run of the process. */
-  readonly instance: string;
-  /** A name for one membership that was never used: a token of a subject. */
-  readonly newId: () => string;
-  readonly clock: Clock;
-  readonly leaseMs: number;
-  readonly mapRecord: MapRecord;
-  readonly leaseOf: (node: string) => LeaseRecord;
-  readonly peers: Peers;
-  readonly contents: SlotContents & { clear(): void };
-  readonly events: {
-    /** This node is in the map, as `id`: who asks for it there is to be answered. */
-    readonly joined: (id: string) => void;
-    /** Before anything else that follows from being in the map. @param filesSince versions up to which what files have is void */
-    readonly entered: (id: string, filesSince: number) => void;
-    /** It is in the map no more, and has forgotten everything. @param by the process that took its lease, where one did */
-    readonly left: (by: Owner | undefined) => void;
-    readonly mapChanged: (map: NodeMap) => void;
-    /** Slots that it answers for from now on: fetched, or, where nobody was left to fetch from, with less or nothing in them. */
-    readonly began: (slots: readonly number[], start: 'warm' | 'cold') => void;
-    readonly failed: (error: unknown) => void;
-  };
-}
+import { MapKeeper } from './map-keeper.ts';
 
 interface Member {
   readonly id: string;
@@ -61,6 +30,9 @@ interface Member {
 }
 
 const nobody: Route = { kind: 'nobody' };
+
+/** How long slots wait for nodes that all left, and have them in their files, to come back: in leases. */
+const waitLeases = 2;
 
 /**
  * One cache node among others: which slots it answers for, and how it gets and gives them. Its own lease says that it
@@ -78,6 +50,8 @@ export class ClusterNode {
   #formerId: string | undefined;
   #wasCutOff = false;
   #ticks = 0;
+  /** Since when this node has seen slots wait for a node that is gone. */
+  #waitsSinceMs: number | undefined;
   #isBusy = false;
   #stopped = false;
   #hasLeft = false;
@@ -203,20 +177,26 @@ export class ClusterNode {
    * @returns false when the others did not fetch everything in time
    */
   async leave(msMax: number, settled: () => Promise<void> = () => Promise.resolve()): Promise<boolean> {
-    const { clock } = this.#options;
-    const { id } = this.#member ?? {};
+    const { clock, contents } = this.#options;
+    const member = this.#member;
     let isEmpty = true;
-    if (id !== undefined) {
+    if (member !== undefined) {
+      const { id, handOver, table } = member;
       const untilMs = clock.monotonicMs() + msMax;
       const isLate = () => clock.monotonicMs() >= untilMs;
       await this.#changeUntil(isLate, (map) => leaving(map, id));
-      await this.#until(() => isLate() || !hasWork(this.#keeper.map, id));
-      isEmpty = !hasWork(this.#keeper.map, id);
+      await this.#until(() => isLate() || this.#member !== member || !hasWork(this.#keeper.map, member));
+      isEmpty = !hasWork(this.#keeper.map, member);
+      // Where others stay, what they did not fetch in time is theirs all the same.
+      const keeps = contents.keeps() && this.#member === member && !hasStaying(this.#keeper.map, id);
       this.#hasLeft = true;
+      handOver.close();
       await settled();
+      // What arrived in part alone is in the files as well.
+      const kept = keeps && table.slotsIn('arriving').length === 0 ? table.slotsIn('held') : [];
       this.#stop();
       // What cannot be written is written by the others, when they see that the lease was given back.
-      await this.#changeUntil(isLate, (map) => removed(map, id));
+      await this.#changeUntil(isLate, (map) => removed(map, id, kept));
     }
     this.#stop();
     await this.#lease.release();
@@ -346,6 +326,7 @@ export class ClusterNode {
     const member = this.#member;
     if (member === undefined) return;
     if (!member.isIn) await this.#join(member);
+    await this.#endWait();
     const { wanted } = this.versions;
     if (wanted !== undefined) await keeper.change((map) => countRaised(map, wanted));
     const others = keeper.map.nodes.filter((node) => node.name !== this.#options.name);
@@ -354,6 +335,15 @@ export class ClusterNode {
       if (id !== undefined) await keeper.change((map) => removed(map, id));
       this.#tell();
     }
+  }
+
+  /** Slots wait for nodes that are gone only for so long. */
+  async #endWait(): Promise<void> {
+    const { clock, leaseMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (this.#keeper.map.last.size === 0) this.#waitsSinceMs = undefined;
+    else if (nowMs - (this.#waitsSinceMs ??= nowMs) >= waitLeases * leaseMs)
+      await this.#keeper.change(waitEnded);
   }
 
   /** Says that there is a newer map. */
@@ -377,9 +367,9 @@ export class ClusterNode {
   }
 }
 
-/** Whether somebody has still to fetch something from the node, or could. */
-function hasWork(map: NodeMap, id: string): boolean {
-  if (!map.nodes.some((node) => node.id !== id && !node.leaving)) return false;
+/** Whether somebody has still to fetch something from the node, or could; where all leave, whether something is on its way. */
+function hasWork(map: NodeMap, { id, handOver }: Pick<Member, 'id' | 'handOver'>): boolean {
+  if (!hasStaying(map, id)) return !handOver.isQuiet;
   for (const holder of map.from.values()) if (holder === id) return true;
   return map.owners.includes(id);
 }

@@ -1,11 +1,13 @@
 import { type Clock, sleep } from '#shared/runtime/clock.ts';
-import { type NodeMap, nodeOf, settled } from './core/node-map.ts';
+import { type NodeMap, hasStaying, nodeOf, settled } from './core/node-map.ts';
 import type { SlotTable } from './core/slot-table.ts';
 import type { VersionCount } from './core/version-count.ts';
 import type { MapKeeper } from './map-keeper.ts';
 
 /** What is kept in the slots of this node. */
 export interface SlotContents {
+  /** Whether some of what is in them outlives this process here: in a file. */
+  keeps(): boolean;
   /** These slots, and no others, are going to be taken out: they are looked for while they are answered for still. */
   prepare(slots: readonly number[]): void;
   /** Whether all of them have been found. */
@@ -107,6 +109,13 @@ export class HandOver {
     this.#given.clear();
   }
 
+  /** Whether nothing is on its way to this node or from it, of all that was begun. */
+  get isQuiet(): boolean {
+    const { table } = this.#options;
+    const isMoving = table.slotsIn('arriving').length > 0 || table.slotsIn('given').length > 0;
+    return !isMoving && this.#toSettle.size === 0;
+  }
+
   /** A newer map is in force. */
   adopt(map: NodeMap): void {
     const { table, contents, began } = this.#options;
@@ -169,6 +178,8 @@ export class HandOver {
     const { table } = this.#options;
     try {
       while (!this.#isClosed) {
+        // Where all nodes leave, each keeps what it has.
+        if (!hasStaying(table.map)) break;
         if (!(await this.#isReady(from))) continue;
         const slots = table.arrive(this.#awaitedFrom(from).slice(0, slotsPerFetch), from);
         if (slots.length === 0) break;

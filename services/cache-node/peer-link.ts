@@ -1,7 +1,7 @@
 import { decode, encode, msgpack } from '#shared/protocol/encoding.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { type Msg, type Nats, type Subscription, subscribe } from '#shared/runtime/nats.ts';
-import type { PeerNews, Peers } from './cluster-node.ts';
+import type { PeerNews, Peers } from './cluster-node-options.ts';
 import type { FetchReply, FetchRequest } from './hand-over.ts';
 
 /** How long a node may take to answer another one, in milliseconds: it may have a large piece to write. */

@@ -55,6 +55,11 @@ export class NodeContents implements SlotContents {
     this.#options = options;
   }
 
+  keeps(): boolean {
+    const { namespaces, fileOf } = this.#options;
+    return [...namespaces().all()].some((namespace) => fileOf(namespace) !== undefined);
+  }
+
   prepare(slots: readonly number[]): void {
     const wanted = new Set(slots);
     for (const slot of this.#keys.keys()) if (!wanted.has(slot)) this.#keys.delete(slot);

@@ -5,10 +5,11 @@ import type { MapNode, NodeMap } from './node-map.ts';
 /** The map as it is kept in the record. */
 export function writeMap({ serial, nodes, owners, from, last, countBelow }: NodeMap): string {
   const ids = nodes.map((node) => node.id);
+  const names = [...new Set(last.values())];
   return JSON.stringify({
     serial,
     countBelow,
-    last,
+    last: { names, slots: writeSlots(names, (slot) => last.get(slot)) },
     nodes,
     owners: writeSlots(ids, (slot) => owners[slot]),
     from: writeSlots(ids, (slot) => from.get(slot)),
@@ -26,11 +27,21 @@ export function readMap(text: string): NodeMap | undefined {
     typeof slots === 'string' ? readSlots(slots, ids) : undefined,
   );
   if (read === undefined || readFrom === undefined) return undefined;
-  const held = new Map<number, string>();
-  for (const [slot, id] of readFrom.entries()) if (id !== undefined) held.set(slot, id);
-  const names = Array.isArray(last) ? last.filter((name) => typeof name === 'string') : [];
   const all = nodes.map((node) => ({ ...node, filesSince: node.filesSince ?? 0 }));
-  return { serial, countBelow, last: names, nodes: all, owners: read, from: held };
+  return { serial, countBelow, last: readLast(last), nodes: all, owners: read, from: bySlot(readFrom) };
+}
+
+/** Maps of before slots waited have names alone: then none waits. */
+function readLast(last: unknown): ReadonlyMap<number, string> {
+  const { names, slots } = (last ?? {}) as { names?: unknown; slots?: unknown };
+  if (!Array.isArray(names) || typeof slots !== 'string') return new Map();
+  return bySlot(readSlots(slots, names.map(String)) ?? []);
+}
+
+function bySlot(nodes: readonly (string | undefined)[]): ReadonlyMap<number, string> {
+  const found = new Map<number, string>();
+  for (const [slot, node] of nodes.entries()) if (node !== undefined) found.set(slot, node);
+  return found;
 }
 
 /** What of the map is everybody's business. A slot in motion is its owner's, who sends on what has not come yet. */

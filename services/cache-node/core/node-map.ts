@@ -32,8 +32,11 @@ export interface NodeMap {
   readonly owners: readonly (string | undefined)[];
   /** By slot, for those in motion: the id of the node that holds it until it is fetched. */
   readonly from: ReadonlyMap<number, string>;
-  /** Names of the nodes that were there last, while there is none: what their files have is what they had. */
-  readonly last: readonly string[];
+  /**
+   * By slot, for those without an owner: the name of the node that answered for it last, and has its file still. It
+   * waits for that one to come back, until the wait is given up.
+   */
+  readonly last: ReadonlyMap<number, string>;
   /** Nodes count their versions below this, and have it raised in good time. */
   readonly countBelow: number;
 }
@@ -54,7 +57,7 @@ export const firstMap = (nowMs: number): NodeMap => ({
   nodes: [],
   owners: Array.from({ length: cacheSlots }, () => undefined),
   from: new Map(),
-  last: [],
+  last: new Map(),
   countBelow: Math.floor(nowMs),
 });
 
@@ -63,8 +66,8 @@ export const nodeOf = (map: NodeMap, id: string | undefined): MapNode | undefine
   id === undefined ? undefined : map.nodes.find((node) => node.id === id);
 
 /**
- * A node joins: it becomes the owner of its slots, which it has yet to fetch. A node of the same name is the process
- * before it and goes. Undefined when the map is full.
+ * A node joins: it becomes the owner of its slots, which it has yet to fetch, and of those that wait for it, which it
+ * has. A node of the same name is the process before it and goes. Undefined when the map is full.
  */
 export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>): NodeMap | undefined {
   const draft = draftOf(map);
@@ -76,7 +79,11 @@ export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>)
   const filesSince = continues(map, name) ? (before?.filesSince ?? 0) : map.countBelow;
   draft.nodes = [...draft.nodes, { id, name, leaving: false, index, countFrom: 0, filesSince }];
   draft.receivers.add(id);
-  draft.last = [];
+  for (const [slot, waitedFor] of draft.last) {
+    if (waitedFor !== name) continue;
+    draft.owners[slot] = id;
+    draft.last.delete(slot);
+  }
   return changed(draft);
 }
 
@@ -85,9 +92,9 @@ export function joined(map: NodeMap, { id, name }: Pick<MapNode, 'id' | 'name'>)
  * was handing over, or fetching: what it had then is not known.
  */
 function continues(map: NodeMap, name: string): boolean {
-  if (map.last.includes(name)) return true;
   const before = map.nodes.find((node) => node.name === name);
-  if (before === undefined || before.leaving) return false;
+  if (before === undefined) return [...map.last.values()].includes(name);
+  if (before.leaving) return false;
   for (const [slot, holder] of map.from)
     if (holder === before.id || map.owners[slot] === before.id) return false;
   return true;
@@ -102,11 +109,34 @@ export function leaving(map: NodeMap, id: string): NodeMap | undefined {
   return changed(draft);
 }
 
-/** A node is no more. Its slots go to the others, empty unless somebody holds them still. Undefined when it is not in the map. */
-export function removed(map: NodeMap, id: string): NodeMap | undefined {
-  if (nodeOf(map, id) === undefined) return undefined;
+/**
+ * A node is no more. Its slots go to the others, empty unless somebody holds them still. Undefined when it is not in
+ * the map.
+ * @param kept slots that it held to the end, and has in its files: they wait for it
+ */
+export function removed(map: NodeMap, id: string, kept: Iterable<number> = []): NodeMap | undefined {
+  const node = nodeOf(map, id);
+  if (node === undefined) return undefined;
   const draft = draftOf(map);
+  for (const slot of kept) {
+    if (map.owners[slot] !== id && map.from.get(slot) !== id) continue;
+    draft.owners[slot] = undefined;
+    draft.from.delete(slot);
+    draft.last.set(slot, node.name);
+  }
   remove(draft, id);
+  return changed(draft);
+}
+
+/** Whether there is a node that takes slots, besides that of the id. */
+export const hasStaying = (map: NodeMap, besides?: string): boolean =>
+  map.nodes.some((node) => !node.leaving && node.id !== besides);
+
+/** Slots wait for their former nodes no more: those that are there begin them empty. Undefined when none waits, or nobody is there. */
+export function waitEnded(map: NodeMap): NodeMap | undefined {
+  if (map.last.size === 0 || !hasStaying(map)) return undefined;
+  const draft = draftOf(map);
+  draft.last.clear();
   return changed(draft);
 }
 
@@ -133,7 +163,7 @@ export const repeated = (map: NodeMap): NodeMap => changed(draftOf(map));
 interface Draft {
   readonly serial: number;
   nodes: readonly MapNode[];
-  last: readonly string[];
+  readonly last: Map<number, string>;
   readonly owners: (string | undefined)[];
   readonly from: Map<number, string>;
   countBelow: number;
@@ -144,7 +174,7 @@ interface Draft {
 const draftOf = ({ serial, nodes, owners, from, last, countBelow }: NodeMap): Draft => ({
   serial,
   nodes,
-  last,
+  last: new Map(last),
   owners: [...owners],
   from: new Map(from),
   countBelow,
@@ -152,8 +182,6 @@ const draftOf = ({ serial, nodes, owners, from, last, countBelow }: NodeMap): Dr
 });
 
 function remove(draft: Draft, id: string): void {
-  const { name } = draft.nodes.find((node) => node.id === id) ?? { name: '' };
-  if (draft.nodes.every((node) => node.leaving || node.id === id)) draft.last = [...draft.last, name];
   draft.nodes = draft.nodes.filter((node) => node.id !== id);
   for (const [slot, owner] of draft.owners.entries()) {
     const holder = draft.from.get(slot);
@@ -175,7 +203,7 @@ function rebalance(draft: Draft): void {
   const targets = rendezvous(staying.map((node) => node.name));
   for (const [slot, owner] of draft.owners.entries()) {
     const target = staying[targets[slot] ?? 0]?.id;
-    if (target === undefined || target === owner || draft.from.has(slot)) continue;
+    if (target === undefined || target === owner || draft.from.has(slot) || draft.last.has(slot)) continue;
     draft.owners[slot] = target;
     if (owner === undefined) draft.receivers.add(target);
     else draft.from.set(slot, owner);

@@ -12,6 +12,7 @@ import {
   removed,
   settled,
   nodeOf,
+  waitEnded,
 } from '#services/cache-node/core/node-map.ts';
 import { readMap, writeMap } from '#services/cache-node/core/node-map-text.ts';
 import { rendezvous } from '#services/cache-node/core/rendezvous.ts';
@@ -88,16 +89,19 @@ test('a node that joins or goes moves its own slots alone, at most 1/N and ten p
 });
 
 /** A step that a cluster may take: what it is, and which of several nodes and slots it is about. */
-type Step = readonly ['join' | 'leave' | 'remove' | 'settle' | 'raise', number];
+type Step = readonly ['join' | 'leave' | 'end' | 'remove' | 'settle' | 'raise' | 'give up', number];
 const steps = fc.array(
-  fc.tuple(fc.constantFrom<Step[0]>('join', 'leave', 'remove', 'settle', 'raise'), fc.nat(1_000)),
+  fc.tuple(
+    fc.constantFrom<Step[0]>('join', 'leave', 'leave', 'end', 'end', 'remove', 'settle', 'raise', 'give up'),
+    fc.nat(1_000),
+  ),
   { maxLength: 40 },
 );
 
-/** What a node says that it has fetched; by default it may be anything. */
-type Fetched = (id: string, slots: readonly number[]) => readonly number[];
+/** What a node says that it has fetched, or holds to its end; by default it may be anything. */
+type Held = (id: string, slots: readonly number[]) => readonly number[];
 
-function stepped(map: NodeMap, [kind, n]: Step, run: number, fetched: Fetched = (_, all) => all): NodeMap {
+function stepped(map: NodeMap, [kind, n]: Step, run: number, held: Held = (_, all) => all): NodeMap {
   const id = map.nodes[n % Math.max(1, map.nodes.length)]?.id ?? 'nobody';
   switch (kind) {
     case 'join':
@@ -106,8 +110,12 @@ function stepped(map: NodeMap, [kind, n]: Step, run: number, fetched: Fetched = 
       return leaving(map, id) ?? map;
     case 'remove':
       return removed(map, id) ?? map;
+    case 'end':
+      return removed(map, id, held(id, everySlot)) ?? map;
+    case 'give up':
+      return waitEnded(map) ?? map;
     case 'settle':
-      return settled(map, id, fetched(id, [...map.from.keys()].slice(0, n))) ?? map;
+      return settled(map, id, held(id, [...map.from.keys()].slice(0, n))) ?? map;
     case 'raise':
       return countRaised(map, map.countBelow - 1) ?? map;
   }
@@ -119,7 +127,7 @@ const mapsOf = (all: readonly Step[]): readonly NodeMap[] => {
   return maps;
 };
 
-test('whatever happens, every slot has an owner that is there, and comes from one that is there', () => {
+test('whatever happens, every slot has an owner that is there or waits for one, and comes from one that is there', () => {
   fc.assert(
     fc.property(steps, (all) => {
       for (const map of mapsOf(all)) {
@@ -127,7 +135,12 @@ test('whatever happens, every slot has an owner that is there, and comes from on
         expect(new Set(map.nodes.map(({ name }) => name)).size).toBe(ids.size);
         expect(new Set(map.nodes.map(({ index }) => index)).size).toBe(ids.size);
         const canOwn = map.nodes.some((node) => !node.leaving);
-        for (const owner of map.owners) expect(owner === undefined ? !canOwn : ids.has(owner)).toBe(true);
+        for (const [slot, owner] of map.owners.entries()) {
+          const isFree = !canOwn || map.last.has(slot);
+          expect(owner === undefined ? isFree : ids.has(owner) && !map.last.has(slot)).toBe(true);
+        }
+        const names = new Set(map.nodes.map(({ name }) => name));
+        for (const name of map.last.values()) expect(names.has(name)).toBe(false);
         for (const [slot, from] of map.from) expect(ids.has(from) && map.owners[slot] !== from).toBe(true);
       }
     }),
@@ -147,6 +160,7 @@ test('maps grow in serial and count, and once everything has arrived slots are w
         before = map;
       }
       let map = before ?? firstMap(0);
+      map = waitEnded(map) ?? map;
       while (map.from.size > 0)
         for (const { id } of map.nodes) map = settled(map, id, [...map.from.keys()]) ?? map;
       const staying = map.nodes.filter((node) => !node.leaving);
@@ -165,11 +179,46 @@ test('files are void up to where others answered, also where the process dies be
   // Killed and started again, it goes on with what it had.
   expect(sinceOf(alone, 'a2')).toBe(sinceOf(first, 'a1'));
   const taken = alone && removed(joined(alone, { id: 'b1', name: 'b' }) ?? alone, 'a2');
-  const gone = taken && removed(taken, 'b1');
+  const gone = taken && removed(taken, 'b1', everySlot);
   const back = gone && joined(gone, { id: 'a3', name: 'a' });
   expect(sinceOf(back, 'a3')).toBe(gone?.countBelow);
   const again = back && joined(back, { id: 'a4', name: 'a' });
   expect(sinceOf(again, 'a4')).toBe(sinceOf(back, 'a3'));
+});
+
+test('where all nodes leave, each finds again what it held to the end, and nobody else begins that meanwhile', () => {
+  let map = firstMap(0);
+  for (const name of ['a', 'b', 'c']) map = joined(map, { id: name, name }) ?? map;
+  for (const id of ['a', 'b', 'c']) map = settled(map, id, everySlot) ?? map;
+  const before = map.owners;
+  const slotsOfNode = (id: string) => everySlot.filter((slot) => before[slot] === id);
+  for (const id of ['a', 'b', 'c']) map = leaving(map, id) ?? map;
+  // What one of them was to fetch from another is where it was.
+  expect(map.from.size).toBeGreaterThan(0);
+  for (const id of ['a', 'b', 'c']) map = removed(map, id, slotsOfNode(id)) ?? map;
+  expect(map.last.size).toBe(cacheSlots);
+  map = joined(map, { id: 'd1', name: 'd' }) ?? map;
+  expect(map.owners.every((owner) => owner === undefined)).toBe(true);
+  map = joined(map, { id: 'b1', name: 'b' }) ?? map;
+  expect(nodeOf(map, 'b1')?.filesSince).toBe(0);
+  for (const slot of slotsOfNode('b')) expect([map.owners[slot], map.from.get(slot) ?? 'b1']).toContain('b1');
+  expect(everySlot.filter((slot) => map.owners[slot] === undefined)).toEqual(
+    everySlot.filter((slot) => before[slot] !== 'b'),
+  );
+  map = waitEnded(map) ?? map;
+  expect(map.owners.every((owner) => owner !== undefined)).toBe(true);
+  map = joined(map, { id: 'a1', name: 'a' }) ?? map;
+  // Others answered for its slots since.
+  expect(nodeOf(map, 'a1')?.filesSince).toBeGreaterThan(0);
+});
+
+test('what a node says that it held counts where it was its own, or another one was to fetch it', () => {
+  let map = firstMap(0);
+  for (const name of ['a', 'b']) map = joined(map, { id: name, name }) ?? map;
+  for (const id of ['a', 'b']) map = settled(map, id, everySlot) ?? map;
+  map = leaving(map, 'a') ?? map;
+  const mine = everySlot.filter((slot) => map.owners[slot] === 'a' || map.from.get(slot) === 'a');
+  expect([...(removed(map, 'a', everySlot)?.last.keys() ?? [])]).toEqual(mine);
 });
 
 test('a slot that was of a node in a map that it has not seen is given with what its files have', () => {

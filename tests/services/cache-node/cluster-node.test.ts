@@ -48,6 +48,7 @@ test('a node whose lease was taken sends nothing to itself as it was, where the 
     }),
     peers: { fetch: () => Promise.reject(new Error('nobody')), tell: () => undefined },
     contents: {
+      keeps: () => false,
       prepare: () => undefined,
       isPrepared: () => true,
       ready: () => undefined,

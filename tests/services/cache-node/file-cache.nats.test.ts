@@ -217,8 +217,10 @@ test('a file that another node has been used instead of is void', async () => {
   expect(await cache.node.stop()).toBe(0);
   const other = await mkdtemp(join(tmpdir(), 'trivet-cache-'));
   await startAgain({ TRIVET_DATA: other, TRIVET_NAME: 'cache-node-2' });
+  // The first one has its file still, and is waited for.
   expect(await value('f', 'a')).toBeUndefined();
-  await cache.ask('f', 'set', { key: 'a', value: 'new' });
+  const set = async () => (await cache.ask('f', 'set', { key: 'a', value: 'new' })).status;
+  await expect.poll(set, { timeout: 30_000 }).toBe(0);
   await cache.ask('f', 'delete', { key: 'a' });
   await later?.stop();
   await startAgain();

@@ -5,6 +5,7 @@ import { NodeContents } from '#services/cache-node/slot-contents.ts';
 import type { TierNote, TierRecord } from '#services/cache-node/tier-record.ts';
 import { LateBackend } from '#services/cache-node/late-backend.ts';
 import { Tier } from '#services/cache-node/tier.ts';
+import { sleep } from '#shared/runtime/clock.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
 import { VirtualCallers } from './virtual-callers.ts';
@@ -35,6 +36,8 @@ export interface FileRun {
   readonly outages: number;
   readonly refused: number;
   readonly unheard: number;
+  /** How often all left and came back soon enough. */
+  readonly returns: number;
   /** Missed though their writes were answered. */
   readonly missed: number;
 }
@@ -141,7 +144,7 @@ function noNamespaces(): Namespaces {
 }
 
 class Simulation {
-  readonly counts = { outages: 0 };
+  readonly counts = { outages: 0, returns: 0 };
   readonly #callers: VirtualCallers;
   readonly #turns: VirtualTurns<FileContents>;
   readonly #random: SeededRandom;
@@ -155,6 +158,7 @@ class Simulation {
   readonly #setNow: (nowMs: number) => void;
   readonly #failures: unknown[] = [];
   #names = 0;
+  #areAllAway = false;
 
   constructor(seed: number, isHealthy: boolean, setNow: (nowMs: number) => void) {
     this.#isHealthy = isHealthy;
@@ -241,14 +245,18 @@ class Simulation {
   }
 
   #strike(): void {
+    if (this.#areAllAway) return;
     const { random } = this;
     const running = this.#running();
-    if (running.length < 3 && random.chance(0.3)) this.#start(this.#former.shift());
+    const joins = running.length < 3 && random.chance(0.3);
+    if (joins) this.#start(this.#former.shift());
     // The others have to be in the map, or nobody takes what one that leaves has.
     if (running.filter(({ node }) => node.id !== undefined).length < 2) return;
     if (this.#isHealthy && running.some(({ node }) => node.id === undefined)) return;
-    if (!this.#isHealthy && random.chance(0.2)) {
-      this.#all(running);
+    if (random.chance(0.2)) {
+      if (!this.#isHealthy) this.#all(running);
+      // A node that is there meanwhile waits for the others only for so long.
+      else if (!joins) void this.#allComeBack(running);
       return;
     }
     const victim = random.pick(running);
@@ -290,6 +298,28 @@ class Simulation {
         const [name] = this.#former.splice(at, 1);
         this.#start(name);
       });
+  }
+
+  /** All leave together, and come back while their slots wait for them. */
+  async #allComeBack(running: readonly Process[]): Promise<void> {
+    const clock = this.#clock;
+    this.#areAllAway = true;
+    const withinMs = this.random.pick([5, 60, 600]);
+    await Promise.all(
+      running.map(async (process) => {
+        await sleep(clock, this.random.integer(0, withinMs));
+        await this.#cluster.leave(process);
+      }),
+    );
+    await sleep(clock, this.random.integer(0, 8_000));
+    await Promise.all(
+      running.map(async ({ name }) => {
+        await sleep(clock, this.random.integer(0, 3_000));
+        this.#start(name);
+      }),
+    );
+    this.counts.returns += 1;
+    this.#areAllAway = false;
   }
 
   async #leave(process: Process): Promise<void> {

@@ -1,4 +1,5 @@
-import { ClusterNode, type PeerNews } from '#services/cache-node/cluster-node.ts';
+import type { PeerNews } from '#services/cache-node/cluster-node-options.ts';
+import { ClusterNode } from '#services/cache-node/cluster-node.ts';
 import type { NodeMap } from '#services/cache-node/core/node-map.ts';
 import type { FetchReply, FetchRequest, SlotContents } from '#services/cache-node/hand-over.ts';
 import type { MapRecord } from '#services/cache-node/map-keeper.ts';

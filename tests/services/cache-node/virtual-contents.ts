@@ -17,6 +17,10 @@ export class VirtualContents implements SlotContents {
     return entries;
   }
 
+  keeps(): boolean {
+    return false;
+  }
+
   clear(): void {
     this.slots.clear();
   }

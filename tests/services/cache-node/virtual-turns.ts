@@ -86,6 +86,8 @@ export class VirtualTurns<Of extends Contents> {
     const isOwner = () => node.mayServe() && contents.partOf(namespace.name) === part;
     let isGone = false;
     let found: Answer = 'refused';
+    // What is refused after it was decided may have been done.
+    let refusal: Answer = 'refused';
     contents.noteKeys(namespace.name, [key]);
     const decided = await decideTiered({
       tier,
@@ -99,6 +101,7 @@ export class VirtualTurns<Of extends Contents> {
       isOwner,
       decide: () => {
         const nowMs = clock.monotonicMs();
+        refusal = 'unheard';
         if (action === 'set') namespace.set(setOf(key, request.value), nowMs);
         if (action === 'delete') namespace.delete(key, nowMs);
         const value = action === 'get' ? valueOf(namespace.get(key, nowMs)) : request.value;
@@ -107,6 +110,6 @@ export class VirtualTurns<Of extends Contents> {
       },
     });
     if (isGone) this.#route(process, request);
-    else request.answer(decided === reply ? found : 'refused');
+    else request.answer(decided === reply ? found : refusal);
   }
 }

@@ -1,0 +1,95 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { cacheSlots } from '#shared/protocol/cache-slots.ts';
+import { readSlots } from '#shared/protocol/slot-text.ts';
+import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
+import { type RunningCache, startCache } from './running-cache.ts';
+
+const names = ['cache-node-1', 'cache-node-2', 'cache-node-3'];
+const keys = Array.from({ length: 600 }, (_, n) => `key-${n}`);
+const isDeleted = (n: number): boolean => n % 10 === 0;
+
+let data: string;
+let cache: RunningCache;
+let nodes: ServiceProcess[];
+
+const environmentOf = (name: string) => ({
+  TRIVET_NAME: name,
+  TRIVET_DATA: join(data, name),
+  TRIVET_CACHE_LEASE_MS: '2000',
+});
+
+const start = async (name: string): Promise<void> => {
+  nodes.push(await startService('cache-node', { ...natsEnvironment(cache.server), ...environmentOf(name) }));
+};
+
+/** Every slot has its node, and nothing moves. */
+const settled = (...expected: string[]) =>
+  vi.waitFor(
+    async () => {
+      const map = (await cache.send('trivet.cache.map', '')).body as {
+        nodes: { name: string }[];
+        owners: string;
+        moving: number;
+      };
+      const found = map.nodes.map(({ name }) => name);
+      expect([map.moving, ...found.sort()]).toEqual([0, ...expected]);
+      const owned = readSlots(map.owners, found)?.filter((owner) => owner !== undefined);
+      expect(owned).toHaveLength(cacheSlots);
+    },
+    { timeout: 20_000, interval: 100 },
+  );
+
+async function values(): Promise<readonly unknown[]> {
+  const found: unknown[] = [];
+  for (let from = 0; from < keys.length; from += 100) {
+    const some = { keys: keys.slice(from, from + 100) };
+    const { items } = (await cache.ask('f', 'get-many', some)).body as { items: { value?: unknown }[] };
+    found.push(...items.map(({ value }) => value));
+  }
+  return found;
+}
+
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'trivet-cache-'));
+  cache = await startCache(environmentOf('cache-node-1'));
+  nodes = [cache.node];
+  await Promise.all([start('cache-node-2'), start('cache-node-3')]);
+  await settled(...names);
+  expect((await cache.ask('f', 'configure', { backend: 'file' })).status).toBe(0);
+  const items = keys.map((key, n) => ({ key, value: `${n} ${'x'.repeat(500)}` }));
+  expect((await cache.ask('f', 'set-many', { items })).status).toBe(0);
+  await cache.ask('f', 'delete-many', { keys: keys.filter((_, n) => isDeleted(n)) });
+});
+
+afterEach(async () => {
+  await Promise.all(nodes.map((node) => node.stop()));
+  await cache.stop();
+  await rm(data, { recursive: true, force: true });
+});
+
+test('nodes that end together find all that they had when they are started again, and what was deleted is not there', async () => {
+  const before = await values();
+  expect(before.filter((value) => value !== undefined)).toHaveLength(keys.length * 0.9);
+  expect(await Promise.all(nodes.splice(0).map((node) => node.stop()))).toEqual([0, 0, 0]);
+  await Promise.all(names.map(start));
+  await settled(...names);
+  expect(await values()).toEqual(before);
+});
+
+test('who does not come back is waited for, then its keys are served without what it had, which does not come back either', async () => {
+  const before = await values();
+  await Promise.all(nodes.splice(0).map((node) => node.stop()));
+  await Promise.all([start('cache-node-1'), start('cache-node-2')]);
+  await settled('cache-node-1', 'cache-node-2');
+  const left = await values();
+  const kept = left.filter((value) => value !== undefined).length;
+  expect(kept).toBeGreaterThan(keys.length * 0.4);
+  expect(kept).toBeLessThan(keys.length * 0.9);
+  for (const [n, value] of left.entries()) expect([before[n], undefined]).toContain(value);
+  await start('cache-node-3');
+  await settled(...names);
+  expect(await values()).toEqual(left);
+});
