@@ -87,7 +87,10 @@ export function dequeueWork(partition: Partition, request: DequeueCall, caller: 
     room: 'claims',
     decide: (turn) => {
       const answer = attempt(turn);
-      if (answer !== undefined) return answer;
+      if (answer !== undefined) {
+        partition.waiting.passOver(request);
+        return answer;
+      }
       if (request.waitMs === 0) return nothing;
       // Joined now and not after the commit: what becomes ready later in this very turn is for whoever waits.
       const { queue, worker, claim, waitMs } = request;

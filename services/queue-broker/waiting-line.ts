@@ -25,6 +25,8 @@ export class WaitingLine {
   readonly #places = new Map<string, Set<Place>>();
   /** Those that have a claim, by queue and claim. */
   readonly #claims = new Map<string, Place>();
+  /** Out of the line, since their question was asked again: they wait for their time alone. */
+  readonly #passedOver = new Set<Place>();
   #length = 0;
   /** Served since `takeServed`: not answered before their record is durable. */
   #served: Waiter[] = [];
@@ -50,12 +52,11 @@ export class WaitingLine {
   }
 
   /**
-   * False when too many wait already: then the waiter has not joined. Who waits under the same claim is sent away with
-   * nothing: one question that is asked twice must not bring a second claim once the first has ended.
+   * False when too many wait already: then the waiter has not joined. Who waits under the same claim is passed over.
    */
   join(waiter: Waiter, waitMs: number): boolean {
-    this.#sendAwayBefore(waiter);
     if (this.#length >= waitersMax) return false;
+    this.passOver(waiter);
     const line = this.#places.get(waiter.queue) ?? new Set<Place>();
     this.#places.set(waiter.queue, line);
     const place: Place = {
@@ -69,6 +70,19 @@ export class WaitingLine {
     if (waiter.claim !== undefined) this.#claims.set(claimKey(waiter), place);
     this.#length += 1;
     return true;
+  }
+
+  /**
+   * Who waits under this claim gets nothing more: one question that is asked twice must not bring a second claim once
+   * the first has ended. It hears so at its own time: sent away at once, two that share a claim would ask at once
+   * again, and send each other away without end.
+   */
+  passOver(asked: Pick<Waiter, 'queue' | 'claim'>): void {
+    const before = asked.claim === undefined ? undefined : this.#claims.get(claimKey(asked));
+    if (before === undefined) return;
+    this.#leave(before);
+    this.#passedOver.add(before);
+    this.#length += 1;
   }
 
   /** Serves who waits at `queue` until there is nothing left to hand out. */
@@ -102,7 +116,7 @@ export class WaitingLine {
 
   /** Sends everybody away with nothing. */
   dismiss(): void {
-    for (const line of this.#places.values()) {
+    for (const line of [...this.#places.values(), this.#passedOver]) {
       for (const place of line) {
         place.cancelExpiry();
         place.waiter.expire();
@@ -110,27 +124,21 @@ export class WaitingLine {
     }
     this.#places.clear();
     this.#claims.clear();
+    this.#passedOver.clear();
     this.#length = 0;
-  }
-
-  #sendAwayBefore(waiter: Waiter): void {
-    const before = waiter.claim === undefined ? undefined : this.#claims.get(claimKey(waiter));
-    if (before === undefined) return;
-    this.#leave(before);
-    before.cancelExpiry();
-    before.waiter.expire();
   }
 
   #leave(place: Place): void {
     const line = this.#places.get(place.waiter.queue);
-    if (line?.delete(place) === true) this.#length -= 1;
-    if (place.waiter.claim !== undefined) this.#claims.delete(claimKey(place.waiter));
+    if (line?.delete(place) === true || this.#passedOver.delete(place)) this.#length -= 1;
+    const key = claimKey(place.waiter);
+    if (this.#claims.get(key) === place) this.#claims.delete(key);
     if (line?.size === 0) this.#places.delete(place.waiter.queue);
   }
 }
 
 /** No queue has a blank in its name. */
-const claimKey = ({ queue, claim }: Waiter): string => `${queue} ${claim}`;
+const claimKey = ({ queue, claim = '' }: Pick<Waiter, 'queue' | 'claim'>): string => `${queue} ${claim}`;
 
 /** Bytes of the claims among a turn's facts, from one of them on; what else is there has a limit of its own. */
 function bytesOfClaims({ facts }: Turn, from: number): number {

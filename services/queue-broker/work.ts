@@ -32,7 +32,7 @@ export interface Work {
 export interface Waiter {
   readonly queue: string;
   readonly worker?: string | undefined;
-  /** `Nats-Msg-Id`: of two who wait at a queue under the same one, the later stays. */
+  /** `Nats-Msg-Id`: of two who ask at a queue under the same one, the earlier gets nothing. */
   readonly claim?: string | undefined;
   /** Tries again; undefined when there is still nothing. */
   decide(turn: Turn): Answer | undefined;
