@@ -177,10 +177,8 @@ export class HandOver {
     this.#fetchingFrom.add(from);
     const { table } = this.#options;
     try {
-      while (!this.#isClosed) {
-        // Where all nodes leave, each keeps what it has.
-        if (!hasStaying(table.map)) break;
-        if (!(await this.#isReady(from))) continue;
+      while (this.#mayBegin()) {
+        if (!(await this.#isReady(from)) || !this.#mayBegin()) continue;
         const slots = table.arrive(this.#awaitedFrom(from).slice(0, slotsPerFetch), from);
         if (slots.length === 0) break;
         await this.#fetch(slots, from);
@@ -190,6 +188,11 @@ export class HandOver {
       this.#fetchingFrom.delete(from);
     }
     await this.#settle();
+  }
+
+  /** Where all nodes leave, each keeps what it has. */
+  #mayBegin(): boolean {
+    return !this.#isClosed && hasStaying(this.#options.table.map);
   }
 
   /**

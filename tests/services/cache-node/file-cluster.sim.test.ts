@@ -25,15 +25,16 @@ async function runAll(isHealthy: boolean, count: number) {
   }
   console.log(JSON.stringify(sum));
   expect(sum.hits).toBeGreaterThan(seeds.length * 100);
-  return sum;
+  return { ...sum, seeds: seeds.length };
 }
 
 test('nothing that was answered is lost where nodes only join and leave, be it all of them at once', async () => {
-  const { outages, returns } = await runAll(true, 8);
+  const { outages, returns, seeds } = await runAll(true, 8);
   expect(outages).toBe(0);
-  expect(returns).toBeGreaterThan(4);
+  expect(returns).toBeGreaterThanOrEqual(Math.floor(seeds / 2));
 }, 300_000);
 
 test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots and disks', async () => {
-  expect((await runAll(false, 20)).outages).toBeGreaterThan(20);
+  const { outages, seeds } = await runAll(false, 20);
+  expect(outages).toBeGreaterThan(seeds);
 }, 300_000);
