@@ -16,8 +16,8 @@ beforeEach(() => {
   namespace = `n${tests}`;
 });
 
-const startOne = async () => {
-  cache = await startCache({ TRIVET_CACHE_LEASE_MS: '2000' }, 4_000);
+const startOne = async (timeoutMs = 4_000) => {
+  cache = await startCache({ TRIVET_CACHE_LEASE_MS: '2000' }, timeoutMs);
 };
 
 const endAll = async () => {
@@ -117,7 +117,8 @@ function isRunning(pid: number): boolean {
 }
 describe('three nodes, and a fourth one that comes and goes', () => {
   beforeAll(async () => {
-    await startOne();
+    // Some requests wait while a node is started, on a machine that may be busy.
+    await startOne(15_000);
     await Promise.all([startNode('second'), startNode('third')]);
     await settledMap('cache-node-1', 'second', 'third');
   });
@@ -254,7 +255,7 @@ describe('three nodes, and a fourth one that comes and goes', () => {
 });
 
 describe('nodes that end', () => {
-  beforeEach(startOne);
+  beforeEach(() => startOne());
 
   afterEach(endAll);
 
