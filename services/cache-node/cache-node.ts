@@ -37,6 +37,8 @@ export interface CacheNodeOptions {
   readonly replicas: number;
   readonly bytesMax: number;
   readonly leaseMs: number;
+  /** How long slots wait for nodes that all were stopped, in milliseconds. */
+  readonly returnMs: number;
   /** How long a node that ends may take to hand over what it holds, in milliseconds. */
   readonly handOverMsMax: number;
   /** Folder of this process. */
@@ -85,6 +87,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
     newId: () => randomBytes(8).toString('hex'),
     clock,
     leaseMs: options.leaseMs,
+    returnMs: options.returnMs,
     mapRecord: {
       read: async () => {
         const { text, revision } = await records.read('map');

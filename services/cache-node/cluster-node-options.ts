@@ -28,6 +28,8 @@ export interface ClusterNodeOptions {
   readonly newId: () => string;
   readonly clock: Clock;
   readonly leaseMs: number;
+  /** How long slots wait for nodes that all left, and have them in their files, to come back. */
+  readonly returnMs: number;
   readonly mapRecord: MapRecord;
   readonly leaseOf: (node: string) => LeaseRecord;
   readonly peers: Peers;

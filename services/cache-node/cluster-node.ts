@@ -31,9 +31,6 @@ interface Member {
 
 const nobody: Route = { kind: 'nobody' };
 
-/** How long slots wait for nodes that all left, and have them in their files, to come back: in leases. */
-const waitLeases = 2;
-
 /**
  * One cache node among others: which slots it answers for, and how it gets and gives them. Its own lease says that it
  * may answer at all; the map, and what it fetched, say for which slots. Nodes watch each other's leases: a node that
@@ -188,12 +185,13 @@ export class ClusterNode {
       await this.#until(() => isLate() || this.#member !== member || !hasWork(this.#keeper.map, member));
       isEmpty = !hasWork(this.#keeper.map, member);
       // Where others stay, what they did not fetch in time is theirs all the same.
-      const keeps = contents.keeps() && this.#member === member && !hasStaying(this.#keeper.map, id);
+      const isLast = this.#member === member && !hasStaying(this.#keeper.map, id);
       this.#hasLeft = true;
       handOver.close();
       await settled();
       // What arrived in part alone is in the files as well.
-      const kept = keeps && table.slotsIn('arriving').length === 0 ? table.slotsIn('held') : [];
+      const keeps = isLast && table.slotsIn('arriving').length === 0 && contents.keeps();
+      const kept = keeps ? table.slotsIn('held') : [];
       this.#stop();
       // What cannot be written is written by the others, when they see that the lease was given back.
       await this.#changeUntil(isLate, (map) => removed(map, id, kept));
@@ -220,7 +218,7 @@ export class ClusterNode {
   }
 
   #become(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#hasLeft) return;
     const { clock, contents, peers, events, newId } = this.#options;
     const id = newId();
     contents.clear();
@@ -303,7 +301,11 @@ export class ClusterNode {
   async #tick(): Promise<void> {
     this.#noticed();
     const holds = this.#lease.holds();
-    if (holds && this.#wasCutOff) this.#watch.forgive();
+    if (holds && this.#wasCutOff) {
+      this.#watch.forgive();
+      // Whoever is waited for may have been cut off as well.
+      this.#waitsSinceMs = undefined;
+    }
     this.#wasCutOff = !holds;
     this.#ticks += 1;
     if (!holds || this.#isBusy) return;
@@ -339,11 +341,12 @@ export class ClusterNode {
 
   /** Slots wait for nodes that are gone only for so long. */
   async #endWait(): Promise<void> {
-    const { clock, leaseMs } = this.#options;
+    const { clock, returnMs } = this.#options;
     const nowMs = clock.monotonicMs();
-    if (this.#keeper.map.last.size === 0) this.#waitsSinceMs = undefined;
-    else if (nowMs - (this.#waitsSinceMs ??= nowMs) >= waitLeases * leaseMs)
-      await this.#keeper.change(waitEnded);
+    const { map } = this.#keeper;
+    // While all leave nobody waits yet: a node that takes long to leave has seen it all the time.
+    if (map.last.size === 0 || !hasStaying(map)) this.#waitsSinceMs = undefined;
+    else if (nowMs - (this.#waitsSinceMs ??= nowMs) >= returnMs) await this.#keeper.change(waitEnded);
   }
 
   /** Says that there is a newer map. */

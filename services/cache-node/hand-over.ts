@@ -6,7 +6,7 @@ import type { MapKeeper } from './map-keeper.ts';
 
 /** What is kept in the slots of this node. */
 export interface SlotContents {
-  /** Whether some of what is in them outlives this process here: in a file. */
+  /** Asked when all is settled: whether some of it outlives this process here, in files that are right or noted as void. */
   keeps(): boolean;
   /** These slots, and no others, are going to be taken out: they are looked for while they are answered for still. */
   prepare(slots: readonly number[]): void;
@@ -125,11 +125,15 @@ export class HandOver {
     if (adopted.begun.length > 0) began(adopted.begun, 'cold');
     for (const slot of this.#toSettle)
       if (!map.from.has(slot) || table.stateOf(slot) !== 'held') this.#toSettle.delete(slot);
+    // A map that was lost, and repaired from an older one, may have forgotten that they are here.
+    for (const slot of map.from.keys())
+      if (map.owners[slot] === this.#options.self && table.stateOf(slot) === 'held') this.#toSettle.add(slot);
     contents.prepare(
       [...map.from].filter(([, holder]) => holder === this.#options.self).map(([slot]) => slot),
     );
     const sources = new Set(table.slotsIn('awaited').map((slot) => map.from.get(slot)));
     for (const from of sources) if (from !== undefined) void this.#fetchAll(from);
+    if (sources.size === 0 && this.#toSettle.size > 0) void this.#settle();
   }
 
   /** Gives slots to the node that is to answer for them, and keeps what it gave for a repeated question. */

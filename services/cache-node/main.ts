@@ -23,6 +23,7 @@ runService({
       replicas: config.replicas,
       bytesMax: config.cacheBytesMax,
       leaseMs: config.cacheLeaseMs,
+      returnMs: config.cacheReturnMs,
       handOverMsMax: config.cacheHandOverMs,
       data: config.data,
       redisUrl: config.redisUrl,

@@ -24,6 +24,14 @@ export const cacheSettings = {
     max: 9_000,
     about: 'milliseconds that a cache node which ends may take to hand its entries to the others',
   }),
+  cacheReturnMs: integer({
+    env: 'TRIVET_CACHE_RETURN_MS',
+    default: 5_000,
+    min: 0,
+    max: 600_000,
+    about:
+      'milliseconds for which keys in files wait for their cache nodes, where all were stopped, to come back',
+  }),
   cacheDeadlineMs: integer({
     env: 'TRIVET_CACHE_DEADLINE_MS',
     default: 250,

@@ -57,7 +57,8 @@ export class NodeContents implements SlotContents {
 
   keeps(): boolean {
     const { namespaces, fileOf } = this.#options;
-    return [...namespaces().all()].some((namespace) => fileOf(namespace) !== undefined);
+    const files = [...namespaces().all()].map(fileOf).filter((file) => file !== undefined);
+    return files.length > 0 && files.every((file) => file.isRight);
   }
 
   prepare(slots: readonly number[]): void {

@@ -32,6 +32,8 @@ export class Tier {
   readonly view: TierView;
   /** Whether what stands behind is this process's alone. */
   readonly isOwn: boolean;
+  /** Once closed: whether the backend has all that was decided here and nothing that is void, or it is noted that not. */
+  isRight = false;
   readonly #options: TierOptions;
   readonly #gate: BackendGate;
   readonly #reads: TierReads;
@@ -136,11 +138,10 @@ export class Tier {
   /** Hears of each change while it is decided. */
   note(change: Change): void {
     switch (change.kind) {
-      case 'written':
-        return this.#noteKey(change.key);
       case 'moved':
         if (change.byHit) return this.#noteHit(change.key, change.expiresAtMs);
         return this.#noteKey(change.key);
+      case 'written':
       case 'deleted':
         return this.#noteKey(change.key);
       case 'cleared':
@@ -174,9 +175,7 @@ export class Tier {
     }
   }
 
-  /**
-   * More keys are this process's own: the backend is taken again for them. Calls wait for that as they do at the start.
-   */
+  /** More keys are this process's own: the backend is taken again for them, and calls wait for that as at the start. */
   regain(): void {
     if (this.isOwn) return;
     this.#recovery.askOthers();
@@ -213,6 +212,7 @@ export class Tier {
   async close(): Promise<void> {
     if (this.#state === 'opening') await this.#opened;
     while (this.#state === 'kept' && !this.#writes.isEmpty) await this.#writes.written();
+    this.isRight = this.#state === 'kept' || this.#note.isNoted;
     await this.abandon();
   }
 

@@ -31,6 +31,7 @@ test('a node whose lease was taken sends nothing to itself as it was, where the 
     newId: () => `id${(ids += 1)}`,
     clock,
     leaseMs: 2_000,
+    returnMs: 4_000,
     mapRecord: {
       read: async () => {
         const { value, revision } = await map.read();

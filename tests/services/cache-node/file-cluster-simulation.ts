@@ -8,7 +8,7 @@ import { Tier } from '#services/cache-node/tier.ts';
 import { sleep } from '#shared/runtime/clock.ts';
 import { SeededRandom } from '#tests/support/seeded-random.ts';
 import { type ProcessClock, VirtualClock } from '#tests/support/virtual-clock.ts';
-import { VirtualCallers } from './virtual-callers.ts';
+import { type Answer, type Request, VirtualCallers } from './virtual-callers.ts';
 import { VirtualCluster, type VirtualProcess, type Weather } from './virtual-cluster.ts';
 import { VirtualFile, VirtualFileBackend } from './virtual-file.ts';
 import { type Part, VirtualTurns, placeOf } from './virtual-turns.ts';
@@ -143,7 +143,7 @@ function noNamespaces(): Namespaces {
   return new Namespaces({ versions, bytesMax: 0, epoch: '', random01: () => 0, hashSecret: [0, 0] });
 }
 
-class Simulation {
+export class Simulation {
   readonly counts = { outages: 0, returns: 0 };
   readonly #callers: VirtualCallers;
   readonly #turns: VirtualTurns<FileContents>;
@@ -159,6 +159,8 @@ class Simulation {
   readonly #failures: unknown[] = [];
   #names = 0;
   #areAllAway = false;
+  /** What is noted of outages cannot be read or written, though the map can. */
+  #areNotesAway = false;
 
   constructor(seed: number, isHealthy: boolean, setNow: (nowMs: number) => void) {
     this.#isHealthy = isHealthy;
@@ -211,6 +213,43 @@ class Simulation {
     return { ...this.counts, ...this.#callers.counts };
   }
 
+  /** What one process that is put out left in its file is void; it learns so while neither file nor notes are there. */
+  async voidThatCannotBeNoted(): Promise<Answer> {
+    const pass = async (ms: number) => {
+      for (let at = 0; at < ms; at += 10) await this.#advance(10);
+    };
+    const ask = async (key: string, action: Request['action'], value: number): Promise<Answer> => {
+      let answer: Answer = 'unheard';
+      this.#turns.send({ key, action, value, hops: 0, answer: (said) => (answer = said) });
+      await pass(1_000);
+      return answer;
+    };
+    this.#cluster.weather = calm;
+    this.#start('a');
+    this.#start('b');
+    await pass(4_000);
+    const a = this.#ofName('a');
+    const key = keys.find((one) => a?.node.holds(placeOf(one).slot));
+    assert(a !== undefined && key !== undefined);
+    await ask(key, 'set', 1);
+    this.#cluster.crash(a);
+    await pass(5_000);
+    await ask(key, 'delete', 2);
+    // It comes back, and what its file has is void.
+    for (const [place, file] of this.#files) if (place.startsWith('a ')) file.weather = 'failing';
+    this.#areNotesAway = true;
+    this.#start('a');
+    await pass(4_000);
+    const all = this.#running();
+    await Promise.all([...all.map((process) => this.#cluster.leave(process)), pass(20_000)]);
+    for (const file of this.#files.values()) file.weather = 'fine';
+    this.#areNotesAway = false;
+    this.#start('a');
+    this.#start('b');
+    await pass(6_000);
+    return ask(key, 'get', 0);
+  }
+
   backendOf(process: Process, namespace: string): LateBackend {
     const place = `${process.name} ${namespace}`;
     const file = this.#files.get(place) ?? new VirtualFile();
@@ -220,7 +259,10 @@ class Simulation {
   }
 
   recordOf(process: Process): TierRecord {
-    const ask = <Value>(act: () => Value) => this.#cluster.onServer(process.clock, act);
+    const ask = <Value>(act: () => Value): Promise<Value> =>
+      this.#areNotesAway
+        ? new Promise((_, reject) => process.clock.after(100, () => reject(new Error('no answer'))))
+        : this.#cluster.onServer(process.clock, act);
     const place = (namespace: string) => `${process.name} ${namespace}`;
     return {
       read: (namespace) => ask(() => this.#notes.get(place(namespace))),
@@ -345,6 +387,7 @@ class Simulation {
   async #comeToRest(): Promise<void> {
     for (const file of this.#files.values()) file.weather = 'fine';
     this.#cluster.weather = calm;
+    this.#areNotesAway = false;
     for (const process of this.#cluster.processes) this.#cluster.wake(process);
     for (let ms = 0; ms < 30_000; ms += 50) await this.#advance(50);
     for (const process of this.#cluster.processes) {

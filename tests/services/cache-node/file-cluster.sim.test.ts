@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { simulateFileCluster } from './file-cluster-simulation.ts';
+import { Simulation, simulateFileCluster } from './file-cluster-simulation.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] });
@@ -38,3 +38,8 @@ test('nobody reads what was deleted or overwritten, whatever becomes of nodes, s
   const { outages, seeds } = await runAll(false, 20);
   expect(outages).toBeGreaterThan(seeds);
 }, 300_000);
+
+test('a file that is void, and could be neither emptied nor noted, is void still where all left meanwhile', async () => {
+  const answer = await new Simulation(1, false, (nowMs) => vi.setSystemTime(nowMs)).voidThatCannotBeNoted();
+  expect(answer).toMatchObject({ hit: false });
+});

@@ -100,6 +100,7 @@ export class VirtualCluster<Contents extends AnyContents = VirtualContents> {
         newId: () => `n${(this.#ids += 1)}`,
         clock,
         leaseMs: 2_000,
+        returnMs: 4_000,
         mapRecord: this.#mapRecord(clock),
         leaseOf: (node) => this.#leaseOf(node, clock),
         peers: {
