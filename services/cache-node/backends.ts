@@ -1,30 +1,20 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { slotsOf } from '#shared/protocol/cache-slots.ts';
-import type { Clock } from '#shared/runtime/clock.ts';
 import { defaultRedisUrl } from '#shared/runtime/config.ts';
 import { DamagedFileError } from '#shared/runtime/lmdb.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Backend } from './backend.ts';
 import { FileBackend, type FileBackendOptions } from './file-backend.ts';
 import { LateBackend } from './late-backend.ts';
-import { RedisBackend } from './redis-backend.ts';
+import { RedisBackend, type RedisBackendOptions } from './redis-backend.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
-export interface BackendsOptions {
+export interface BackendsOptions extends Omit<RedisBackendOptions, 'redis' | 'namespace' | 'slotOf'> {
   /** Folder of this process. */
   readonly data: string;
   readonly redis: RedisConnection;
-  readonly clock: Clock;
   readonly log: Log;
-  /** The cluster's, as on its subjects. */
-  readonly prefix: string;
-  /** Those that this node answers for now, each with a version from when it began to. */
-  readonly slots: () => ReadonlyMap<number, number>;
-  /** Whether a slot is among them. */
-  readonly holds: (slot: number) => boolean;
-  /** Whether it may write what other nodes share, at this very moment. */
-  readonly mayWrite: () => boolean;
 }
 
 /** What a namespace can have beside memory. */
@@ -41,14 +31,13 @@ export class Backends {
   }
 
   make(type: BackendType, namespace: string, isInUse: (key: string) => boolean): Backend {
-    const { redis, clock, prefix, slots, holds, mayWrite } = this.#options;
     if (type === 'file') {
       const options = { path: this.#pathOf(namespace), isInUse };
       return new LateBackend(() => this.#openFile(options));
     }
-    const options = { redis, clock, prefix, namespace, slotOf: slotsOf(namespace), slots, holds, mayWrite };
+    const options = { ...this.#options, namespace, slotOf: slotsOf(namespace) };
     return new LateBackend(async () => {
-      await redis.reached();
+      await options.redis.reached();
       return new RedisBackend(options);
     });
   }

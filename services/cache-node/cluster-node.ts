@@ -24,7 +24,9 @@ interface Member {
   readonly table: SlotTable;
   readonly handOver: HandOver;
   /** By slot: the version that was drawn when it began to be held. */
-  readonly tenures: Map<number, number>;
+  readonly tenures: ReadonlyMap<number, number>;
+  /** Draws one for these. */
+  readonly began: (slots: readonly number[]) => void;
   /** True once it was in the map. */
   isIn: boolean;
 }
@@ -102,6 +104,17 @@ export class ClusterNode {
    */
   tenures(): ReadonlyMap<number, number> {
     return new Map(this.heldSlots().map((slot) => [slot, this.#member?.tenures.get(slot) ?? 0]));
+  }
+
+  /**
+   * Draws the versions of `tenures` anew, above `version`. False while the map has no room for that: so they stay below
+   * those of whoever comes after this node, also where it does not know yet that somebody has.
+   */
+  outdo(version: number): boolean {
+    this.versions.raise(version);
+    if (!this.mayServe() || !this.versions.hasRoom) return false;
+    this.#member?.began(this.heldSlots());
+    return true;
   }
 
   /** The serial of the map since which it answers for a slot without a break; Infinity when it does not. */
@@ -224,6 +237,10 @@ export class ClusterNode {
     contents.clear();
     const table = new SlotTable(id, this.#keeper.map);
     const tenures = new Map<number, number>();
+    const began = (slots: readonly number[]) => {
+      const version = this.versions.next();
+      for (const slot of slots) tenures.set(slot, version);
+    };
     const handOver = new HandOver({
       self: id,
       table,
@@ -233,13 +250,12 @@ export class ClusterNode {
       clock,
       fetch: (node, request) => peers.fetch(node, request),
       began: (slots, start) => {
-        const version = this.versions.next();
-        for (const slot of slots) tenures.set(slot, version);
+        began(slots);
         events.began(slots, start);
       },
       failed: events.failed,
     });
-    this.#member = { id, table, handOver, tenures, isIn: false };
+    this.#member = { id, table, handOver, tenures, began, isIn: false };
     // Heard of before anybody can ask for it.
     events.joined(id);
     void this.#join(this.#member);

@@ -23,8 +23,12 @@ export interface RedisBackendOptions {
   readonly prefix: string;
   readonly namespace: string;
   readonly slotOf: (key: string) => number;
+  /** When the cluster began, in epoch milliseconds; 0 where that is not known. */
+  readonly bornMs: () => number;
   /** The slots that are this process's to write, each with a version from when it began to hold it. */
   readonly slots: () => ReadonlyMap<number, number>;
+  /** Draws those versions anew, above this one; false while that cannot be. */
+  readonly outdo: (version: number) => boolean;
   /** Whether a slot is among them. */
   readonly holds: (slot: number) => boolean;
   /** Whether it may write at all at this very moment: one that was paused may have been put out meanwhile. */
@@ -48,6 +52,8 @@ interface PartRows {
 }
 
 const stampBytes = 8;
+/** How often one claim is tried with greater versions. */
+const claimsMax = 2;
 
 /** Redis has forgotten who writes: it was emptied, or started again from an older copy. */
 export class ForgottenError extends Error {
@@ -87,13 +93,9 @@ export class RedisBackend implements Backend {
   }
 
   async take(claim: Claim): Promise<Taken> {
-    this.#assertMayWrite();
-    const own = [...this.#options.slots()];
-    const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, own)));
+    const claims = await this.#claims(claim);
     const first = this.#parts[0];
     if (first === undefined) throw new Error('there are no parts');
-    const passed = claims.reduce((sum, one) => sum + one.passed, 0);
-    if (passed > 0) throw new TakenError(`another process has held ${passed} slots since`);
     // A part that was made anew beside others that were there, or one that is behind what this process was told.
     const made = claims.filter((claim) => claim.made).length;
     const isBehind = claims.some((claim, at) => claim.sequence < (this.#parts[at]?.confirmed ?? 0));
@@ -106,6 +108,7 @@ export class RedisBackend implements Backend {
       part.floor = claimed?.floor ?? 0;
       part.confirmed = claimed?.sequence ?? 0;
     }
+    if (claims.some((claim) => claim.voided)) this.#sweep.start();
     const stamp = Math.max(...claims.map((claim) => Math.max(claim.stamp, claim.floor)));
     return { stamp, tags: await this.#tags(first), lost, figures: undefined };
   }
@@ -158,12 +161,32 @@ export class RedisBackend implements Backend {
     if (!this.#options.mayWrite()) throw new TakenError('this process may not write just now');
   }
 
+  /** Rejects where this process has to see first what became of its slots. */
+  async #claims(claim: Claim) {
+    for (let attempt = 1; ; attempt += 1) {
+      this.#assertMayWrite();
+      const own = [...this.#options.slots()];
+      const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, own)));
+      if (claims.some((one) => one.isFormer))
+        throw new TakenError('a cluster that began later than this one writes here');
+      const passed = claims.reduce((sum, one) => sum + one.passed, 0);
+      if (passed === 0) return claims;
+      // Either they are another's, and no longer among this process's own; or the count of versions went back, with a
+      // copy of NATS's data from before.
+      const isOutdone = this.#options.outdo(Math.max(...claims.map((one) => one.passedBy)));
+      if (!isOutdone || attempt === claimsMax)
+        throw new TakenError(`another process has held ${passed} slots since`);
+    }
+  }
+
   async #claim(part: Part, { since, stamp }: Claim, own: readonly (readonly [number, number])[]) {
-    const { redis } = this.#options;
+    const { redis, bornMs } = this.#options;
     const slots = own.filter(([slot]) => slot % redisParts === part.number);
-    const args = [this.#token, String(since), String(stamp), ...slots.flat().map(String)];
+    const args = [this.#token, String(since), String(stamp), String(bornMs()), ...slots.flat().map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
-    const [made, sequence, floor, greatest, counted, tags, passed] = reply as (number | Buffer | null)[];
+    const [made, sequence, floor, greatest, counted, tags, passed, passedBy, voided, isFormer] = reply as (
+      number | Buffer | null
+    )[];
     return {
       made: made === 1,
       sequence: Number(String(sequence ?? 0)),
@@ -172,6 +195,9 @@ export class RedisBackend implements Backend {
       tagsCounted: Number(String(counted)),
       tags: Number(String(tags)),
       passed: Number(passed),
+      passedBy: Number(String(passedBy)),
+      voided: voided === 1,
+      isFormer: isFormer === 1,
     };
   }
 

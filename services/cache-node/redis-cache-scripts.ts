@@ -3,6 +3,7 @@ import { Script } from '#shared/runtime/redis.ts';
 // The keys of a namespace are spread over parts, and each part has one hash tag: a Redis Cluster keeps it together and
 // the parts apart. A part has a hash that says who writes it:
 //
+//   born          when the cluster began whose nodes write here
 //   slot:<n>      the token of who writes the keys of this slot
 //   since:<n>     a version from when he began to hold it: his successor has a greater one
 //   seq:<token>   the number of the last batch that this writer has had carried out
@@ -11,8 +12,12 @@ import { Script } from '#shared/runtime/redis.ts';
 //   tags          how many tags there are (in the part that has them)
 //
 // A former owner that wakes up, and what it left in the buffer of a frozen Redis, carries another token and does
-// nothing; and it cannot make itself the writer again, since it has held the slot since an older version. A batch of the same writer that arrives late, after its answer was given up, has a number that is not above
-// the last one and does nothing either.
+// nothing; and it cannot make itself the writer again, since it has held the slot since an older version. A batch of
+// the same writer that arrives late, after its answer was given up, has a number that is not above the last one and
+// does nothing either.
+//
+// Versions are comparable within one cluster. When NATS lost its data a new one begins, which may count from below: for
+// it everything here is void, and a node of the one before is a former owner of all slots.
 
 /** How many parts the keys of a namespace are spread over; never changed, since the parts are in the keys' names. */
 export const redisParts = 16;
@@ -42,27 +47,45 @@ export const rowsPattern = (
   `{${prefix}:cache:${part}}:e:${namespace}:${keyPrefix.replaceAll(/[\\*?[\]]/g, String.raw`\$&`)}*`;
 
 /**
- * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, (slot, version from
- * when it began to be held) …
+ * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, when the cluster began
+ * (0: not known), (slot, version from when it began to be held) …
  * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there, slots
- *   that a successor holds]; `made` is 1 where there was nothing: then what rows there may be are void
+ *   that a successor holds, the greatest version since when one does, voided, former]; `made` is 1 where there was
+ *   nothing: then what rows there may be are void; `voided` where rows became so; `former` where a later cluster has
+ *   all, and nothing was done
  */
 export const claimScript = new Script(`
-local token, since, stamp = ARGV[1], ARGV[2], ARGV[3]
+local token, since, stamp, born = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local made = redis.call('EXISTS', KEYS[1]) == 0
+local kept = tonumber(redis.call('HGET', KEYS[1], 'born') or '0')
+if tonumber(born) > 0 then
+  if tonumber(born) < kept then return {0, '0', '0', '0', '0', '0', 0, '0', 0, 1} end
+  if kept > 0 and tonumber(born) > kept then
+    for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+      local name = field:match('^%a+:')
+      if name == 'slot:' or name == 'since:' or name == 'seq:' then redis.call('HDEL', KEYS[1], field) end
+    end
+    local newest = redis.call('HGET', KEYS[1], 'stamp') or '0'
+    if tonumber(newest) > tonumber(since) then since = newest end
+  end
+  redis.call('HSET', KEYS[1], 'born', born)
+end
 local sequence = redis.call('HGET', KEYS[1], 'seq:' .. token)
 local floor = redis.call('HGET', KEYS[1], 'floor') or '0'
 if tonumber(since) > tonumber(floor) then floor = since end
 if made and tonumber(stamp) > tonumber(floor) then floor = stamp end
-if tonumber(floor) > tonumber(redis.call('HGET', KEYS[1], 'floor') or '0') then
+local voided = tonumber(floor) > tonumber(redis.call('HGET', KEYS[1], 'floor') or '0')
+if voided then
   redis.call('UNLINK', KEYS[2])
   redis.call('HSET', KEYS[1], 'tags', '0')
 end
 redis.call('HSET', KEYS[1], 'floor', floor)
-local passed = 0
-for at = 4, #ARGV, 2 do
-  if tonumber(ARGV[at + 1]) < tonumber(redis.call('HGET', KEYS[1], 'since:' .. ARGV[at]) or '0') then
+local passed, passed_by = 0, 0
+for at = 5, #ARGV, 2 do
+  local holder = tonumber(redis.call('HGET', KEYS[1], 'since:' .. ARGV[at]) or '0')
+  if tonumber(ARGV[at + 1]) < holder then
     passed = passed + 1
+    passed_by = math.max(passed_by, holder)
   else
     redis.call('HSET', KEYS[1], 'slot:' .. ARGV[at], token, 'since:' .. ARGV[at], ARGV[at + 1])
   end
@@ -78,7 +101,8 @@ for at = 1, #all, 2 do
 end
 
 local counted, tags = redis.call('HGET', KEYS[1], 'tags') or '0', redis.call('HLEN', KEYS[2])
-return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') or '0', counted, tostring(tags), passed}
+return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') or '0', counted, tostring(tags),
+  passed, string.format('%.0f', passed_by), voided and 1 or 0, 0}
 `);
 
 /**

@@ -3,10 +3,11 @@ import { readSlots, writeSlots } from '#shared/protocol/slot-text.ts';
 import type { MapNode, NodeMap } from './node-map.ts';
 
 /** The map as it is kept in the record. */
-export function writeMap({ serial, nodes, owners, from, last, countBelow }: NodeMap): string {
+export function writeMap({ bornMs, serial, nodes, owners, from, last, countBelow }: NodeMap): string {
   const ids = nodes.map((node) => node.id);
   const names = [...new Set(last.values())];
   return JSON.stringify({
+    bornMs,
     serial,
     countBelow,
     last: { names, slots: writeSlots(names, (slot) => last.get(slot)) },
@@ -19,16 +20,25 @@ export function writeMap({ serial, nodes, owners, from, last, countBelow }: Node
 /** The map that `writeMap` wrote; undefined for anything else, which nobody can go by. */
 export function readMap(text: string): NodeMap | undefined {
   const written = parsed(text);
-  const { serial, countBelow, last, nodes, owners, from } = written ?? {};
-  if (!isCount(serial) || !isCount(countBelow) || !Array.isArray(nodes) || !nodes.every(isNode))
-    return undefined;
+  // Maps of before it was written have none.
+  const { bornMs = 0, serial, countBelow, last, nodes, owners, from } = written ?? {};
+  if (!isCount(bornMs) || !isCount(serial) || !isCount(countBelow)) return undefined;
+  if (!Array.isArray(nodes) || !nodes.every(isNode)) return undefined;
   const ids = nodes.map((node) => node.id);
   const [read, readFrom] = [owners, from].map((slots) =>
     typeof slots === 'string' ? readSlots(slots, ids) : undefined,
   );
   if (read === undefined || readFrom === undefined) return undefined;
   const all = nodes.map((node) => ({ ...node, filesSince: node.filesSince ?? 0 }));
-  return { serial, countBelow, last: readLast(last), nodes: all, owners: read, from: bySlot(readFrom) };
+  return {
+    bornMs,
+    serial,
+    countBelow,
+    last: readLast(last),
+    nodes: all,
+    owners: read,
+    from: bySlot(readFrom),
+  };
 }
 
 /** Maps of before slots waited have names alone: then none waits. */

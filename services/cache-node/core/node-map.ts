@@ -26,6 +26,11 @@ export interface MapNode {
  * over the other, so the maps of a cluster are one line, and `serial` is the place in it.
  */
 export interface NodeMap {
+  /**
+   * When the first map of this line was made, in epoch milliseconds: what is kept elsewhere under an older one was
+   * written by a cluster whose bucket is lost. 0 in a line that is older than this field.
+   */
+  readonly bornMs: number;
   readonly serial: number;
   readonly nodes: readonly MapNode[];
   /** By slot: the id of its owner; undefined while there is no node. */
@@ -53,6 +58,7 @@ export const mapNodesMax = 64;
  * @param nowMs wall time, epoch milliseconds
  */
 export const firstMap = (nowMs: number): NodeMap => ({
+  bornMs: Math.floor(nowMs),
   serial: Math.floor(nowMs),
   nodes: [],
   owners: Array.from({ length: cacheSlots }, () => undefined),
@@ -161,6 +167,7 @@ export function countRaised(map: NodeMap, count: number): NodeMap | undefined {
 export const repeated = (map: NodeMap): NodeMap => changed(draftOf(map));
 
 interface Draft {
+  readonly bornMs: number;
   readonly serial: number;
   nodes: readonly MapNode[];
   readonly last: Map<number, string>;
@@ -171,7 +178,8 @@ interface Draft {
   readonly receivers: Set<string>;
 }
 
-const draftOf = ({ serial, nodes, owners, from, last, countBelow }: NodeMap): Draft => ({
+const draftOf = ({ bornMs, serial, nodes, owners, from, last, countBelow }: NodeMap): Draft => ({
+  bornMs,
   serial,
   nodes,
   last: new Map(last),
@@ -212,11 +220,12 @@ function rebalance(draft: Draft): void {
 
 function changed(draft: Draft): NodeMap {
   rebalance(draft);
-  const { serial, owners, from, last, receivers, countBelow } = draft;
+  const { bornMs, serial, owners, from, last, receivers, countBelow } = draft;
   const nodes = draft.nodes.map((node) =>
     receivers.has(node.id) ? { ...node, countFrom: countBelow } : node,
   );
   return {
+    bornMs,
     serial: serial + 1,
     nodes,
     owners,

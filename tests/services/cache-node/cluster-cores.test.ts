@@ -155,6 +155,7 @@ test('maps grow in serial and count, and once everything has arrived slots are w
       for (const map of mapsOf(all)) {
         if (before !== undefined && map !== before) {
           expect(map.serial).toBe(before.serial + 1);
+          expect(map.bornMs).toBe(before.bornMs);
           expect(map.countBelow).toBeGreaterThanOrEqual(before.countBelow);
         }
         before = map;
@@ -246,6 +247,8 @@ test('a map is read as it was written, and anything else is none', () => {
     { numRuns: 30 },
   );
   const good = writeMap(firstMap(1));
+  // A map of before it had a birth.
+  expect(readMap(good.replace('"bornMs":1,', ''))).toEqual({ ...firstMap(1), bornMs: 0 });
   for (const text of ['', '{}', '[]', 'null', good.slice(1), good.replace('"nodes":[]', '"nodes":[1]')])
     expect(readMap(text)).toBeUndefined();
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => readMap(text) === undefined));

@@ -30,6 +30,8 @@ const backendOf = (namespace: string, more: Partial<RedisBackendOptions> = {}): 
     prefix: 'trivet',
     namespace,
     slotOf: (key) => fnv1a32(key) % slotsMax,
+    bornMs: () => 1_000,
+    outdo: () => false,
     slots: () => allSlots,
     holds: (slot) => (more.slots?.() ?? allSlots).has(slot),
     mayWrite: () => true,
@@ -94,6 +96,63 @@ describe('a backend in Redis', () => {
     await expect(paused.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
     await newer.apply(batch({ a: row('newer') }));
     expect(await read(newer, 'a')).toEqual(['newer']);
+  });
+
+  test('for a cluster that began later all is void, also where it counts from below, and one that began before is refused', async () => {
+    await backend.take(claim());
+    const former = backendOf(namespace, { slots: () => slotsWhere(() => true, 900) });
+    await former.take(claim());
+    await former.apply(batch({ a: row('old'), b: row('old') }, { tags: new Map([['red', 17]]) }));
+    const later = backendOf(namespace, { bornMs: () => 2_000, slots: () => slotsWhere(() => true, 5) });
+    const taken = await later.take(claim());
+    expect(taken).toMatchObject({ lost: false, tags: new Map() });
+    expect(await read(later, 'a', 'b')).toEqual([undefined, undefined]);
+    // What was void is removed.
+    await expect.poll(() => server.ask('KEYS', `*:e:${namespace}:*`)).toEqual([]);
+
+    await expect(former.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
+    await expect(former.take(claim())).rejects.toThrow(
+      'a cluster that began later than this one writes here',
+    );
+    await later.apply(batch({ a: row('new') }));
+    expect(await read(later, 'a', 'b')).toEqual(['new', undefined]);
+    const next = backendOf(namespace, { bornMs: () => 2_000, slots: () => slotsWhere(() => true, 6) });
+    await next.take(claim());
+    expect(await read(next, 'a')).toEqual(['new']);
+  });
+
+  test('where it is not known when a cluster began, all stays as it is', async () => {
+    await backend.apply(batch({ a: row('1') }));
+    const unknown = backendOf(namespace, { bornMs: () => 0 });
+    await unknown.take(claim());
+    expect(await read(unknown, 'a')).toEqual(['1']);
+    for (const fence of (await server.ask('KEYS', `*:w:${namespace}`)) as string[])
+      await server.ask('HDEL', fence, 'born');
+    const known = backendOf(namespace, { bornMs: () => 5_000 });
+    await known.take(claim());
+    expect(await read(known, 'a')).toEqual(['1']);
+  });
+
+  test('an owner whose count went back draws greater versions, once, and has all that was there', async () => {
+    const before = backendOf(namespace, { slots: () => slotsWhere(() => true, 900) });
+    await before.take(claim());
+    await before.apply(batch({ a: row('1') }));
+    let since = 7;
+    const asked: number[] = [];
+    const slots = () => slotsWhere(() => true, since);
+    const outdo = (version: number) => {
+      asked.push(version);
+      since = version + 1;
+      return true;
+    };
+    const owner = backendOf(namespace, { slots, outdo });
+    await owner.take(claim());
+    expect(asked).toEqual([900]);
+    expect(await read(owner, 'a')).toEqual(['1']);
+    await owner.apply(batch({ a: row('2') }));
+    await expect(before.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
+    const refused = backendOf(namespace, { slots: () => slotsWhere(() => true, 8), outdo: () => true });
+    await expect(refused.take(claim())).rejects.toThrow(/has held 1024 slots since/);
   });
 
   test('two owners of different slots write side by side', async () => {

@@ -254,6 +254,32 @@ test('a node begins without Redis, and uses it once it is there', async () => {
   expect(await value('b')).toBe(2);
 });
 
+test('what nodes left in Redis whose NATS lost its data is void for those that come, and not in their way', async () => {
+  // Versions run ahead of the clock by this, so that those of the nodes to come begin below.
+  await killNode();
+  await startNode();
+  await ask('set', { key: 'left', value: 1, tags: ['red'] });
+  const rows = `*:e:${namespace}:*`;
+  expect(await redis.ask('KEYS', rows)).toHaveLength(1);
+  await again?.stop();
+  again = undefined;
+  await cache.stop();
+  cache = await startCache(environment);
+
+  expect(await configure({ backend: 'redis' })).toMatchObject({ status: 0 });
+  expect((await ask('get', { key: 'left' })).body).toMatchObject({ hit: false });
+  // Until the map lets it count above what is there.
+  await expect
+    .poll(() => ask('set', { key: 'new', value: 2, tags: ['red'] }), { timeout: 10_000 })
+    .toMatchObject({ status: 0, degraded: false });
+  expect(await value('new')).toBe(2);
+  // What is void goes.
+  await expect.poll(() => redis.ask('KEYS', rows)).toEqual([expect.stringMatching(/:new$/)]);
+  await killNode();
+  await startNode();
+  expect(await value('new')).toBe(2);
+});
+
 test('a Redis that cannot be reached is refused by configure, and nothing changes', async () => {
   const server = await startCache({ TRIVET_REDIS_URL: 'redis://127.0.0.1:1' });
   try {

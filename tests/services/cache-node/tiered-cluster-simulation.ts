@@ -13,7 +13,8 @@ import { VirtualRedis, VirtualRedisBackend } from './virtual-redis.ts';
 import { type Part, VirtualTurns } from './virtual-turns.ts';
 
 // Cache nodes with little memory over one Redis: their real memberships, hand-overs, tiers and turns, on one virtual
-// clock. Processes crash, leave, join and are frozen; Redis refuses and freezes.
+// clock. Processes crash, leave, join and are frozen; Redis refuses and freezes; NATS loses all that it has, or has an
+// older map again, while no node is there.
 
 const calm: Weather = { lost: 0, doubled: 0, late: 0, lateMsMax: 1 };
 const fair: Weather = { lost: 0.01, doubled: 0, late: 0.05, lateMsMax: 200 };
@@ -30,6 +31,8 @@ export interface TieredRun {
   readonly outages: number;
   readonly refused: number;
   readonly unheard: number;
+  /** How often NATS lost what it had, or went back. */
+  readonly losses: number;
 }
 
 type Process = VirtualProcess<TieredContents>;
@@ -117,7 +120,7 @@ function noNamespaces(): Namespaces {
 }
 
 class Simulation {
-  readonly counts = { outages: 0 };
+  readonly counts = { outages: 0, losses: 0 };
   readonly #callers: VirtualCallers;
   readonly #turns: VirtualTurns<TieredContents>;
   readonly #random: SeededRandom;
@@ -129,6 +132,8 @@ class Simulation {
   readonly #failures: unknown[] = [];
   readonly #latencyMsMax: number;
   #names = 0;
+  /** A copy of the map from some time. */
+  #copy: unknown;
 
   constructor(seed: number, setNow: (nowMs: number) => void) {
     this.#random = new SeededRandom(seed);
@@ -169,15 +174,21 @@ class Simulation {
     for (let n = 0; n < 2; n += 1) this.#start();
     for (let step = 0; step < 80; step += 1) {
       if (this.#random.chance(0.15)) this.#strike();
+      if (this.#random.chance(0.03)) this.#copy = this.#cluster.bucket.read('map').value;
+      if (this.#random.chance(0.015)) await this.#loseData();
       if (this.#random.chance(0.1))
         this.#redis.setWeather(this.#random.pick(['fine', 'fine', 'fine', 'frozen', 'refusing']));
-      for (let ms = this.#random.integer(50, 600); ms > 0; ms -= 10) {
-        for (let n = 0; n < 3; n += 1) this.#callers.ask();
-        await this.#advance(10);
-      }
+      await this.#ask(this.#random.integer(50, 600));
     }
     await this.#comeToRest();
     return { ...this.counts, ...this.#callers.counts };
+  }
+
+  async #ask(msMax: number): Promise<void> {
+    for (let ms = msMax; ms > 0; ms -= 10) {
+      for (let n = 0; n < 3; n += 1) this.#callers.ask();
+      await this.#advance(10);
+    }
   }
 
   backendOf(process: Process): VirtualRedisBackend {
@@ -188,7 +199,9 @@ class Simulation {
       random: this.#random,
       latencyMsMax: this.#latencyMsMax,
       slotOf: (key) => slotOf('n', key),
+      bornMs: () => process.node.map.bornMs,
       slots: () => process.node.tenures(),
+      outdo: (version) => process.node.outdo(version),
       mayWrite: () => process.node.holdsLease(),
     });
   }
@@ -234,6 +247,28 @@ class Simulation {
       this.#cluster.pause(victim);
       this.#clock.after(random.integer(100, 12_000), () => this.#cluster.wake(victim));
     }
+  }
+
+  /** All nodes go, those that are frozen as well, and find another bucket when they come back. */
+  async #loseData(): Promise<void> {
+    const { random } = this;
+    if (random.chance(0.5)) {
+      // What is not in Redis then was noted in what is lost.
+      this.#redis.setWeather('refusing');
+      await this.#ask(2_000);
+    }
+    const former = this.#cluster.processes.filter(({ state }) => state !== 'ended');
+    for (const process of former) this.#cluster.crash(process);
+    // Longer than clocks differ: a cluster that begins later says so by its clock.
+    for (let ms = 0; ms < 180_000; ms += 1_000) await this.#advance(1_000);
+    if (this.#copy !== undefined && random.chance(0.5)) this.#cluster.bucket.restore('map', this.#copy);
+    else {
+      this.#cluster.bucket.lose();
+      this.#notes.clear();
+      this.#copy = undefined;
+    }
+    this.counts.losses += 1;
+    for (const { name } of former) this.#start(name);
   }
 
   get random(): SeededRandom {

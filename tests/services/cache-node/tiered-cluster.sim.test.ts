@@ -12,7 +12,7 @@ afterEach(() => {
 });
 
 test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots and Redis', async () => {
-  const sum = { answered: 0, hits: 0, outages: 0, refused: 0, unheard: 0 };
+  const sum = { answered: 0, hits: 0, outages: 0, losses: 0, refused: 0, unheard: 0 };
   const only = process.env['SEED'];
   const seeds = only === undefined ? Array.from({ length: 40 }, (_, index) => index + 1) : [Number(only)];
   for (const seed of seeds) {

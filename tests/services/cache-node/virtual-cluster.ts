@@ -23,6 +23,17 @@ export class VirtualBucket {
   readonly #values = new Map<string, { value: unknown; revision: number }>();
   #revision = 0;
 
+  /** Everything is gone. */
+  lose(): void {
+    this.#values.clear();
+  }
+
+  /** One key is as it was in a copy. */
+  restore(key: string, value: unknown): void {
+    this.#revision += 1;
+    this.#values.set(key, { value, revision: this.#revision });
+  }
+
   read(key: string): { value: unknown; revision: number } {
     return this.#values.get(key) ?? { value: undefined, revision: 0 };
   }

@@ -19,6 +19,7 @@ export class VirtualRedis {
   readonly tags = new Map<string, number>();
   floor = 0;
   stamp = 0;
+  bornMs = 0;
   #weather: 'fine' | 'refusing' | 'frozen' = 'fine';
   #received: (() => void)[] = [];
 
@@ -42,7 +43,9 @@ export interface VirtualRedisBackendOptions {
   /** How long a message takes at most, in milliseconds. */
   readonly latencyMsMax: number;
   readonly slotOf: (key: string) => number;
+  readonly bornMs: () => number;
   readonly slots: () => ReadonlyMap<number, number>;
+  readonly outdo: (version: number) => boolean;
   readonly mayWrite: () => boolean;
 }
 
@@ -59,22 +62,37 @@ export class VirtualRedisBackend implements Backend {
     this.#options = options;
   }
 
-  async take({ since }: Claim): Promise<Taken> {
-    const { redis } = this.#options;
-    this.#assertMayWrite();
-    const slots = this.#options.slots();
-    const taken = await this.#send(() => {
-      redis.floor = Math.max(redis.floor, since);
-      let passed = 0;
-      for (const [slot, held] of slots) {
-        if (held < (redis.writers.get(slot)?.since ?? 0)) passed += 1;
-        else redis.writers.set(slot, { who: this, since: held });
-      }
-      if (passed > 0) throw new TakenError(`another process holds ${passed} slots`);
-      return { floor: redis.floor, stamp: Math.max(redis.stamp, redis.floor), tags: new Map(redis.tags) };
-    });
+  async take(claim: Claim): Promise<Taken> {
+    let taken = await this.#claim(claim);
+    if (taken.passedBy > 0 && this.#options.outdo(taken.passedBy)) taken = await this.#claim(claim);
+    if (taken.passedBy > 0) throw new TakenError('another process holds slots');
     this.#floor = taken.floor;
     return { stamp: taken.stamp, tags: taken.tags, lost: false, figures: undefined };
+  }
+
+  #claim({ since }: Claim) {
+    const { redis, bornMs } = this.#options;
+    this.#assertMayWrite();
+    const slots = this.#options.slots();
+    const born = bornMs();
+    return this.#send(() => {
+      if (born < redis.bornMs) throw new TakenError('a later cluster writes here');
+      const isLater = redis.bornMs > 0 && born > redis.bornMs;
+      redis.bornMs = born;
+      if (isLater) {
+        redis.writers.clear();
+        redis.tags.clear();
+      }
+      redis.floor = Math.max(redis.floor, since, isLater ? redis.stamp : 0);
+      let passedBy = 0;
+      for (const [slot, held] of slots) {
+        const holder = redis.writers.get(slot)?.since ?? 0;
+        if (held < holder) passedBy = Math.max(passedBy, holder);
+        else redis.writers.set(slot, { who: this, since: held });
+      }
+      const { floor, stamp, tags } = redis;
+      return { floor, stamp: Math.max(stamp, floor), tags: new Map(tags), passedBy };
+    });
   }
 
   fetch(keys: readonly string[]): Promise<readonly (Buffer | undefined)[]> {
