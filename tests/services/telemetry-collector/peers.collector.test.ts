@@ -20,13 +20,14 @@ let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'trivet-peers-'));
-  const [httpPort, grpcPort] = [await freePort(), await freePort()];
   // The first one builds it, where it was never built.
   sinks = {
     protobuf: await startOtelCollector(),
     json: await startOtelCollector(),
     grpc: await startOtelCollector(),
   };
+  // After that: by the end of it somebody else could have them.
+  const [httpPort, grpcPort] = [await freePort(), await freePort()];
   const forward = (type: 'http' | 'grpc', port: number) =>
     startOtelCollector({ forwardTo: { type, endpoint: `http://127.0.0.1:${port}`, token: 'peers' } });
   senders = { http: await forward('http', httpPort), grpc: await forward('grpc', grpcPort) };
