@@ -38,6 +38,8 @@ beforeAll(async () => {
       // Any free port of the host.
       TRIVET_HTTP_PORT: '0',
       TRIVET_NATS_PORT: '0',
+      TRIVET_OTLP_GRPC_PORT: '0',
+      TRIVET_OTLP_HTTP_PORT: '0',
     })
     .withDefaultWaitStrategy(Wait.forLogMessage(/process serving|Server is ready/))
     .withStartupTimeout(120_000);
