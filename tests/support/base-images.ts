@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -86,8 +86,16 @@ async function inWorkFolder(make: (work: string) => Promise<void>): Promise<void
   try {
     await make(work);
   } finally {
+    await unmountBelow(work);
     await rm(work, { recursive: true, force: true });
   }
+}
+
+/** What debootstrap leaves mounted when it fails, which could not be removed: its own fault would not be heard. */
+async function unmountBelow(folder: string): Promise<void> {
+  const mounts = (await readFile('/proc/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
+  for (const mounted of mounts.filter((path) => path.startsWith(`${folder}/`)).toReversed())
+    await run('umount', ['--lazy', mounted]);
 }
 
 async function run(command: string, args: readonly string[]): Promise<string> {
