@@ -86,7 +86,7 @@ export class LeaseKeeper implements LeaseKeeping {
   }
 
   #start(): void {
-    const thread = new Thread(new URL('lease-keeper-thread.ts', import.meta.url), {
+    const thread = new Thread(new URL('./lease-keeper-thread.ts', import.meta.url), {
       name: 'trivet leases',
       // What the program was started with (a script on the command line, a debugger's port) is not meant for this thread.
       execArgv: [],
