@@ -77,6 +77,9 @@ export class RedisBackend implements Backend {
   /** One writer for as long as this lives: what it sent before it failed is told from what it sends now by its number. */
   readonly #token = randomUUID();
   #sequence = 0;
+  /** When the cluster began by which all is claimed. */
+  #bornMs = 0;
+  #isClosed = false;
 
   constructor(options: RedisBackendOptions) {
     this.#options = options;
@@ -153,6 +156,7 @@ export class RedisBackend implements Backend {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     this.#sweep.stop();
     return Promise.resolve();
   }
@@ -165,12 +169,18 @@ export class RedisBackend implements Backend {
   async #claims(claim: Claim) {
     for (let attempt = 1; ; attempt += 1) {
       this.#assertMayWrite();
+      // By now the slots may be those of the membership after this one.
+      if (this.#isClosed) throw new TakenError('this backend is closed');
       const own = [...this.#options.slots()];
-      const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, own)));
+      const bornMs = this.#options.bornMs();
+      const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, { own, bornMs })));
       if (claims.some((one) => one.isFormer))
         throw new TakenError('a cluster that began later than this one writes here');
       const passed = claims.reduce((sum, one) => sum + one.passed, 0);
-      if (passed === 0) return claims;
+      if (passed === 0) {
+        this.#bornMs = bornMs;
+        return claims;
+      }
       // Either they are another's, and no longer among this process's own; or the count of versions went back, with a
       // copy of NATS's data from before.
       const isOutdone = this.#options.outdo(Math.max(...claims.map((one) => one.passedBy)));
@@ -179,10 +189,14 @@ export class RedisBackend implements Backend {
     }
   }
 
-  async #claim(part: Part, { since, stamp }: Claim, own: readonly (readonly [number, number])[]) {
-    const { redis, bornMs } = this.#options;
+  async #claim(
+    part: Part,
+    { since, stamp }: Claim,
+    { own, bornMs }: { readonly own: readonly (readonly [number, number])[]; readonly bornMs: number },
+  ) {
+    const { redis } = this.#options;
     const slots = own.filter(([slot]) => slot % redisParts === part.number);
-    const args = [this.#token, String(since), String(stamp), String(bornMs()), ...slots.flat().map(String)];
+    const args = [this.#token, String(since), String(stamp), String(bornMs), ...slots.flat().map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
     const [made, sequence, floor, greatest, counted, tags, passed, passedBy, voided, isFormer] = reply as (
       number | Buffer | null
@@ -221,6 +235,7 @@ export class RedisBackend implements Backend {
     const keys = [part.keys.fence, part.keys.tags];
     const args: (string | Buffer)[] = [
       this.#token,
+      String(this.#bornMs),
       String(sequence),
       String(batch.stamp),
       batch.clears ? String(batch.stamp - 1) : '',

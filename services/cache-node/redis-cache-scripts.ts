@@ -60,7 +60,8 @@ local made = redis.call('EXISTS', KEYS[1]) == 0
 local kept = tonumber(redis.call('HGET', KEYS[1], 'born') or '0')
 if tonumber(born) > 0 then
   if tonumber(born) < kept then return {0, '0', '0', '0', '0', '0', 0, '0', 0, 1} end
-  if kept > 0 and tonumber(born) > kept then
+  -- A part without a birth is of a cluster that is older than births: such a one never gets one.
+  if not made and tonumber(born) > kept then
     for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
       local name = field:match('^%a+:')
       if name == 'slot:' or name == 'since:' or name == 'seq:' then redis.call('HDEL', KEYS[1], field) end
@@ -107,18 +108,21 @@ return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') o
 
 /**
  * Writes what a batch has for one part. KEYS: fence, tags, a key for each row.
- * ARGV: token, sequence, stamp, floor or '', number of tags, (tag, version) …, number of slots, slot …, and for each row
- * its end ('' when it stays, 'x' for no row) and its bytes.
+ * ARGV: token, when the cluster began by which the part was claimed (0: not known), sequence, stamp, floor or '', number
+ * of tags, (tag, version) …, number of slots, slot …, and for each row its end ('' when it stays, 'x' for no row) and its
+ * bytes.
  * @returns `done`; or why nothing was done: `lost` (the part is gone), `taken` (by another writer), `late`
  */
 export const applyScript = new Script(`
-local token, sequence, stamp, floor = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local at = 5
+local token, born, sequence, stamp, floor = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local at = 6
 local function next_argument()
   at = at + 1
   return ARGV[at - 1]
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'lost' end
+-- What has no row is in no slot: a clear, or tags alone, of a cluster of before.
+if born > 0 and born < tonumber(redis.call('HGET', KEYS[1], 'born') or '0') then return 'taken' end
 local tags = {}
 for number = 1, tonumber(next_argument()) do tags[number] = { next_argument(), next_argument() } end
 for number = 1, tonumber(next_argument()) do
@@ -128,7 +132,15 @@ if sequence <= tonumber(redis.call('HGET', KEYS[1], 'seq:' .. token) or '0') the
 
 if floor ~= '' and tonumber(floor) > tonumber(redis.call('HGET', KEYS[1], 'floor') or '0') then
   redis.call('HSET', KEYS[1], 'floor', floor)
-  redis.call('UNLINK', KEYS[2])
+  if tonumber(redis.call('HGET', KEYS[1], 'stamp') or '0') <= tonumber(floor) then
+    redis.call('UNLINK', KEYS[2])
+  else
+    -- Another node wrote here since this one cleared: tags that are newer go on to hold for rows that are.
+    local known = redis.call('HGETALL', KEYS[2])
+    for field = 1, #known, 2 do
+      if tonumber(known[field + 1]) <= tonumber(floor) then redis.call('HDEL', KEYS[2], known[field]) end
+    end
+  end
 end
 for _, tag in ipairs(tags) do
   if tonumber(tag[2]) > tonumber(redis.call('HGET', KEYS[2], tag[1]) or '0') then
@@ -147,7 +159,7 @@ for key = 3, #KEYS do
     redis.call('SET', KEYS[key], row, 'PXAT', ends)
   end
 end
-redis.call('HSET', KEYS[1], 'seq:' .. token, ARGV[2])
+redis.call('HSET', KEYS[1], 'seq:' .. token, ARGV[3])
 if tonumber(stamp) > tonumber(redis.call('HGET', KEYS[1], 'stamp') or '0') then
   redis.call('HSET', KEYS[1], 'stamp', stamp)
 end

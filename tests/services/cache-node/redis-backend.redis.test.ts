@@ -121,7 +121,7 @@ describe('a backend in Redis', () => {
     expect(await read(next, 'a')).toEqual(['new']);
   });
 
-  test('where it is not known when a cluster began, all stays as it is', async () => {
+  test('where it is not known when a cluster began, all stays as it is; for one of which it is, it was before', async () => {
     await backend.apply(batch({ a: row('1') }));
     const unknown = backendOf(namespace, { bornMs: () => 0 });
     await unknown.take(claim());
@@ -130,7 +130,7 @@ describe('a backend in Redis', () => {
       await server.ask('HDEL', fence, 'born');
     const known = backendOf(namespace, { bornMs: () => 5_000 });
     await known.take(claim());
-    expect(await read(known, 'a')).toEqual(['1']);
+    expect(await read(known, 'a')).toEqual([undefined]);
   });
 
   test('an owner whose count went back draws greater versions, once, and has all that was there', async () => {
@@ -153,6 +153,80 @@ describe('a backend in Redis', () => {
     await expect(before.apply(batch({ a: row('late') }))).rejects.toThrow(TakenError);
     const refused = backendOf(namespace, { slots: () => slotsWhere(() => true, 8), outdo: () => true });
     await expect(refused.take(claim())).rejects.toThrow(/has held 1024 slots since/);
+  });
+
+  const seedFormer = async (namespace: string, more: Partial<RedisBackendOptions> = {}) => {
+    // Its count ran ahead: stamps far above those that a new cluster draws first.
+    const former = backendOf(namespace, { slots: () => slotsWhere(() => true, 900), ...more });
+    await former.take(claim());
+    await former.apply(batch({ a: row('old') }, { stamp: 1_000_000 }));
+    return former;
+  };
+
+  test('what a cluster of before births left is void for one that began since', async () => {
+    const own = `${namespace}-3`;
+    await seedFormer(own, { bornMs: () => 0 });
+    const later = backendOf(own, {
+      bornMs: () => 2_000,
+      slots: () => slotsWhere(() => true, 950),
+    });
+    await later.take({ since: 0, stamp: 5_000 });
+    expect(await read(later, 'a')).toEqual([undefined]);
+  });
+
+  test('a clear of the former cluster that lay somewhere does not take the tags and rows of the next', async () => {
+    const own = `${namespace}-4`;
+    const former = await seedFormer(own);
+    const later = backendOf(own, { bornMs: () => 2_000, slots: () => slotsWhere(() => true, 5) });
+    await later.take({ since: 0, stamp: 5_000 });
+    await later.apply(batch({ a: row('new, of tag red') }, { stamp: 1_000_300 }));
+    await later.apply(batch({}, { stamp: 1_000_500, tags: new Map([['red', 1_000_400]]) }));
+    await former.apply(batch({}, { clears: true, stamp: 1_000_100 })).catch(() => undefined);
+    await former
+      .apply(batch({}, { stamp: 1_000_200, tags: new Map([['blue', 2_000_000]]) }))
+      .catch(() => undefined);
+    // The node of `later` is gone, another one comes.
+    const next = backendOf(own, { bornMs: () => 2_000, slots: () => slotsWhere(() => true, 6) });
+    const taken = await next.take({ since: 0, stamp: 1_000_600 });
+    expect(await read(next, 'a')).toEqual(['new, of tag red']);
+    expect([...taken.tags]).toEqual([['red', 1_000_400]]);
+  });
+
+  test('within one cluster a clear that comes late does not take tags that are newer', async () => {
+    const own = `${namespace}-5`;
+    const isEven = (key: string) => fnv1a32(key) % 2 === 0;
+    const even = backendOf(own, { slots: () => slotsWhere((slot) => slot % 2 === 0, 5) });
+    const odd = backendOf(own, { slots: () => slotsWhere((slot) => slot % 2 === 1, 5) });
+    await even.take({ since: 0, stamp: 5_000 });
+    await odd.take({ since: 0, stamp: 5_000 });
+    const key = ['a', 'b', 'c', 'd'].find(isEven) ?? '';
+    await even.apply(batch({ [key]: row('of tag red') }, { stamp: 1_000_300 }));
+    await even.apply(batch({}, { stamp: 1_000_500, tags: new Map([['red', 1_000_400]]) }));
+    await odd.apply(batch({}, { clears: true, stamp: 1_000_100 }));
+    const next = backendOf(own, { slots: () => slotsWhere(() => true, 6) });
+    const taken = await next.take({ since: 0, stamp: 1_000_600 });
+    expect(await read(next, key)).toEqual(['of tag red']);
+    expect([...taken.tags]).toEqual([['red', 1_000_400]]);
+  });
+
+  test('a backend that was closed while it was taken does not take the slots of the next membership', async () => {
+    const own = `${namespace}-7`;
+    await seedFormer(own);
+    let since = 5;
+    const slots = () => slotsWhere(() => true, since);
+    const next = backendOf(own, { slots });
+    const closed = backendOf(own, {
+      slots,
+      outdo: (version) => {
+        since = version + 1;
+        return true;
+      },
+    });
+    const taking = closed.take({ since: 0, stamp: 5_000 });
+    await closed.close();
+    await expect(taking).rejects.toThrow(TakenError);
+    await next.take({ since: 0, stamp: 5_000 });
+    await next.apply(batch({ a: row('next') }));
   });
 
   test('two owners of different slots write side by side', async () => {

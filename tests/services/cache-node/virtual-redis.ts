@@ -76,9 +76,9 @@ export class VirtualRedisBackend implements Backend {
     const slots = this.#options.slots();
     const born = bornMs();
     return this.#send(() => {
-      if (born < redis.bornMs) throw new TakenError('a later cluster writes here');
-      const isLater = redis.bornMs > 0 && born > redis.bornMs;
-      redis.bornMs = born;
+      if (born > 0 && born < redis.bornMs) throw new TakenError('a later cluster writes here');
+      const isLater = born > redis.bornMs;
+      redis.bornMs = Math.max(redis.bornMs, born);
       if (isLater) {
         redis.writers.clear();
         redis.tags.clear();
