@@ -14,6 +14,7 @@ import {
   RetentionPolicy,
   StorageType,
 } from '#shared/runtime/nats.ts';
+import { identityOf, keepIdentity } from '#shared/runtime/stream-identity.ts';
 import { type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { enqueueBytes } from './log-bytes.ts';
@@ -64,7 +65,7 @@ export async function ensureIngestStream(options: IngestOptions): Promise<string
       duplicate_window: 100_000_000,
     }));
   refuseOtherSorting(streams.ingest, info.config.subject_transform?.dest, transform.dest);
-  return info.created;
+  return keepIdentity(manager, info);
 }
 
 /**
@@ -97,7 +98,7 @@ export async function checkIngestReach(
   const { last_seq: last } = info.state;
   for (const { table } of partitions) {
     const { stream, sequence } = table.applied.ingested;
-    if (stream !== info.created || sequence <= last) continue;
+    if (stream !== identityOf(info) || sequence <= last) continue;
     throw new Error(
       `stream ${streams.ingest} of plain publishes ends at ${last}, and ${sequence} was taken in already: it is an ` +
         `older copy. Restore the right one, or remove it: then it is made anew (docs/operations.md)`,

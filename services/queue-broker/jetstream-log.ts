@@ -15,6 +15,7 @@ import {
   StorageType,
   headers,
 } from '#shared/runtime/nats.ts';
+import { identityOf, keepIdentity } from '#shared/runtime/stream-identity.ts';
 import {
   FencedError,
   LogGapError,
@@ -76,7 +77,7 @@ export class JetStreamLog implements PartitionLog {
   async describe(): Promise<LogDescription> {
     const info = await this.#manager.streams.info(this.#stream);
     return {
-      identity: info.created,
+      identity: identityOf(info),
       firstSequence: info.state.first_seq,
       lastSequence: info.state.last_seq,
       lastFence: (await this.#newestFence())?.seq ?? 0,
@@ -221,6 +222,7 @@ export class JetStreamLog implements PartitionLog {
       throw error;
     });
     const info = known ?? (await this.#manager.streams.add(wanted));
+    await keepIdentity(this.#manager, info);
     // A full log takes no fence, so a larger limit is the way out. It is never lowered: what is there must stay.
     if (info.config.max_bytes > 0 && info.config.max_bytes < bytesMax)
       await this.#manager.streams.update(this.#stream, { max_bytes: bytesMax });

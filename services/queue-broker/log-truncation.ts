@@ -20,14 +20,22 @@ const keptSnapshots = 2;
  * cannot raise one, removes nothing. Should it lose the partition right after that, its purge is still harmless: the
  * snapshot that it purges below counts for everybody, and only newer ones ever replace it.
  * What is purged is in this broker's own table as well, on the disk: the caller has settled it.
+ *
+ * Snapshots may be of records that this log does not have: it was restored from an older copy, and they were not. What
+ * was there before the fence, and ends behind it, is such a one; it goes before the log has grown past it.
  */
 export async function truncateLog(partition: Partition, snapshots: SnapshotStore): Promise<Truncated> {
+  const before = await snapshots.list();
   const epoch = await partition.renewFence();
-  const names = await snapshots.list();
+  const lost = new Set(before.filter((name) => isLost(readName(name), partition, epoch)));
+  const listed = await snapshots.list();
+  const names = listed.filter((name) => !lost.has(name));
   const kept = await newestWhole(snapshots, names, partition.logIdentity);
   const older = kept.length === keptSnapshots ? kept.at(-1) : undefined;
   if (older !== undefined) await partition.purgeLog(older.sequence + 1);
-  const rubbish = names.filter((name) => isRubbish(readName(name), { partition, kept, epoch }));
+  const rubbish = listed.filter(
+    (name) => lost.has(name) || isRubbish(readName(name), { partition, kept, epoch }),
+  );
   // Manifests first: what is removed by halves must not count.
   await snapshots.remove(rubbish.toSorted((a, b) => rank(a) - rank(b)));
   await snapshots.tidy();
@@ -54,6 +62,9 @@ async function newestWhole(
   }
   return whole;
 }
+
+const isLost = (name: ObjectName | undefined, { logIdentity }: Partition, fence: number): boolean =>
+  name?.logIdentity === logIdentity && name.sequence >= fence;
 
 /** What is older than the snapshots that are kept, or was never finished by this owner or one before it. */
 function isRubbish(

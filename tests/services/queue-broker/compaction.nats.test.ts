@@ -3,6 +3,7 @@ import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jet
 import { type NatsConnection, connect } from '@nats-io/transport-node';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ServiceProcess } from '#tests/support/service-process.ts';
+import { backUp, restore } from '#tests/support/stream-backup.ts';
 import { logStates } from './long-run.ts';
 import {
   type Reply,
@@ -97,6 +98,40 @@ test('what was purged is in no log and no snapshot after they were compacted', {
 });
 
 test(
+  'a cluster goes on from a backup of logs, snapshots and publishes, with its tables and without',
+  { timeout },
+  async () => {
+    const waiting = async () => listed(await queue.ask('mail', 'list', {})).map(({ payload }) => payload);
+    done(await queue.ask('mail', 'enqueue', { letter: 1 }));
+    done(await compact());
+    done(await queue.ask('mail', 'enqueue', { letter: 2 }));
+    await queue.publish('mail', JSON.stringify({ letter: 3 }));
+    await expect.poll(async () => (await waiting()).length).toBe(3);
+    await broker.stop();
+    const names: string[] = [];
+    for await (const { config } of manager.streams.list()) names.push(config.name);
+    const kept = names.filter((name) => /_(LOG|SNAPSHOTS)_[0-9]+$|_INGEST$/.test(name));
+    expect(kept.length).toBeGreaterThan(2);
+    const backups = [];
+    for (const name of kept) backups.push(await backUp(service, name, '_INBOX_TRIVET'));
+    for (const name of names) await manager.streams.delete(name);
+    for (const backup of backups) await restore(service, backup);
+
+    const all = [{ letter: 1 }, { letter: 2 }, { letter: 3 }];
+    broker = await queue.startBroker();
+    expect(await waiting()).toEqual(all);
+    done(await queue.ask('mail', 'enqueue', { letter: 4 }));
+    await broker.stop();
+    for (const name of kept) await manager.streams.delete(name);
+    for (const backup of backups) await restore(service, backup);
+    // The tables know more than the backup.
+    await rm(queue.data, { recursive: true });
+    broker = await queue.startBroker();
+    expect(await waiting()).toEqual(all);
+  },
+);
+
+test(
   'a broker that lost its folder goes on from snapshot and log, and one that is behind catches up',
   { timeout },
   async () => {
@@ -154,9 +189,9 @@ test(
     const partition = (await logStates(queue)).findIndex(({ lastSequence }) => lastSequence > 1);
     const stream = `TRIVET_LOG_${partition}`;
     const { config } = await manager.streams.info(stream);
-    // The stream is another one after the server was away, as after a restored backup.
+    // The stream is another one after the server was away.
     await manager.streams.delete(stream);
-    await manager.streams.add(config);
+    await manager.streams.add({ ...config, metadata: {} });
     await queue.server.restart();
     await expect
       .poll(() => broker.output(), { timeout: 20_000 })

@@ -6,6 +6,7 @@ import { countingSnapshots } from '#services/queue-broker/snapshots.ts';
 import { createLog } from '#shared/runtime/log.ts';
 import { KeptLog, type LogOwner } from './kept-log.ts';
 
+const digits = (count: number): string => String(count).padStart(16, '0');
 const kept = async (log: KeptLog) => countingSnapshots(await log.snapshots.list(), 'virtual');
 
 test('the log is purged below the older of the two newest snapshots, and never its fence', async () => {
@@ -53,6 +54,32 @@ test('only the newest two snapshots are kept, with all their parts and nothing e
   expect(new Set(names.map((name) => readName(name)?.snapshot))).toEqual(
     new Set(two.map(({ snapshot }) => snapshot)),
   );
+});
+
+test('snapshots of what the log lost when an older copy of it was restored do not count, and go', async () => {
+  const log = new KeptLog();
+  const owner = await log.take();
+  await owner.enqueue(10);
+  await owner.compact();
+  const { snapshots } = log;
+  for (const name of await snapshots.list()) {
+    const { sequence = 0, epoch = 0 } = readName(name) ?? {};
+    const bytes = await snapshots.get(name);
+    const later = name.replace(
+      `${digits(sequence)}-${digits(epoch)}`,
+      `${digits(sequence + 500)}-${digits(epoch + 400)}`,
+    );
+    if (bytes !== undefined) await snapshots.put(later, bytes);
+  }
+  expect(await kept(log)).toHaveLength(4);
+  await owner.enqueue(1);
+  await owner.compact();
+  const { firstSequence, lastSequence } = log.stream.describe();
+  const own = await kept(log);
+  expect(own).toHaveLength(2);
+  expect(own.every(({ sequence }) => sequence <= lastSequence)).toBe(true);
+  expect(firstSequence).toBe((own.at(-1)?.sequence ?? 0) + 1);
+  expect(await owner.enqueue(1)).toBe('done');
 });
 
 test('what an interrupted snapshot left is removed by the next one, and does not count before', async () => {
