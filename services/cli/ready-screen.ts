@@ -58,7 +58,7 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
     '',
     ...oneLiners(cluster, options).map((line) => `    ${line}`),
     '',
-    '  For your programs, and for npx trivet in other folders:',
+    `  For your programs${options.needsToken === true ? ' (connect({ token: process.env.TRIVET_TOKEN }))' : ''}, and for the trivet command in other folders:`,
     '',
     ...exports(cluster, options).map((line) => `    ${line}`),
     '',
