@@ -4,8 +4,8 @@ import { countable, holdsExactNumbers } from '#shared/protocol/exact-json.ts';
 import { holdsHalves, mayHoldHalves, wellFormed } from '#shared/protocol/half-pairs.ts';
 
 // Results and progress are kept as MessagePack, whatever they came in. MessagePack has no numbers of any size, and
-// JSON has, and it has no halves of surrogate pairs, which a text has that was cut in the middle of an emoji: a value
-// with one of those is kept as its JSON text, in an extension of ours.
+// JSON has, and it has no halves of surrogate pairs, which a text has that was cut in the middle of an emoji, and is read
+// without members called `__proto__`: a value with one of those is kept as its JSON text, in an extension of ours.
 
 /** Of 32 bits of length, whatever the length is: nothing else that is kept begins so, and is a value of one of ours. */
 const jsonHead = 0xc9;
@@ -14,7 +14,8 @@ const headBytes = 6;
 
 /** A value as `decode` or `decodeExactly` gave it, as bytes from which `shownValue` makes it again. */
 export function keptValue(value: unknown): Uint8Array {
-  if (!holdsExactNumbers(value) && !holdsHalves(value)) return encode(value, msgpack);
+  if (!holdsExactNumbers(value) && !holdsHalves(value) && !holdsPrototypeName(value))
+    return encode(value, msgpack);
   const text = Buffer.from(JSON.stringify(value));
   const kept = Buffer.allocUnsafe(headBytes + text.length);
   kept.writeUInt8(jsonHead, 0);
@@ -22,6 +23,13 @@ export function keptValue(value: unknown): Uint8Array {
   kept.writeUInt8(jsonType, 5);
   text.copy(kept, headBytes);
   return kept;
+}
+
+/** A member of this name gets another one when MessagePack is read (by msgpackr). O(size) */
+function holdsPrototypeName(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
+  if (Array.isArray(value)) return value.some(holdsPrototypeName);
+  return Object.hasOwn(value, '__proto__') || Object.values(value).some(holdsPrototypeName);
 }
 
 /** A kept value for a reply: in JSON with every digit that it came with. */

@@ -1,6 +1,6 @@
 import { isName } from '#shared/protocol/names.ts';
 import { subjectsAs } from '#shared/protocol/administrative.ts';
-import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
@@ -10,7 +10,7 @@ import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
 import { CacheMapRouting } from './cache-map-routing.ts';
 import { anyNode } from './cache-routing.ts';
-import { refuseUnknown } from './client-options.ts';
+import { refuseUnknown, requireLayers } from './client-options.ts';
 import { connectFailure } from './connect-failure.ts';
 import { NearCaches } from './near-caches.ts';
 import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
@@ -110,6 +110,8 @@ export class Trivet {
       throw new TrivetError(
         refuseField('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -').error,
       );
+    refuseUnknown(options, ['schema', 'middleware']);
+    requireLayers(options);
     const channel = this.#channels.get(name) ?? new QueueChannel(this.#parts, name);
     this.#channels.set(name, channel);
     return new Queue(channel, options);
@@ -121,6 +123,9 @@ export class Trivet {
     handler: Handler<Payload, Result>,
     options: WorkerOptions<Payload, Result> = {},
   ): Worker<Payload, Result> {
+    // Begun after the end it would try for ever, and keep the process alive.
+    if (this.#closed !== undefined)
+      throw new TrivetError(refuse('unavailable', 'the client was closed').error);
     const onEnd = () => this.#workers.delete(worker);
     const worker = new Worker({ ...this.#parts, onEnd }, queue, handler, options);
     this.#workers.add(worker);
@@ -143,9 +148,12 @@ export class Trivet {
 
   /**
    * Stops all workers (see `Worker.stop`), lets what was added or recorded before arrive (for 5 s at most), then closes
-   * the connection. Closing twice is closing once.
+   * the connection. Closing twice is closing once, within the shortest `timeout` that was given.
    */
   close(options: StopOptions = {}): Promise<void> {
+    // A later call may give the handlers less time.
+    if (this.#closed !== undefined && options.timeout !== undefined)
+      for (const worker of this.#workers) void worker.stop(options);
     this.#closed ??= this.#end(options).catch((error: unknown) => {
       this.#closed = undefined;
       throw error;
@@ -160,16 +168,24 @@ export class Trivet {
     await this.#parts.keeper.end();
     const { connection } = this.nats;
     // Without a NATS there is nothing to drain, and the library would go on looking for it for ever.
-    if (!connection.isClosed()) await connection.drain().catch(() => connection.close());
+    if (connection.isClosed()) return;
+    const drained = connection.drain().catch(() => connection.close());
+    // Nor does it give up by itself on one that is frozen, or behind a network that swallows everything.
+    if (!(await this.#isWithin(drained))) await connection.close();
   }
 
   /** What was added or recorded in this very turn has not even left yet. */
   async #settled(): Promise<void> {
     const all = [this.telemetry, ...this.#channels.values()].map((one) => one.settled());
-    const timeUp = Promise.withResolvers<void>();
-    const cancel = this.#parts.clock.after(settledMsMax, timeUp.resolve);
-    await Promise.race([Promise.all(all), timeUp.promise]);
+    await this.#isWithin(Promise.all(all));
+  }
+
+  async #isWithin(done: Promise<unknown>): Promise<boolean> {
+    const timeUp = Promise.withResolvers<false>();
+    const cancel = this.#parts.clock.after(settledMsMax, () => timeUp.resolve(false));
+    const isDone = await Promise.race([done.then(() => true), timeUp.promise]);
     cancel();
+    return isDone;
   }
 }
 
@@ -185,6 +201,9 @@ const connectOptionNames = ['url', 'user', 'password', 'token', 'prefix', 'name'
  */
 export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
   refuseUnknown(options, connectOptionNames);
+  for (const [option, value] of Object.entries(options))
+    if (value !== undefined && typeof value !== 'string')
+      throw new TrivetError(refuseField(option, 'must be text').error);
   const { url, user, password, token, prefix, name } = options;
   const natsOptions = {
     url: url ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',

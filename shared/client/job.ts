@@ -65,6 +65,8 @@ export class RunningJob implements IncomingJob {
   begun = false;
   /** How it went has been decided; what the handler still does changes nothing. */
   settled = false;
+  /** Its lease was lost, and the worker has said so. */
+  lost = false;
   /** True from the worker's `stop` after its timeout: what the handler throws then is not the item's fault. */
   interrupted = false;
   #abort: AbortController | undefined;

@@ -1,5 +1,5 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
-import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
+import { type Refusal, TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { headerName } from '#shared/protocol/headers.ts';
 import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import { optionHeaders } from '#shared/protocol/queue-words.ts';
@@ -18,13 +18,25 @@ export interface NewItem {
 export function itemText({ payload, options }: NewItem): string {
   const text = payloadText(payload);
   if (text.length > payloadBytesLimit / 3 && Buffer.byteLength(text) > payloadBytesLimit) throw tooLarge();
-  const rest = isEmpty(options) ? '{}' : jsonText(options);
+  const rest = isEmpty(options) ? '{}' : optionsText(options);
   return rest === '{}' ? `{"payload":${text}}` : `{"payload":${text},${rest.slice(1)}`;
+}
+
+/** What was refused of bytes, by the option that was given and not by the header that it became. */
+export function withOptionName(refusal: Refusal): Refusal {
+  const field = String(refusal.details?.['field'] ?? '');
+  const option = Object.entries(optionHeaders).find(([, header]) => header === field)?.[0];
+  if (option === undefined) return refusal;
+  const message = refusal.message.startsWith(field)
+    ? option + refusal.message.slice(field.length)
+    : refusal.message;
+  return { ...refusal, message, details: { ...refusal.details, field: option } };
 }
 
 /** The headers of an `enqueue` whose body is bytes. */
 export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<string, string> {
   if (payload.byteLength > payloadBytesLimit) throw tooLarge();
+  requireOptions(options);
   const { headers: own = {}, ...others } = options;
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(own)) {
@@ -45,6 +57,8 @@ export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<s
     if (header === undefined) throw refused(option, 'is not a known field');
     // As JSON has it, which every other payload's options go through.
     const value: unknown = (given as unknown) instanceof Date ? (given as unknown as Date).toJSON() : given;
+    // To the broker a header without a text is one that is not there: a key would be none.
+    if (value === '') throw refused(option, 'must not be empty');
     headers[header] = asHeader(option, typeof value === 'number' ? String(value) : value);
   }
   return headers;
@@ -55,6 +69,8 @@ const headerNamePattern = /^[!-9;-~]+$/;
 /** A header cannot say everything that JSON can, and what NATS would change on the way is refused here. */
 function asHeader(field: string, value: unknown): string {
   if (typeof value !== 'string') throw refused(field, 'must be text');
+  // Two keys that differ in half of a surrogate pair would be one.
+  if (!value.isWellFormed()) throw refused(field, 'must be well-formed Unicode');
   if (/[\r\n\0]/.test(value) || value.trim() !== value)
     throw refused(field, 'must have no line break and no NUL, and no blank around it, beside bytes');
   return value;
@@ -68,6 +84,9 @@ function payloadText(payload: unknown): string {
       refuseField('payload', `must be a JSON value or bytes, not ${typeof payload}: null stands for nothing`)
         .error,
     );
+  // JSON makes an empty object of the one, and an object with a member a number of the other.
+  if (payload instanceof ArrayBuffer || ArrayBuffer.isView(payload))
+    throw refused('payload', 'must be a Uint8Array where it is bytes');
   try {
     const text = (isFlat(payload) ? JSON.stringify(payload) : jsonText(payload)) as string | undefined;
     if (text !== undefined) return text;
@@ -87,18 +106,43 @@ function payloadText(payload: unknown): string {
  */
 function isFlat(payload: unknown): payload is object {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return false;
+  let isBare = true;
   // Inherited members are looked at, too: `toJSON` is one.
   for (const name in payload) {
+    isBare = false;
     const value: unknown = payload[name as keyof object];
     if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return false;
   }
-  return !('toJSON' in payload);
+  // A map or a set has no members of this kind, but is not empty.
+  return !('toJSON' in payload) && !(isBare && (payload instanceof Map || payload instanceof Set));
 }
 
-function isEmpty(options: object): boolean {
+/** What is no object with options would spoil the message, and with it what else goes out in it. */
+function optionsText(options: object): string {
+  requireOptions(options);
+  // Of two members of this name the broker would take the last one.
+  if ('payload' in options) throw refused('payload', 'is not a known field');
+  try {
+    const text = jsonText(options) as string | undefined;
+    if (text?.startsWith('{') === true) return text;
+  } catch (error) {
+    throw new TrivetError(refuseField('options', 'cannot be written as JSON').error, { cause: error });
+  }
+  throw refused('options', optionsProblem);
+}
+
+function isEmpty(options: object | null): boolean {
+  if (options !== null) requireOptions(options);
   for (const _ in options) return false;
   return true;
 }
+
+function requireOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw refused('options', optionsProblem);
+}
+
+const optionsProblem = 'must be an object such as {priority: "high"}';
 
 const tooLarge = () =>
   new TrivetError(

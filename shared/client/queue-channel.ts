@@ -1,3 +1,4 @@
+import type { Encoding } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, TrivetError, accept, refuse } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
@@ -7,6 +8,7 @@ import { readAlikeItems } from './alike-items.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 import { withoutPlace } from './item-refusal.ts';
 import { MicroBatch } from './micro-batch.ts';
+import { withOptionName } from './new-item.ts';
 import { readReply, requestMessage, requestReply } from './request.ts';
 
 /**
@@ -71,12 +73,16 @@ export class QueueChannel {
   async enqueueBytes(payload: Uint8Array, headers: Readonly<Record<string, string>>): Promise<Added> {
     const options = { timeoutMs: enqueueTimeoutMs, headers };
     const reply = await requestReply(this.nats, this.subjects.queue(this.queue, 'enqueue'), payload, options);
-    if (!reply.ok) throw new TrivetError(reply.error);
+    if (!reply.ok) throw new TrivetError(withOptionName(reply.error));
     return new AddedItem(this, reply.value as Accepted);
   }
 
   /** One request, and its answer or a rejection with a `TrivetError`. The operation's contract is the answer's type. */
-  async ask<Reply>(operation: string, body: unknown, options: { timeoutMs?: number } = {}): Promise<Reply> {
+  async ask<Reply>(
+    operation: string,
+    body: unknown,
+    options: { timeoutMs?: number; encoding?: Encoding } = {},
+  ): Promise<Reply> {
     const reply = await requestReply(this.nats, this.subjects.queue(this.queue, operation), body, options);
     if (!reply.ok) throw new TrivetError(reply.error);
     return reply.value as Reply;
@@ -91,9 +97,19 @@ export class QueueChannel {
       const middle = Math.ceil(items.length / 2);
       return [...(await this.#send(items.slice(0, middle))), ...(await this.#send(items.slice(middle)))];
     }
+    if (!reply.ok && reply.error.code === 'queue_full' && items.length > 1) return this.#sendSome(items);
     if (!reply.ok) return items.map(() => reply);
     const added = this.#readAdded(reply.value);
     return added.ok ? added.value : items.map(() => added);
+  }
+
+  /** As many as there is room for: the first ones, by halves. Behind one that has found none nobody is asked for. */
+  async #sendSome(items: readonly string[]): Promise<readonly Result<Added>[]> {
+    const middle = Math.ceil(items.length / 2);
+    const first = await this.#send(items.slice(0, middle));
+    const full = first.find((one) => !one.ok && one.error.code === 'queue_full');
+    const rest = items.slice(middle);
+    return [...first, ...(full === undefined ? await this.#send(rest) : rest.map(() => full))];
   }
 
   #readAdded(reply: Msg): Result<readonly Result<Added>[]> {

@@ -1,4 +1,4 @@
-import { TrivetError } from '#shared/protocol/errors.ts';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import type { Added } from './added-item.ts';
 import {
   type Span,
@@ -24,11 +24,28 @@ interface FlowItem {
   readonly children?: readonly FlowItem[];
 }
 
+/** In a request that is JSON bytes would arrive as base64 text, which no worker expects. */
+function refuseBytes({ payload, children }: FlowItem, path = ''): void {
+  if (payload instanceof Uint8Array) {
+    const problem = 'must be a JSON value: bytes are not taken here';
+    throw new TrivetError(refuseField(`${path}payload`, problem).error);
+  }
+  if (!Array.isArray(children)) return;
+  for (const [index, child] of children.entries())
+    refuseBytes((child ?? {}) as FlowItem, `${path}children[${index}].`);
+}
+
 const withSpan = (span: Span, item: FlowItem): FlowItem => ({
   ...item,
   headers: headersWithSpan(span, item.headers),
   ...(item.children === undefined ? {} : { children: item.children.map((child) => withSpan(span, child)) }),
 });
+
+/** What is no item at all is refused alone, as one without a payload. */
+function partsOf<Payload>(item: unknown): [Payload, AddOptions] {
+  const { payload, options } = (item ?? {}) as { payload?: unknown; options?: AddOptions | null };
+  return [payload as Payload, options ?? {}];
+}
 
 /** How an item leaves, from the outside in: span, schema, middleware, message. */
 export class QueueProducer<Payload> {
@@ -64,12 +81,15 @@ export class QueueProducer<Payload> {
   ): Promise<readonly PromiseSettledResult<Added>[]> {
     const tracer = messagingTracer();
     if (tracer === undefined)
-      return Promise.allSettled(items.map(({ payload, options = {} }) => this.add(payload, options)));
+      return Promise.allSettled(items.map((one) => this.add(...partsOf<Payload>(one))));
     const { queue } = this.#channel;
     const spans = items.map(() => startSend(tracer, queue, 'create'));
     const batch = startSendBatch(tracer, queue, spans);
     const added = await Promise.allSettled(
-      items.map(({ payload, options = {} }, index) => this.#add({ queue, payload, options }, spans[index])),
+      items.map((one, index) => {
+        const [payload, options] = partsOf<Payload>(one);
+        return this.#add({ queue, payload, options }, spans[index]);
+      }),
     );
     const refused = added.find((one) => one.status === 'rejected');
     if (refused !== undefined) failSpan(batch, refused.reason);
@@ -79,6 +99,7 @@ export class QueueProducer<Payload> {
 
   /** A tree of items, whose every item carries the span that adds it. */
   async flow<Reply>(tree: FlowItem): Promise<Reply> {
+    refuseBytes(tree);
     await this.check(tree.payload);
     const { queue } = this.#channel;
     const tracer = messagingTracer();

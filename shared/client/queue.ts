@@ -8,6 +8,8 @@ import type {
 } from '#shared/protocol/queue-more-schemas.ts';
 import type { QueueItem, QueuePriority, QueueStats, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import type { Configure, QueueDescription, Schedule } from '#shared/protocol/queue-settings-schemas.ts';
+import { json, msgpack } from '#shared/protocol/encoding.ts';
+import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { type Added, AddedItem, type Accepted } from './added-item.ts';
 import { type WaitOptions, waitForResult } from './item-wait.ts';
 import type { AddOptions } from './new-item.ts';
@@ -141,7 +143,9 @@ export class Queue<Payload = unknown, Result = unknown> {
     changes: Omit<Update, 'id' | 'payload'> & { payload?: Payload },
   ): Promise<{ readonly state: QueueStatus }> {
     if (changes.payload !== undefined) await this.#producer.check(changes.payload);
-    return this.#ask('update', { ...changes, id });
+    // In JSON bytes would arrive as base64 text.
+    const encoding = changes.payload instanceof Uint8Array ? msgpack : json;
+    return this.#channel.ask('update', { ...changes, id }, { encoding });
   }
 
   async reprioritize(id: string, priority: QueuePriority): Promise<void> {
@@ -217,7 +221,9 @@ export class Queue<Payload = unknown, Result = unknown> {
   }
 
   /** Makes an item at each slot of a cron pattern; the same name again changes the schedule. */
-  schedule(name: string, schedule: Schedule): Promise<QueueDescription> {
+  async schedule(name: string, schedule: Schedule): Promise<QueueDescription> {
+    if (schedule.payload instanceof Uint8Array)
+      throw new TrivetError(refuseField('payload', 'must be a JSON value: bytes are not taken here').error);
     return this.configure({ schedules: { [name]: schedule } });
   }
 

@@ -41,7 +41,13 @@ export async function requestMessage(
   options: RequestOptions = {},
 ): Promise<Result<Msg>> {
   const encoding = options.encoding ?? json;
-  const sent = body instanceof Uint8Array ? body : encode(body, encoding);
+  let sent: Uint8Array;
+  try {
+    sent = body instanceof Uint8Array ? body : encode(body, encoding);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return refuseField('body', `cannot be encoded: ${reason}`);
+  }
   const headers = headersOf({
     'Content-Type': encoding === json || body instanceof Uint8Array ? undefined : encoding,
     ...options.headers,

@@ -1,5 +1,5 @@
 import { jsonText } from '#shared/protocol/encoding.ts';
-import { type Refusal, TrivetError, refuse } from '#shared/protocol/errors.ts';
+import { type Refusal, TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { batchItemsMax, resultBytesMax } from '#shared/protocol/limits.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
 import { DoNotRetry, RetryAfter, RetryIn, failureOf } from './handler-errors.ts';
@@ -85,7 +85,9 @@ export function messagesOf(settlements: readonly Settlement[]): (readonly Settle
 const headOf = (job: RunningJob): string => `{"id":"${job.id}","token":${job.token}`;
 
 function resultText(result: unknown): string {
-  const text = jsonText(result);
+  const text = jsonText(result) as string | undefined;
+  if (text === undefined)
+    throw new TrivetError(refuseField('result', 'must be a JSON value: no function, no symbol').error);
   if (text.length <= resultBytesMax / 3 || Buffer.byteLength(text) <= resultBytesMax) return text;
   throw new TrivetError(
     refuse('payload_too_large', `result must be at most ${resultBytesMax} bytes`, { field: 'result' }).error,

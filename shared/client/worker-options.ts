@@ -3,7 +3,7 @@ import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.
 import { keyLengthMax, leaseMsMax, leaseMsMin } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
-import { refuseUnknown } from './client-options.ts';
+import { refuseUnknown, requireLayers } from './client-options.ts';
 import { failureOf } from './handler-errors.ts';
 import type { IncomingJob, Job } from './job.ts';
 import type { Middleware } from './middleware.ts';
@@ -52,9 +52,12 @@ const concurrencyMax = 100_000;
 /** Throws a `TrivetError` `invalid_request` that names the option. */
 export function settingsOf<Payload, Result>(
   queue: string,
+  handler: unknown,
   options: WorkerOptions<Payload, Result>,
 ): WorkerSettings {
   refuseUnknown(options, optionNames);
+  requireLayers(options);
+  if (typeof handler !== 'function') reject('handler', 'must be a function');
   const { concurrency = 10, name } = options;
   if (!isName(queue)) reject('queue', 'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -');
   requireWhole('concurrency', concurrency, 1);
@@ -66,6 +69,7 @@ export function settingsOf<Payload, Result>(
   if (name !== undefined && (name === '' || name.length > keyLengthMax))
     reject('name', `must be 1 to ${keyLengthMax} characters`);
   const { onError } = options;
+  if (onError !== undefined && typeof onError !== 'function') reject('onError', 'must be a function');
   return {
     concurrency,
     prefetch,

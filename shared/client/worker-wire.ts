@@ -118,12 +118,30 @@ export class WorkerWire {
     const body = Buffer.from(`{"items":[${texts.join(',')}]${fetched}}`);
     const deadline = clock.monotonicMs() + leaseMs;
     for (;;) {
-      const reply = await this.#request(operation, body);
+      const reply = await this.#settleOnce(operation, body);
+      // Another broker serves, or the connection was lost: the answer may never come, and asking again does no harm.
+      if (reply === undefined) continue;
       if (reply.ok) return accept(reply.value as Settled);
       if (!isTransient(reply.error) || clock.monotonicMs() >= deadline) return reply;
+      // Closed for good: nobody would ever answer, and the trying would keep the process alive.
+      if (this.#options.nats.connection.isClosed()) return reply;
       onFault(reply.error);
       await briefPause(clock);
     }
+  }
+
+  /** One question; undefined when it is to be asked again at once. What a late answer brings along is handed back. */
+  async #settleOnce(operation: SettlingOperation, body: Uint8Array): Promise<Result<unknown> | undefined> {
+    const anew = Promise.withResolvers<undefined>();
+    const stop = this.#options.brokers.onNew(() => anew.resolve(undefined));
+    const answer = this.#request(operation, body);
+    const reply = await Promise.race([answer, anew.promise]);
+    stop();
+    if (reply === undefined)
+      void answer.then((late) =>
+        this.#handBackNew([], late.ok ? accept((late.value as Settled).next ?? []) : late),
+      );
+    return reply;
   }
 
   /** Renews leases here and now: which of them still hold, in order. When nobody answers, they are taken to hold. */

@@ -6,6 +6,7 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 import { HeldJobs } from './held-jobs.ts';
 import { Intake } from './intake.ts';
+import { withoutPlace } from './item-refusal.ts';
 import type { JobHost, RunningJob } from './job.ts';
 import { JobNotes } from './job-notes.ts';
 import { JobRunner } from './job-runner.ts';
@@ -37,6 +38,8 @@ export interface StopOptions {
 
 /** What an aborted handler may take to notice it. */
 const graceMs = 1_000;
+/** What outcomes may take then to be answered. */
+const outcomesMsMax = 5_000;
 
 /** Renewed for the first time after a third of that: many times what a thread takes to start on a busy machine. */
 const longLeaseMs = 10_000;
@@ -49,6 +52,7 @@ const longLeaseMs = 10_000;
 export class Worker<Payload = unknown, Result = unknown> {
   readonly queue: string;
   readonly #clock: Clock;
+  readonly #isClosed: () => boolean;
   readonly #settings: WorkerSettings;
   readonly #wire: WorkerWire;
   readonly #leases: Leases;
@@ -66,8 +70,9 @@ export class Worker<Payload = unknown, Result = unknown> {
   #restsUntilMs = 0;
   #cancelRest: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
+  readonly #abandoned = Promise.withResolvers<void>();
   readonly #onEnd: (() => void) | undefined;
-  #onQuiet: (() => void) | undefined;
+  readonly #onQuiet = new Set<() => void>();
 
   /** @param parts of the client: use `trivet.worker(…)` */
   constructor(
@@ -78,9 +83,10 @@ export class Worker<Payload = unknown, Result = unknown> {
   ) {
     const { nats, subjects, keeper, clock, brokers } = parts;
     this.#clock = clock;
+    this.#isClosed = () => nats.connection.isClosed();
     this.#onEnd = parts.onEnd;
     this.queue = queue;
-    this.#settings = settingsOf(queue, options);
+    this.#settings = settingsOf(queue, handler, options);
     const { concurrency, prefetch, leaseMs, name } = this.#settings;
     this.#runner = this.#makeRunner(handlerWork(handler, options));
     this.#wire = new WorkerWire({ nats, subjects, clock, brokers, queue, leaseMs, name });
@@ -135,23 +141,31 @@ export class Worker<Payload = unknown, Result = unknown> {
   /**
    * Takes nothing new, hands back what has not begun (uncharged), lets running handlers finish, and says how they went.
    * After `timeout` their signals are aborted: what then throws is handed back uncharged, what has not ended a second
-   * later has failed, with an error of the type `worker_stopped`. Never rejects; stopping twice is stopping once.
+   * later has failed, with an error of the type `worker_stopped`. Outcomes that nobody has taken five seconds after that
+   * are let go. Never rejects; stopping twice is stopping once, within the shortest `timeout` that was given.
    */
   stop(options: StopOptions = {}): Promise<void> {
     const timeoutMs = options.timeout === undefined ? undefined : durationMs(options.timeout);
     if (options.timeout !== undefined && timeoutMs === undefined)
       throw new TrivetError(refuseField('timeout', 'is not a duration such as "10s"').error);
-    this.#stopped ??= this.#end(timeoutMs);
+    this.#stopped ??= this.#end();
+    if (timeoutMs !== undefined) void this.#hurry(timeoutMs);
     return this.#stopped;
   }
 
-  async #end(timeoutMs: number | undefined): Promise<void> {
+  /** A later stop may give less time than an earlier one. */
+  async #hurry(timeoutMs: number): Promise<void> {
+    if (await this.#quietWithin(timeoutMs)) return;
+    this.#runner.interrupt(this.#jobs.running());
+    if (await this.#quietWithin(graceMs)) return;
+    this.#runner.giveUp(this.#jobs.running());
+    // Without a NATS nobody will hear how they went: their leases run out.
+    if (!(await this.#quietWithin(outcomesMsMax))) this.#abandoned.resolve();
+  }
+
+  async #end(): Promise<void> {
     this.#intake.handBack();
-    if (timeoutMs !== undefined && !(await this.#quietWithin(timeoutMs))) {
-      this.#runner.interrupt(this.#jobs.running());
-      if (!(await this.#quietWithin(graceMs))) this.#runner.giveUp(this.#jobs.running());
-    }
-    await this.#quiet();
+    await Promise.race([this.#quiet(), this.#abandoned.promise]);
     this.#cancelRest?.();
     this.#cancelDoubt();
     this.#signals.end();
@@ -163,10 +177,10 @@ export class Worker<Payload = unknown, Result = unknown> {
   /** The broker has answered: the lease is kept until then. */
   #settled({ job, operation }: Settlement, refusal: Refusal | undefined): void {
     if (refusal !== undefined) {
-      this.#report(refusal);
+      this.#report(withoutPlace(refusal));
       if (operation === 'complete' && !isLost(refusal)) {
         // An outcome that cannot be kept would run the job again and again; as a failure it is charged and seen.
-        this.#settler.add(failedWith(job, { message: refusal.message, type: refusal.code }));
+        this.#settler.add(failedWith(job, { message: withoutPlace(refusal).message, type: refusal.code }));
         return;
       }
     }
@@ -200,7 +214,9 @@ export class Worker<Payload = unknown, Result = unknown> {
     }
     const job = this.#jobs.at(news.slot, news.generation);
     if (job === undefined) return;
-    if (news.kind === 'lost') this.#report(news.refusal);
+    // Each renewal says so again for as long as the handler runs.
+    if (news.kind === 'lost' && !job.lost) this.#report(news.refusal);
+    job.lost ||= news.kind === 'lost';
     this.#abort(job, news.kind === 'lost' ? new TrivetError(news.refusal) : new Error(cancelledText));
   }
 
@@ -266,7 +282,10 @@ export class Worker<Payload = unknown, Result = unknown> {
         void this.#intake.answered(reserved, next);
         this.#tellQuiet();
       },
-      onFault: (refusal) => this.#report(refusal),
+      // With the connection the client was closed: what is cut off by that is handed back by the broker.
+      onFault: (refusal) => {
+        if (this.#stopped === undefined || !this.#isClosed()) this.#report(refusal);
+      },
     });
   }
 
@@ -301,7 +320,7 @@ export class Worker<Payload = unknown, Result = unknown> {
   async #quiet(): Promise<void> {
     while (this.#runner.running > 0 || this.#settler.busy)
       await new Promise<void>((resolve) => {
-        this.#onQuiet = resolve;
+        this.#onQuiet.add(resolve);
       });
   }
 
@@ -314,7 +333,8 @@ export class Worker<Payload = unknown, Result = unknown> {
   }
 
   #tellQuiet(): void {
-    this.#onQuiet?.();
+    for (const look of this.#onQuiet) look();
+    this.#onQuiet.clear();
   }
 
   #report(refusal: Refusal): void {

@@ -104,6 +104,26 @@ test('a worker that waited when its broker was killed takes the next item from t
   await server.stop();
 });
 
+test('closing while NATS is frozen ends the client in its time, whatever was to be told', async () => {
+  const frozen = await startClient();
+  const other = await connect({ url: frozen.server.url });
+  const began = Promise.withResolvers<void>();
+  const handler = async () => {
+    began.resolve();
+    await setTimeout(500);
+  };
+  other.worker('frozen', handler, { lease: '1h', onError: () => undefined });
+  await other.queue('frozen').add(1);
+  await began.promise;
+  process.kill(frozen.server.pid, 'SIGSTOP');
+  const fromMs = performance.now();
+  await other.close({ timeout: '1s' });
+  expect(performance.now() - fromMs).toBeLessThan(15_000);
+  expect(other.nats.connection.isClosed()).toBe(true);
+  process.kill(frozen.server.pid, 'SIGCONT');
+  await frozen.stop();
+}, 40_000);
+
 test('closing while NATS is away ends the client', async () => {
   const server = await startNatsServer({ config: 'plain' });
   const other = await connect({ url: server.url });

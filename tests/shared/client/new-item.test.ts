@@ -22,6 +22,8 @@ test('an item is written as the encoding writes it, whichever way it takes', () 
     })(),
     Object.create({ inherited: 'no' }) as object,
     [1n, 'x'],
+    new Map([['a', 1]]),
+    new Set([1]),
     'text',
     7,
     null,
@@ -68,6 +70,8 @@ test('what beside bytes no header can say is refused by its name, and not change
   expect(refused({ key: 'two\nlines' })).toThrow('key must have no line break');
   expect(refused({ key: ' blank ' })).toThrow('no blank around it');
   expect(refused({ maxAttemps: 3 })).toThrow('maxAttemps is not a known field');
+  expect(refused({ key: '' })).toThrow('key must not be empty');
+  expect(refused({ key: 'cut \ud83d' })).toThrow('key must be well-formed Unicode');
   expect(refused({ headers: { 'a name': 'x' } })).toThrow('headers.a name');
   expect(refused({ headers: { number: 5 } })).toThrow('headers.number must be text');
   expect(refused({ headers: { 'nats-msg-id': 'another key' } })).toThrow(
@@ -81,4 +85,24 @@ test('what beside bytes no header can say is refused by its name, and not change
 
 test('a payload whose toJSON gives nothing is refused as a payload', () => {
   expect(() => textOf({ toJSON: () => undefined })).toThrow('payload must be a JSON value');
+});
+
+test('bytes in another shape than the one that is sent as bytes are refused', () => {
+  for (const payload of [new ArrayBuffer(1), new Uint16Array(1), new DataView(new ArrayBuffer(1))])
+    expect(() => textOf(payload)).toThrow('payload must be a Uint8Array');
+});
+
+test('options that are none are refused, and spoil no message', () => {
+  const cycle: { self?: object } = {};
+  cycle.self = cycle;
+  for (const options of [
+    'high',
+    5,
+    [1, 2],
+    { toJSON: () => 'high' },
+    { a: 1, toJSON: () => undefined },
+    cycle,
+  ])
+    expect(() => textOf(1, options as object)).toThrow('options');
+  expect(() => textOf(1, { payload: 2 })).toThrow('payload is not a known field');
 });

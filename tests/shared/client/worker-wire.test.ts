@@ -87,7 +87,6 @@ test('nobody asks again for what has come already', async () => {
   tell();
   const [first, second] = questions;
   second?.fail(new Error('no responders'));
-  await Promise.resolve();
   first?.answer({ items: [{ id: '0-1', token: 7 }] });
   await items;
   await settled();
@@ -127,4 +126,37 @@ test('of several states one that may not be heard ends the reading with a refusa
   const next = events.next();
   ends[0]?.resolve(new Error('permissions violation'));
   await expect(next).rejects.toMatchObject({ code: 'forbidden' });
+});
+
+test('an outcome is not told again and again on a connection that was closed for good', async () => {
+  const { wire, questions, close } = wireByHand();
+  const told = wire.settle('release', {
+    texts: ['{"id":"0-1","token":1}'],
+    fetch: 0,
+    onFault: () => undefined,
+  });
+  close();
+  questions[0]?.fail(new Error('closed connection'));
+  expect(await told).toMatchObject({ ok: false, error: { code: 'unavailable' } });
+  await settled();
+  expect(questions).toHaveLength(1);
+});
+
+test('an outcome is told again once another broker serves, and what the first answer brings late is handed back', async () => {
+  const { wire, questions, tell } = wireByHand();
+  const faults: unknown[] = [];
+  const told = wire.settle('complete', {
+    texts: ['{"id":"0-1","token":1}'],
+    fetch: 1,
+    onFault: (fault) => faults.push(fault),
+  });
+  tell();
+  await expect.poll(() => questions.length).toBe(2);
+  questions[1]?.answer({ items: [{ id: '0-1', state: 'done' }], next: [{ id: '0-2', token: 7 }] });
+  expect(await told).toMatchObject({ ok: true, value: { next: [{ id: '0-2' }] } });
+  questions[0]?.answer({ items: [{ id: '0-1', state: 'done' }], next: [{ id: '0-3', token: 8 }] });
+  await expect.poll(() => questions.length).toBe(3);
+  expect(questions[2]).toMatchObject({ operation: 'release', body: { items: [{ id: '0-3', token: 8 }] } });
+  questions[2]?.answer({ items: [{ id: '0-3', state: 'pending' }] });
+  expect(faults).toEqual([]);
 });
