@@ -100,12 +100,14 @@ export class WorkerWire {
   }
 
   /**
-   * Says how items went, again and again until it is answered: repeating an outcome gives the first answer.
+   * Says how items went, again and again until it is answered: repeating an outcome gives the first answer. At once when
+   * another broker serves, or the connection was lost: the answer may never come. What a late one brings along is handed
+   * back.
    * @param texts items as JSON text
    * @param fetch how many items to bring along, 0 for none
    * @param onFault hears of each try that was not answered
    */
-  async settle(
+  settle(
     operation: SettlingOperation,
     {
       texts,
@@ -113,35 +115,33 @@ export class WorkerWire {
       onFault,
     }: { texts: readonly string[]; fetch: number; onFault: (refusal: Refusal) => void },
   ): Promise<Result<Settled>> {
-    const { leaseMs, clock } = this.#options;
+    const { leaseMs, clock, brokers, nats } = this.#options;
     const fetched = fetch > 0 ? `,"fetch":{"max":${fetch},"lease":${leaseMs}}` : '';
     const body = Buffer.from(`{"items":[${texts.join(',')}]${fetched}}`);
     const deadline = clock.monotonicMs() + leaseMs;
-    for (;;) {
-      const reply = await this.#settleOnce(operation, body);
-      // Another broker serves, or the connection was lost: the answer may never come, and asking again does no harm.
-      if (reply === undefined) continue;
-      if (reply.ok) return accept(reply.value as Settled);
-      if (!isTransient(reply.error) || clock.monotonicMs() >= deadline) return reply;
-      // Closed for good: nobody would ever answer, and the trying would keep the process alive.
-      if (this.#options.nats.connection.isClosed()) return reply;
-      onFault(reply.error);
-      await briefPause(clock);
-    }
-  }
-
-  /** One question; undefined when it is to be asked again at once. What a late answer brings along is handed back. */
-  async #settleOnce(operation: SettlingOperation, body: Uint8Array): Promise<Result<unknown> | undefined> {
-    const anew = Promise.withResolvers<undefined>();
-    const stop = this.#options.brokers.onNew(() => anew.resolve(undefined));
-    const answer = this.#request(operation, body);
-    const reply = await Promise.race([answer, anew.promise]);
-    stop();
-    if (reply === undefined)
-      void answer.then((late) =>
-        this.#handBackNew([], late.ok ? accept((late.value as Settled).next ?? []) : late),
-      );
-    return reply;
+    // Resolved as soon as the answer is here, as `dequeue` is: items go to the handlers in the order of the answers.
+    return new Promise((resolve) => {
+      let asked = 0;
+      let isOver = false;
+      const ask = async (): Promise<void> => {
+        asked += 1;
+        const number = asked;
+        const reply = await this.#request(operation, body);
+        if (isOver) return this.#handBackNew([], reply.ok ? itemsAlong(reply.value as Settled) : reply);
+        // Closed for good: nobody would ever answer, and the trying would keep the process alive.
+        const isLast = clock.monotonicMs() >= deadline || nats.connection.isClosed();
+        if (reply.ok || !isTransient(reply.error) || isLast) {
+          isOver = true;
+          stop();
+          return resolve(reply as Result<Settled>);
+        }
+        onFault(reply.error);
+        await briefPause(clock);
+        if (number === asked) await ask();
+      };
+      const stop = brokers.onNew(() => void ask());
+      void ask();
+    });
   }
 
   /** Renews leases here and now: which of them still hold, in order. When nobody answers, they are taken to hold. */
@@ -190,6 +190,8 @@ export const isTransient = (refusal: Refusal): boolean =>
 
 /** Not all workers at the same moment, when a broker comes back. */
 export const briefPause = (clock: Clock): Promise<void> => sleep(clock, 200 + Math.random() * 300);
+
+const itemsAlong = ({ next = [] }: Settled): Result<readonly LeasedItem[]> => accept(next);
 
 const itemsOf = (reply: Result<unknown>): Result<readonly LeasedItem[]> =>
   reply.ok ? accept((reply.value as { readonly items: readonly LeasedItem[] }).items) : reply;
