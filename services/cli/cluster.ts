@@ -5,6 +5,7 @@ import { systemClock } from '#shared/runtime/clock.ts';
 import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import { newSigningSeed } from '#shared/runtime/signing-key.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
+import { withoutCredentials } from '#shared/runtime/nats-address.ts';
 
 import {
   type ClusterAddress,
@@ -14,8 +15,8 @@ import {
   type ServiceName,
 } from './cluster-plan.ts';
 import { type DataFolder, openDataFolder } from './data-folder.ts';
-import { isOnPath, natsLogFile, planEmbeddedNats, refuseTakenPort, serviceUser } from './embedded-nats.ts';
-import { checkServer, withoutCredentials } from './nats-server/server-info.ts';
+import { isOnPath, natsLogFile, planEmbeddedNats, refuseTakenPorts, serviceUser } from './embedded-nats.ts';
+import { checkServer } from './nats-server/server-info.ts';
 import { readyLine, readyScreen } from './ready-screen.ts';
 import type { StartOptions } from './start-options.ts';
 import type { ProcessPlan, ReadyMessage } from './supervised-process.ts';
@@ -66,7 +67,10 @@ export class Cluster {
       );
     // First of all: it waits for what is left of the last run, which may still have the ports.
     this.#data = await openDataFolder(options.data, report);
-    await refuseTakenPort(options.httpPort, '--http-port');
+    await refuseTakenPorts({
+      ...(options.natsUrl === undefined ? { '--nats-port': options.natsPort } : {}),
+      '--http-port': options.httpPort,
+    });
     const token = options.token ?? (await this.#data.secret('token'));
     terminal.hide(token);
     if (options.natsUrl !== undefined && options.requireTokens === 'true')
@@ -140,18 +144,22 @@ export class Cluster {
 
   async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token' | 'secrets'>> {
     const { options, terminal } = this.#given;
+    const first = new URL(url.split(',')[0] ?? url);
+    const address = {
+      natsUrl: withoutCredentials(url),
+      natsUser: options.natsUser ?? (decodeURIComponent(first.username) || undefined),
+      natsPassword: options.natsPassword ?? (decodeURIComponent(first.password) || undefined),
+    };
     for (const warning of await checkServer(url)) terminal.notice('warn', warning);
+    // Read here: a start with a nats-server of its own needs no client, which takes a while to read.
+    const { checkLogin } = await import('./nats-server/login-check.ts');
+    await checkLogin({ url: address.natsUrl, user: address.natsUser, password: address.natsPassword });
     // A client cannot read these two, and the first page of the README rests on them.
     terminal.notice(
       'warn',
       'this NATS is yours: answers mean disk only with `sync_interval: always`, and only permissions as in nats.conf keep others out of the logs',
     );
-    const first = new URL(url.split(',')[0] ?? url);
-    return {
-      natsUrl: url.split(',').map(withoutCredentials).join(','),
-      natsUser: options.natsUser ?? (decodeURIComponent(first.username) || undefined),
-      natsPassword: options.natsPassword ?? (decodeURIComponent(first.password) || undefined),
-    };
+    return address;
   }
 
   async #show(shown: {

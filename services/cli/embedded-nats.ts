@@ -20,7 +20,7 @@ export { serviceUser };
 /**
  * What it takes to run a nats-server for this cluster alone: the binary, its configuration, its folder and password.
  * @param keys of the auth callout, where tokens are required
- * @throws StartRefused (3) when there is no usable nats-server, (2) when its port is taken
+ * @throws StartRefused (3) when there is no usable nats-server
  */
 export async function planEmbeddedNats(
   options: StartOptions,
@@ -28,7 +28,6 @@ export async function planEmbeddedNats(
   keys: CalloutKeys | undefined,
   progress: (line: string) => void,
 ): Promise<ProcessPlan> {
-  await refuseTakenPort(options.natsPort, '--nats-port');
   const { path: binary } = await resolveNatsServer({ progress });
   const portsPath = join(data.natsPath, 'ports');
   await mkdir(portsPath, { recursive: true });
@@ -77,13 +76,17 @@ async function monitorPort(natsPort: number): Promise<number> {
   return natsPort !== 0 && (await isPortFree(usualMonitorPort)) ? usualMonitorPort : 0;
 }
 
-/** @throws StartRefused (2); who asked for any free port is never refused */
-export async function refuseTakenPort(port: number, option: string): Promise<void> {
-  if (port === 0 || (await isPortFree(port))) return;
-  throw new StartRefused(
-    2,
-    `Port ${port} is taken by another program. Choose another one with ${option} (0: any).`,
-  );
+/**
+ * @param ports by the option that chooses another one
+ * @throws StartRefused (2), which names all that are taken; who asked for any free port is never refused
+ */
+export async function refuseTakenPorts(ports: Readonly<Record<string, number>>): Promise<void> {
+  const taken: string[] = [];
+  for (const [option, port] of Object.entries(ports)) {
+    if (port === 0 || (await isPortFree(port))) continue;
+    taken.push(`Port ${port} is taken by another program. Choose another one with ${option} (0: any).`);
+  }
+  if (taken.length > 0) throw new StartRefused(2, taken.join(' '));
 }
 
 function isPortFree(port: number): Promise<boolean> {

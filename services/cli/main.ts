@@ -59,6 +59,7 @@ try {
   else {
     process.stderr.write(`trivet: ${error instanceof Error ? error.message : String(error)}\n`);
     const badUsage = error instanceof TrivetError && error.code === 'invalid_request';
-    process.exitCode = badUsage ? exitCodes.usage : exitCodes.failed;
+    // At once: the library leaves the socket of a server that did not greet open, for as long as that one likes.
+    process.exit(badUsage ? exitCodes.usage : exitCodes.failed);
   }
 }

@@ -9,9 +9,17 @@ import { entryOfService, services } from './cluster-plan.ts';
 
 // `npm run service -- <name> [--config FILE]`: one service in this process, configured by environment and file.
 
+const usage = `npm run service -- <name> [--config FILE]
+
+  <name>           ${services.join(', ')}
+  --config FILE    a JSON file with settings by their names; the environment wins
+
+docs/configuration.md has all settings.
+`;
+
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
-  options: { config: { type: 'string' } },
+  options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
   allowPositionals: true,
   strict: false,
 });
@@ -24,9 +32,10 @@ const faults = [
   ...(values['config'] === true ? ['--config needs a file'] : []),
   ...(config !== undefined && !existsSync(config) ? [`${config} does not exist`] : []),
 ];
-if (service === undefined || faults.length > 0) {
+if (values['help'] === true) process.stdout.write(usage);
+else if (service === undefined || faults.length > 0) {
   process.stderr.write(`${faults.map((fault) => `trivet: ${fault}`).join('\n')}\n`);
-  process.stderr.write('npm run service -- <name> [--config FILE]\n');
+  process.stderr.write(`\n${usage}`);
   process.exitCode = exitCodes.usage;
 } else {
   // The services read their settings from the environment and from the file that this variable names.

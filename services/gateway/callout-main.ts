@@ -1,5 +1,5 @@
 import { systemClock } from '#shared/runtime/clock.ts';
-import { connectNats } from '#shared/runtime/nats.ts';
+import { connectAs } from '#shared/runtime/service-login.ts';
 import { runService } from '#shared/runtime/service-process.ts';
 import { announceService } from '#shared/runtime/service-protocol.ts';
 import { version } from '#shared/runtime/version.ts';
@@ -14,16 +14,21 @@ runService({
   version,
   settings: calloutSettings,
   build: async ({ config, nats, log }) => {
-    const connect = (user: string, password: string | undefined) =>
-      connectNats({
-        url: config.natsUrl,
-        user,
-        password: password ?? config.natsPassword,
-        name: config.name,
-        log,
-      });
-    const auth = await connect(config.calloutUser, config.calloutPassword);
-    const system = await connect(config.systemUser, config.systemPassword);
+    const connect = (user: string, password: string | undefined, variables: string) =>
+      connectAs(
+        { url: config.natsUrl, user, password: password ?? config.natsPassword, name: config.name, log },
+        variables,
+      );
+    const auth = await connect(
+      config.calloutUser,
+      config.calloutPassword,
+      'TRIVET_CALLOUT_USER and TRIVET_CALLOUT_PASSWORD',
+    );
+    const system = await connect(
+      config.systemUser,
+      config.systemPassword,
+      'TRIVET_SYSTEM_USER and TRIVET_SYSTEM_PASSWORD',
+    );
     const identity = await openIdentity({ config, localToken: config.token, nats, clock: systemClock, log });
     const callout = calloutService({
       identity,

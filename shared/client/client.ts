@@ -4,6 +4,7 @@ import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
+import { environmentOr } from '#shared/runtime/environment.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { BrokerWatch } from './broker-watch.ts';
 import { CacheNamespace } from './cache.ts';
@@ -206,7 +207,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
       throw new TrivetError(refuseField(option, 'must be text').error);
   const { url, user, password, token, prefix, name } = options;
   const natsOptions = {
-    url: url ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
+    url: url ?? environmentOr('NATS_URL', 'nats://127.0.0.1:4222'),
     user,
     password,
     token,
@@ -224,7 +225,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
     clock: systemClock,
     // It connects in the same way, on a thread of its own.
     keeper: new LeaseKeeper(natsOptions),
-    prefix: prefix ?? process.env['TRIVET_PREFIX'] ?? 'trivet',
+    prefix: prefix ?? environmentOr('TRIVET_PREFIX', 'trivet'),
     name: natsOptions.name,
   });
 }

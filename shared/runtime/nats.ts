@@ -41,7 +41,9 @@ export {
   type MsgHdrs,
   type NatsConnection,
   type Subscription,
+  AuthorizationError,
   InvalidArgumentError,
+  PermissionViolationError,
   createInbox,
   headers,
 } from '@nats-io/transport-node';
@@ -114,6 +116,12 @@ export interface Nats {
 }
 
 /**
+ * How long a server may take from the first byte to the end of the login, in milliseconds. Its monitoring port hangs up
+ * on a client that says nothing after 5 s; a little more, so that this is seen, which says more than a time-out.
+ */
+export const greetingMsMax = 6_000;
+
+/**
  * Connects, and reconnects for ever: a service without NATS waits, it does not end.
  * Pings every 5 s and gives a connection up after two unanswered ones, so that a dead peer is noticed in 15 s and
  * not in the library's default of 6 minutes.
@@ -121,15 +129,20 @@ export interface Nats {
 export async function connectNats(options: NatsOptions): Promise<Nats> {
   const connection = await connect(connectionOptions(options));
   cheapenRequests(connection, options.inboxPrefix);
-  if (options.log !== undefined) void logStatus(connection, options.log);
-  return {
+  const nats = {
     connection,
     js: jetstream(connection),
     manager: () => jetstreamManager(connection),
     kvm: new Kvm(connection),
     objm: new Objm(connection),
-    log: options.log,
   };
+  return options.log === undefined ? nats : withLog(nats, options.log);
+}
+
+/** The same connection, which from now on logs what happens to it. */
+export function withLog(nats: Nats, log: Log): Nats {
+  void logStatus(nats.connection, log);
+  return { ...nats, log };
 }
 
 function connectionOptions(options: NatsOptions): ConnectionOptions {
@@ -146,6 +159,7 @@ function connectionOptions(options: NatsOptions): ConnectionOptions {
     ignoreAuthErrorAbort: true,
     reconnectTimeWait: 250,
     reconnectJitter: 250,
+    timeout: greetingMsMax,
     pingInterval: 5_000,
     maxPingOut: 2,
     // A stack for every request costs more than the request.

@@ -2,7 +2,8 @@ import { type ConfigOf, type SettingTable, configFile, readConfig } from './conf
 import { StartRefused, exitCodes } from './exit-codes.ts';
 import { type Ending, type Service, runProcess } from './lifecycle.ts';
 import { type Log, createLog } from './log.ts';
-import { type Nats, connectNats, serviceInboxPrefix } from './nats.ts';
+import type { Nats } from './nats.ts';
+import { connectService } from './service-login.ts';
 import { type OwnTelemetry, startTelemetry } from './telemetry.ts';
 
 /** The settings that a service process cannot do without: `commonSettings` and `processSettings` together. */
@@ -54,12 +55,11 @@ export function runService<Table extends SettingTable>(
   const config = read.config as ConfigOf<Table> & ProcessConfig;
   const log = createLog(config.name, config.logLevel);
   const start = async (ending: Ending): Promise<Service> => {
-    const nats = await connectNats({
+    const nats = await connectService({
       url: config.natsUrl,
       user: config.natsUser,
       password: config.natsPassword,
       name: config.name,
-      inboxPrefix: serviceInboxPrefix,
       log,
     });
     const { otlpEndpoint } = config;

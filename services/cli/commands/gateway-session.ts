@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { TrivetError, isErrorCode } from '#shared/protocol/errors.ts';
+import { environmentOr } from '#shared/runtime/environment.ts';
 
 interface GlobalOptions {
   readonly http?: string;
@@ -17,7 +18,7 @@ export type AskGateway = (method: string, path: string, body?: unknown) => Promi
  */
 export async function gatewayOf(command: Command): Promise<AskGateway> {
   const { http, token } = command.optsWithGlobals<GlobalOptions>();
-  const url = http ?? process.env['TRIVET_HTTP_URL'] ?? 'http://127.0.0.1:8420';
+  const url = http ?? environmentOr('TRIVET_HTTP_URL', 'http://127.0.0.1:8420');
   const said = process.env['TRIVET_TOKEN'] ?? '';
   const bearer = token ?? (said === '' ? await localToken() : said);
   if (bearer === undefined)
@@ -48,7 +49,7 @@ export async function gatewayOf(command: Command): Promise<AskGateway> {
 
 /** The local admin's token, where `npm start` has left it for who may read it. */
 export async function localToken(): Promise<string | undefined> {
-  const file = join(process.env['TRIVET_DATA'] ?? '.trivet', 'token');
+  const file = join(environmentOr('TRIVET_DATA', '.trivet'), 'token');
   const text = await readFile(file, 'utf8').catch(() => '');
   return text.trim() === '' ? undefined : text.trim();
 }

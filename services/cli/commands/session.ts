@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { type Trivet, connect } from '#shared/client/client.ts';
 import { requestReply } from '#shared/client/request.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { environmentOr } from '#shared/runtime/environment.ts';
 import { localToken } from './gateway-session.ts';
 
 interface GlobalOptions {
@@ -13,7 +14,7 @@ interface GlobalOptions {
 /** Connects as the global options say, does one thing, and closes. */
 export async function inSession(command: Command, act: (trivet: Trivet) => Promise<void>): Promise<void> {
   const { nats, token: given, subjectPrefix: prefix } = command.optsWithGlobals<GlobalOptions>();
-  const url = nats ?? process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222';
+  const url = nats ?? environmentOr('NATS_URL', 'nats://127.0.0.1:4222');
   const tokens = given === undefined ? await tokensFor(url) : [given];
   const trivet = await connectWithOne(url, tokens, prefix).catch((error: unknown) => {
     throw withWayOut(

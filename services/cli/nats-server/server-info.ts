@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
+import { withoutCredentials } from '#shared/runtime/nats-address.ts';
 
 import { floorText, isSupportedVersion } from './version.ts';
 
@@ -88,8 +89,4 @@ function parseInfo(line: string): ServerInfo | undefined {
     jetstream: jetstream === true,
     maxPayloadBytes: typeof maxPayload === 'number' ? maxPayload : 0,
   };
-}
-
-export function withoutCredentials(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, '//');
 }

@@ -2,7 +2,8 @@ import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 
-import { checkServer, withoutCredentials } from '#services/cli/nats-server/server-info.ts';
+import { checkServer } from '#services/cli/nats-server/server-info.ts';
+import { withoutCredentials } from '#shared/runtime/nats-address.ts';
 
 const servers: Server[] = [];
 afterEach(() => void servers.splice(0).map((server) => server.close()));

@@ -201,7 +201,8 @@ test('another subject prefix reaches the permissions of nats-server', async () =
 test('a NATS that runs already is used as it is', async () => {
   const first = await start({ args: ['--brokers', '0', '--caches', '0', '--collectors', '0'] });
   const { nats } = await first.ready();
-  const second = await start({ env: { NATS_URL: nats.replace('//', '//trivet-service:secret@') } });
+  const password = (await readFile(join(first.dir, 'nats-password'), 'utf8')).trim();
+  const second = await start({ env: { NATS_URL: nats.replace('//', `//trivet-service:${password}@`) } });
   const ready = await second.ready();
   expect(ready.nats).toBe(nats);
   expect(ready.pids['nats-server']).toBeUndefined();

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { type AddressInfo, createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newCalloutKeys } from '#shared/runtime/auth-callout.ts';
@@ -201,6 +202,22 @@ test('without a NATS it says where it looked and how to get one', async () => {
   const failed = await fails('--nats', 'nats://127.0.0.1:1', 'stats');
   expect(failed.code).toBe(1);
   expect(failed.stderr).toContain('no NATS at nats://127.0.0.1:1');
+});
+
+test('what takes a connection and does not greet is given up soon, and the command ends', async () => {
+  // As the gateway's port: HTTP waits for the client to begin.
+  const silent = createServer();
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const startedMs = performance.now();
+  const failed = await fails('--nats', `nats://127.0.0.1:${(silent.address() as AddressInfo).port}`, 'stats');
+  expect(performance.now() - startedMs).toBeLessThan(15_000);
+  expect(failed.stderr).toContain('(no greeting within 6 s)');
+  silent.close();
+});
+
+test('the monitoring port of a nats-server is said to be no NATS', async () => {
+  const failed = await fails('--nats', server.monitorUrl.replace('http:', 'nats:'), 'stats');
+  expect(failed.stderr).toContain('(what answers there is no NATS)');
 });
 
 test('digits are milliseconds wherever a duration is asked for', async () => {
