@@ -24,7 +24,7 @@ export function tokenPrincipal(token: string): string {
 const userInfoMs = 2_000;
 
 /** Whether this connection is that principal's by the word of the auth callout, and not of a NATS with tokens of its own. */
-export async function isPinned(nats: Nats, principalId: string): Promise<boolean> {
+export async function isPinned(nats: Pick<Nats, 'connection'>, principalId: string): Promise<boolean> {
   try {
     const reply = await nats.connection.request('$SYS.REQ.USER.INFO', '', { timeout: userInfoMs });
     return reply.json<{ data?: { user?: string } }>().data?.user === principalId;

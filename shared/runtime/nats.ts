@@ -7,7 +7,9 @@ import {
   type MsgHdrs,
   MsgHdrsImpl,
   type NatsConnection,
+  type Status,
   type Subscription,
+  PermissionViolationError,
   connect,
   headers,
 } from '@nats-io/transport-node';
@@ -112,6 +114,8 @@ export interface Nats {
   manager(): Promise<JetStreamManager>;
   readonly kvm: Kvm;
   readonly objm: Objm;
+  /** What its inboxes begin with, where that is not the library's default: it may listen nowhere else. */
+  readonly inboxPrefix?: string | undefined;
   readonly log?: Log | undefined;
 }
 
@@ -135,6 +139,7 @@ export async function connectNats(options: NatsOptions): Promise<Nats> {
     manager: () => jetstreamManager(connection),
     kvm: new Kvm(connection),
     objm: new Objm(connection),
+    inboxPrefix: options.inboxPrefix,
   };
   return options.log === undefined ? nats : withLog(nats, options.log);
 }
@@ -183,12 +188,21 @@ export const onReconnect = (nats: Nats, action: () => void): (() => void) =>
 export const onDisconnect = (nats: Nats, action: () => void): (() => void) =>
   onStatus(nats, 'disconnect', action);
 
-function onStatus(nats: Nats, wanted: 'reconnect' | 'disconnect', action: () => void): () => void {
+/**
+ * Calls `action` each time that nats-server does not let this client publish or listen somewhere; the returned function
+ * ends that. A publish has no other way to say so.
+ */
+export const onForbidden = (nats: Nats, action: (error: Error) => void): (() => void) =>
+  onStatus(nats, 'error', (status) => {
+    if (status.type === 'error' && status.error instanceof PermissionViolationError) action(status.error);
+  });
+
+function onStatus(nats: Nats, wanted: Status['type'], action: (status: Status) => void): () => void {
   let isWatching = true;
   const watch = async (): Promise<void> => {
-    for await (const { type } of nats.connection.status()) {
+    for await (const status of nats.connection.status()) {
       if (!isWatching) return;
-      if (type === wanted) action();
+      if (status.type === wanted) action(status);
     }
   };
   void watch();
@@ -197,18 +211,22 @@ function onStatus(nats: Nats, wanted: 'reconnect' | 'disconnect', action: () => 
   };
 }
 
-/** Called for each message; the library's own iteration would cost a promise for every one. */
+/**
+ * Called for each message; the library's own iteration would cost a promise for every one.
+ * @param options `onForbidden`: called where this client may not listen there, which is thrown otherwise
+ */
 export function subscribe(
   nats: Nats,
   subject: string,
-  options: { readonly queue?: string },
+  options: { readonly queue?: string; readonly onForbidden?: (error: Error) => void },
   onMessage: (message: Msg) => void,
 ): Subscription {
   return nats.connection.subscribe(subject, {
     ...(options.queue === undefined ? {} : { queue: options.queue }),
     callback: (error, message) => {
       // An error here is a refused subscription: without it the service serves nothing, so it must be seen.
-      if (error !== null) throw error;
+      if (error !== null && options.onForbidden === undefined) throw error;
+      if (error !== null) return options.onForbidden?.(error);
       try {
         onMessage(message);
       } catch (fault) {

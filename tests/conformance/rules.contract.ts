@@ -160,7 +160,8 @@ export const ruleCases: readonly ConformanceCase[] = [
         await target.ask(queue, 'enqueue', 1, { 'Trivet-Priority': 'urgent' }),
         bad('Trivet-Priority'),
       );
-      expectLike(await target.ask(queue, 'sing'), bad('operation'));
+      // A token opens operations one by one: there it is NATS that refuses what is none.
+      if (!target.needsToken) expectLike(await target.ask(queue, 'sing'), bad('operation'));
       expectLike(await target.ask('not*a*name', 'stats'), bad('queue'));
       expectLike(
         await target.send(queue, 'get', '<id/>', { 'Content-Type': 'text/xml' }),

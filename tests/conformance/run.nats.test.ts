@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startNatsServer } from '#tests/support/nats-server.ts';
+import { adminToken, startClosedCluster } from '#tests/services/gateway/closed-cluster.ts';
 import { type RunningQueue, startQueue } from '#tests/services/queue-broker/running-queue.ts';
 import { conformanceCases } from './conformance-cases.ts';
 
@@ -57,6 +58,18 @@ test('a broker that keeps the protocol is told so, case by case, and nothing is 
   for (const { queue: name, counts } of stats.queues)
     expect([name, Object.values(counts).reduce((sum, count) => sum + count, 0)]).toEqual([name, 0]);
 }, 60_000);
+
+test('a token is enough where tokens are required', async () => {
+  const cluster = await startClosedCluster(['auth-callout', 'queue-broker']);
+  try {
+    const { code, stdout, stderr } = await conformance('--nats', cluster.nats.url, '--token', adminToken);
+    expect(stderr).toBe('');
+    expect(stdout.split('\n').filter((line) => line.startsWith('not ok'))).toEqual([]);
+    expect(code).toBe(0);
+  } finally {
+    await cluster.stop();
+  }
+}, 90_000);
 
 test('a service that answers otherwise fails, case by case', async () => {
   const server = await startNatsServer({ config: 'plain' });

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { type NatsConnection, connect } from '@nats-io/transport-node';
+import { isPinned, tokenPrincipal } from '#shared/client/token-principal.ts';
+import { privateInbox } from '#shared/protocol/credentials.ts';
 import { sleep, systemClock } from '#shared/runtime/clock.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 import { conformanceCases, runCase } from './conformance-cases.ts';
@@ -17,15 +19,26 @@ async function main(): Promise<number> {
   const options = readOptions();
   if (options === undefined) return exitCodes.usage;
   const { nats, token, prefix } = options;
+  const principalId = token === undefined ? undefined : tokenPrincipal(token);
   let connection: NatsConnection;
   try {
-    connection = await connect({ servers: nats, ...(token === undefined ? {} : { token }), timeout: 5_000 });
+    connection = await connect({
+      servers: nats,
+      ...(token === undefined ? {} : { token }),
+      ...(principalId === undefined ? {} : { inboxPrefix: privateInbox(principalId) }),
+      timeout: 5_000,
+    });
   } catch (error) {
     console.error(`no NATS answers at ${nats}: ${messageOf(error)}`);
     return exitCodes.failed;
   }
   try {
-    const target = targetOver(connection, { prefix, pass: (ms) => sleep(systemClock, ms) });
+    const pinned = principalId !== undefined && (await isPinned({ connection }, principalId));
+    const target = targetOver(connection, {
+      prefix,
+      principalId: pinned ? principalId : undefined,
+      pass: (ms) => sleep(systemClock, ms),
+    });
     await target.ask('conformance', 'stats').catch((error: unknown) => {
       throw new Error(`no broker answers at ${prefix}.queue.conformance.stats`, { cause: error });
     });

@@ -1,5 +1,7 @@
 import { type Msg, type NatsConnection, headers } from '@nats-io/transport-node';
 import { pack, unpack } from 'msgpackr';
+import { subjectsAs } from '#shared/protocol/administrative.ts';
+import { subjectsFor } from '#shared/protocol/subjects.ts';
 import { expectLike } from './expectations.ts';
 
 /** What a caller sees of a reply. */
@@ -14,6 +16,8 @@ export type HeaderValues = Readonly<Record<string, string>>;
 
 /** What the cases are run against: how to ask, and how time passes there. */
 export interface Target {
+  /** Tokens are required: they say which operations may be asked. */
+  readonly needsToken: boolean;
   /** One request in JSON; an undefined body is an empty message. */
   ask(queue: string, operation: string, body?: unknown, values?: HeaderValues): Promise<Reply>;
   askPacked(queue: string, operation: string, body?: unknown, values?: HeaderValues): Promise<Reply>;
@@ -43,16 +47,24 @@ type Connection = Pick<NatsConnection, 'request' | 'subscribe' | 'flush'>;
 /** Whoever answers on this connection, be it a nats-server or memory. */
 export function targetOver(
   connection: Connection,
-  options: { readonly prefix: string; readonly pass: (ms: number) => Promise<void> },
+  options: {
+    readonly prefix: string;
+    /** Who the auth callout says that this is: administrative requests go through its own subjects. */
+    readonly principalId?: string | undefined;
+    readonly pass: (ms: number) => Promise<void>;
+  },
 ): Target {
-  const { prefix, pass } = options;
+  const { prefix, principalId, pass } = options;
+  const ofAll = subjectsFor(prefix);
+  const subjects = principalId === undefined ? ofAll : subjectsAs(ofAll, principalId);
   const send: Target['send'] = async (queue, operation, body, values = {}) => {
-    const subject = `${prefix}.queue.${queue}.${operation}`;
+    const subject = subjects.queue(queue, operation);
     return replyOf(
       await connection.request(subject, body, { headers: headersOf(values), timeout: requestMs }),
     );
   };
   return {
+    needsToken: principalId !== undefined,
     send,
     ask: (queue, operation, body, values) =>
       send(queue, operation, body === undefined ? '' : JSON.stringify(body), values),
@@ -63,7 +75,7 @@ export function targetOver(
       }),
     listen: async (queue) => {
       const heard: { state: string; events: object[] }[] = [];
-      const subscription = connection.subscribe(`${prefix}.events.queue.${queue}.*`, {
+      const subscription = connection.subscribe(subjects.queueEvents(queue, '*'), {
         callback: (_, message) => {
           heard.push({ state: message.subject.split('.').at(-1) ?? '', events: message.json() });
         },

@@ -19,6 +19,8 @@ export interface NatsServerOptions {
   readonly config?: 'nats.conf' | 'plain';
   /** `max_payload` of `plain`; default 8 MB, as in nats.conf. */
   readonly payloadBytesMax?: number;
+  /** Further lines of `plain`. */
+  readonly plainLines?: string;
   /** nats.conf with the auth callout: nobody connects without a token. */
   readonly calloutKeys?: CalloutKeys;
   /** Further variables for the server's environment. */
@@ -138,7 +140,7 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 async function configPath(
-  { config = 'nats.conf', calloutKeys, payloadBytesMax = 8_388_608 }: NatsServerOptions,
+  { config = 'nats.conf', calloutKeys, payloadBytesMax = 8_388_608, plainLines = '' }: NatsServerOptions,
   dir: string,
 ): Promise<string> {
   if (calloutKeys !== undefined) {
@@ -155,7 +157,7 @@ async function configPath(
     path,
     'host: "127.0.0.1"\nport: $TRIVET_NATS_PORT\nhttp: $TRIVET_NATS_MONITOR\nmax_payload: ' +
       `${payloadBytesMax}\n` +
-      'jetstream { store_dir: $TRIVET_NATS_STORE }\n',
+      `jetstream { store_dir: $TRIVET_NATS_STORE }\n${plainLines}\n`,
   );
   return path;
 }

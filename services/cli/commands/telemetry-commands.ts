@@ -1,7 +1,14 @@
 import type { Command } from 'commander';
-import { createInbox, subscribe } from '#shared/runtime/nats.ts';
+import {
+  type Nats,
+  createInbox,
+  onDisconnect,
+  onForbidden,
+  onReconnect,
+  subscribe,
+} from '#shared/runtime/nats.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
-import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
+import { type Refusal, TrivetError, refuse } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
 type Options = Readonly<Record<string, string | undefined>>;
@@ -75,7 +82,7 @@ interface TailMessage {
 async function tail(command: Command): Promise<void> {
   const body = encode(given({ ...command.opts<Options>(), lease: '30s', max: 10_000 }), json);
   await inSession(command, async ({ nats, subjects }) => {
-    const inbox = createInbox();
+    const inbox = createInbox(nats.inboxPrefix);
     const over = Promise.withResolvers<void>();
     let timer: NodeJS.Timeout | undefined;
     let isAlone = false;
@@ -87,7 +94,9 @@ async function tail(command: Command): Promise<void> {
       nats.connection.publish(subjects.telemetryQuery('tail'), body, { reply: inbox });
       askIn(renewMs);
     };
-    const subscription = subscribe(nats, inbox, {}, (message) => {
+    const forbid = (error: Error) => over.reject(new TrivetError(refuse('forbidden', error.message).error));
+    watchConnection(nats, { onBack: request, onForbidden: forbid });
+    const subscription = subscribe(nats, inbox, { onForbidden: forbid }, (message) => {
       // The server's word, without a body: nobody has subscribed to the question.
       if (message.data.length === 0) {
         if (!isAlone) console.error('no collector answers; waiting for one');
@@ -111,4 +120,21 @@ async function tail(command: Command): Promise<void> {
       subscription.unsubscribe();
     });
   });
+}
+
+/** For as long as the connection lives. */
+function watchConnection(
+  nats: Nats,
+  told: { readonly onBack: () => void; readonly onForbidden: (error: Error) => void },
+): void {
+  let isAway = false;
+  onDisconnect(nats, () => {
+    if (!isAway) console.error('NATS went away; waiting for it');
+    isAway = true;
+  });
+  onReconnect(nats, () => {
+    isAway = false;
+    told.onBack();
+  });
+  onForbidden(nats, told.onForbidden);
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
+import { apiKeyPrincipalId, privateInbox } from '#shared/protocol/credentials.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { gatewayOf } from './gateway-session.ts';
+import { type AskGateway, gatewayOf } from './gateway-session.ts';
 import { given, print } from './session.ts';
 
 // What only one of the commands needs is loaded by that one: every command would wait for it.
@@ -23,7 +24,7 @@ export function tokenCommands(program: Command): void {
       const ask = await gatewayOf(command);
       const { parseGrant } = await import('./grant-text.ts');
       const body = given({ name, grants: options.grant.map(parseGrant), expires: options.expires });
-      print(await ask('POST', '/v1/tokens', body));
+      printKey(await ask('POST', '/v1/tokens', body));
     });
   token
     .command('list')
@@ -41,7 +42,7 @@ export function tokenCommands(program: Command): void {
         throw new TrivetError(refuseField('id', 'or --subject must be given').error);
       const ask = await gatewayOf(command);
       if (subject !== undefined) print(await ask('POST', '/v1/tokens/revoke-subject', { subject }));
-      else print(await ask('POST', `/v1/tokens/${encodeURIComponent(id ?? '')}/revoke`));
+      else print(await askOfKey(ask, `${encodeURIComponent(id ?? '')}/revoke`));
     });
   token
     .command('rotate')
@@ -52,17 +53,36 @@ export function tokenCommands(program: Command): void {
     .action(async (id: string, options: { overlap?: string; expires?: string }, command: Command) => {
       const ask = await gatewayOf(command);
       const { overlap, expires } = options;
-      print(await ask('POST', `/v1/tokens/${encodeURIComponent(id)}/rotate`, given({ overlap, expires })));
+      printKey(await askOfKey(ask, `${encodeURIComponent(id)}/rotate`, given({ overlap, expires })));
     });
+}
+
+/** A new key on stdout; on stderr, for people, what NATS wants beside it: a key alone hears no answer. */
+function printKey(made: unknown): void {
+  print(made);
+  const inbox = privateInbox(apiKeyPrincipalId((made as { readonly id: string }).id));
+  console.error(`with a plain NATS client: nats --token KEY --inbox-prefix ${inbox} …`);
+}
+
+/** The gateway names what is in its path, which is the argument here. */
+async function askOfKey(ask: AskGateway, path: string, body?: unknown): Promise<unknown> {
+  return ask('POST', `/v1/tokens/${path}`, body).catch((error: unknown) => {
+    if (!(error instanceof TrivetError)) throw error;
+    const problem = /^invalid_request: token_id (.*)$/s.exec(error.message)?.[1];
+    throw problem === undefined ? error : new TrivetError(refuseField('id', problem).error, { cause: error });
+  });
 }
 
 export const grantsHelp = `
 A grant is a role, and where it holds:
   producer                      everywhere
-  producer:queues=emails,sms*   on the queue emails and on those that begin with sms
+  producer:queues=emails,sms*   on the queue emails and, over HTTP alone, on those that begin with sms
   viewer:namespaces=shop        on the cache namespace shop
   viewer:queues=emails:cluster  on one queue, and on what is the whole cluster's (figures of all, telemetry, /metrics)
-  operator:own                  on items that it has enqueued itself, and on its own cache namespaces
+  operator:own                  on items that it has enqueued itself, and on its own cache namespaces; over HTTP alone
+
+Beginnings of names and own hold over HTTP alone: NATS cannot tell them, and this command (but for token and audit),
+the client library and plain NATS clients are forbidden there what nothing else grants.
 
 Roles:
   producer  enqueues, uses caches, records telemetry
@@ -73,7 +93,8 @@ Roles:
 
 Examples:
   trivet token create mailer --grant producer:queues=emails --expires 90d
-  trivet token create shop --grant worker:queues=orders producer:queues=emails:namespaces=shop*
+  trivet token create shop --grant worker:queues=orders producer:queues=emails:namespaces=shop
+  trivet token create site --grant 'producer:namespaces=shop*'    (quoted for the shell; over HTTP alone)
 `;
 
 function calloutKeysCommand(token: Command): void {

@@ -60,11 +60,13 @@ test('a key is created, listed, rotated and revoked from the command line', asyn
     id: `k-${made.id}`,
     via: 'bearer',
   });
+  const asNatsTakesIt = (id: string) => `nats --token KEY --inbox-prefix _INBOX.k-${id} `;
+  expect(created.stderr).toContain(asNatsTakesIt(made.id));
   const refused = await trivet(['token', 'list'], made.token);
   expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('forbidden') });
-  const rotated = (await trivet(['token', 'rotate', made.id, '--overlap', '1h'])).out as unknown as {
-    id: string;
-  };
+  const rotation = await trivet(['token', 'rotate', made.id, '--overlap', '1h']);
+  const rotated = rotation.out as unknown as { id: string };
+  expect(rotation.stderr).toContain(asNatsTakesIt(rotated.id));
   expect((await trivet(['token', 'revoke', rotated.id])).out).toMatchObject({ state: 'revoked' });
   const listed = await trivet(['token', 'list']);
   expect(listed.out).toMatchObject({
@@ -84,6 +86,15 @@ test('a key is created, listed, rotated and revoked from the command line', asyn
     stderr: expect.stringContaining('role'),
   });
 });
+
+test.each(['revoke', 'rotate'])(
+  'an id that is none is refused by %s in the word of its help',
+  async (verb) => {
+    const { code, stderr } = await trivet(['token', verb, 'nosuch']);
+    expect(stderr).toMatch(/^trivet: invalid_request: id must be .*\n$/);
+    expect(code).toBe(2);
+  },
+);
 
 test('what the bucket keeps of a key is its hash, and no secret is in it', async () => {
   const made = (

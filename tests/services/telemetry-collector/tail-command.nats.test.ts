@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import { CollectorCluster, until } from './running-collector.ts';
+import { type RunningTail, runTail } from './running-tail.ts';
 
 // `trivet telemetry tail`, as somebody runs it in a terminal and in a pipe.
 
@@ -20,29 +20,8 @@ afterEach(async () => {
   await cluster.stop();
 });
 
-interface RunningTail {
-  readonly child: ChildProcess;
-  readonly records: () => readonly { readonly message: string; readonly level: string }[];
-  readonly complaints: () => string;
-}
-
-function startTail(...options: readonly string[]): RunningTail {
-  const command = ['services/cli/main.ts', '--nats', cluster.server.url, 'telemetry', 'tail', ...options];
-  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const written = { out: '', error: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (written.out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (written.error += text));
-  tail = {
-    child,
-    records: () =>
-      written.out
-        .split('\n')
-        .slice(0, -1)
-        .map((line) => JSON.parse(line) as { message: string; level: string }),
-    complaints: () => written.error,
-  };
-  return tail;
-}
+const startTail = (...options: readonly string[]): RunningTail =>
+  (tail = runTail(['--nats', cluster.server.url], options));
 
 const publish = (records: readonly object[]) =>
   cluster.nats.js.publish(cluster.subjects.telemetry('log'), encode(records, json));
@@ -51,7 +30,8 @@ const publish = (records: readonly object[]) =>
 const shownOnce = (message: string, record: object) =>
   until(
     async () => {
-      await publish([{ message, ...record }]);
+      // A NATS that was started again may not take it yet.
+      await publish([{ message, ...record }]).catch(() => undefined);
       return tail?.records().filter((one) => one.message === message).length ?? 0;
     },
     (count) => count > 0,
@@ -99,4 +79,17 @@ test('tail refuses what is no level, and ends with 0 when nobody reads any more'
     (code) => code !== null,
   );
   expect(await exit).toEqual([0, null]);
+});
+
+test('tail says when NATS goes away, goes on when it is there again, and ends by Ctrl-C without one', async () => {
+  await cluster.startCollector();
+  const { child, complaints } = startTail();
+  await shownOnce('before', {});
+  await cluster.server.restart();
+  await until(complaints, (text) => text.includes('NATS went away; waiting for it'));
+  await shownOnce('after', {});
+  cluster.server.kill();
+  await until(complaints, (text) => text.split('went away').length === 3);
+  child.kill('SIGINT');
+  expect(await once(child, 'exit')).toEqual([0, null]);
 });
