@@ -54,8 +54,9 @@ const commonJson = (item: Item): string =>
   `"leaseExpiresAt":"${formatTime(item.lease?.expiresAt ?? 0)}","enqueuedAt":"`;
 
 function ownJson(item: Item, payload: Uint8Array | undefined): string {
-  const { contentType, headers } = item;
+  const { contentType, headers, timeoutMs } = item;
   let more = contentType === undefined ? '' : `"contentType":${JSON.stringify(contentType)},`;
+  if (timeoutMs !== undefined) more += `"timeoutMs":${timeoutMs},`;
   if (headers !== undefined) more += `"headers":${JSON.stringify(headers)},`;
   return `${formatTime(item.enqueuedAt)}",${more}${payloadJson(item, payload)}`;
 }
@@ -82,6 +83,7 @@ const leasedHead = (partition: number, item: Item) => ({
   token: item.token,
   leaseExpiresAt: formatTime(item.lease?.expiresAt ?? 0),
   enqueuedAt: formatTime(item.enqueuedAt),
+  ...(item.timeoutMs === undefined ? {} : { timeoutMs: item.timeoutMs }),
   ...(item.contentType === undefined ? {} : { contentType: item.contentType }),
   ...(item.headers === undefined ? {} : { headers: item.headers }),
 });

@@ -1,16 +1,27 @@
 import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import { type JobHost, RunningJob } from './job.ts';
 import type { LeaseTable } from './lease-table.ts';
+
+export interface Overdue {
+  readonly clock: Clock;
+  /** The attempt has had its time: the broker has taken the item back. */
+  readonly onOverdue: (job: RunningJob, timeoutMs: number) => void;
+}
 
 /** Whatever a worker has leased and not settled, by its slot in the table of leases. */
 export class HeldJobs {
   readonly #table: LeaseTable;
   readonly #host: JobHost;
+  readonly #overdue: Overdue;
   readonly #jobs: (RunningJob | undefined)[] = [];
+  /** By slot, of attempts that have a time-out. */
+  readonly #cancelTimers = new Map<number, () => void>();
 
-  constructor(table: LeaseTable, host: JobHost) {
+  constructor(table: LeaseTable, host: JobHost, overdue: Overdue) {
     this.#table = table;
     this.#host = host;
+    this.#overdue = overdue;
   }
 
   /** Writes the lease down, so that it is kept from now on. Undefined when there is no room for it. */
@@ -19,6 +30,14 @@ export class HeldJobs {
     if (slot === undefined) return undefined;
     const job = new RunningJob(this.#host, item, { slot, generation: this.#table.generation(slot) });
     this.#jobs[slot] = job;
+    const { timeoutMs } = item;
+    if (timeoutMs !== undefined)
+      this.#cancelTimers.set(
+        slot,
+        this.#overdue.clock.after(timeoutMs, () => {
+          if (!job.settled) this.#overdue.onOverdue(job, timeoutMs);
+        }),
+      );
     return job;
   }
 
@@ -26,6 +45,9 @@ export class HeldJobs {
   drop(job: RunningJob): void {
     this.#jobs[job.slot] = undefined;
     this.#table.drop(job.slot);
+    if (this.#cancelTimers.size === 0) return;
+    this.#cancelTimers.get(job.slot)?.();
+    this.#cancelTimers.delete(job.slot);
   }
 
   /** The job that a lease of this generation belongs to, unless it has ended meanwhile. */

@@ -1,5 +1,5 @@
 import { durationMs } from '#shared/protocol/durations.ts';
-import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { type Refusal, TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
@@ -98,7 +98,11 @@ export class Worker<Payload = unknown, Result = unknown> {
       slots: 2 * (concurrency + prefetch),
       onNews: (news) => this.#hear(news),
     });
-    this.#jobs = new HeldJobs(this.#leases.table, this.#hostOfJobs());
+    this.#jobs = new HeldJobs(this.#leases.table, this.#hostOfJobs(), {
+      clock,
+      // The broker counts from earlier on; by the next renewal of the lease it would be known as well, but that may be far.
+      onOverdue: (job, timeoutMs) => this.#abort(job, new TrivetError(overdue(timeoutMs))),
+    });
     this.#notes = this.#notesOfJobs();
     this.#settler = this.#makeSettler();
     this.#intake = this.#makeIntake();
@@ -343,3 +347,6 @@ export class Worker<Payload = unknown, Result = unknown> {
 }
 
 const cancelledText = 'the item was cancelled';
+
+const overdue = (timeoutMs: number) =>
+  refuse('lease_lost', `the attempt has had the ${timeoutMs} ms of its timeout`).error;

@@ -212,6 +212,7 @@ export const LeasedItem = Type.Object({
   token: Token,
   leaseExpiresAt: Type.String(),
   enqueuedAt: Type.String(),
+  timeoutMs: Type.Optional(Type.Integer()),
   payload: Type.Optional(Type.Unknown()),
   payloadBase64: Type.Optional(Type.String()),
   contentType: Type.Optional(Type.String()),

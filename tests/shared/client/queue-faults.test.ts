@@ -150,3 +150,27 @@ test.each(['url', 'user', 'password', 'token', 'prefix', 'name'])(
     await expect(connecting).rejects.toMatchObject({ code: 'invalid_request', details: { field } });
   },
 );
+
+test('a handler hears that its attempt has had its time, however long the lease is', async () => {
+  const reasons: unknown[] = [];
+  trivet.worker(
+    'slow',
+    (_payload, job) =>
+      new Promise((_resolve, reject) => {
+        job.signal.addEventListener('abort', () => {
+          reasons.push(job.signal.reason);
+          reject(new Error('aborted'));
+        });
+      }),
+    { lease: '1h', onError: () => undefined },
+  );
+  const { id } = await trivet.queue('slow').add(1, { timeout: '1s', maxAttempts: 1 });
+  await trivet.clock.advance('999ms');
+  expect(reasons).toEqual([]);
+  await trivet.clock.advance('2s');
+  expect(reasons).toMatchObject([{ code: 'lease_lost', message: expect.stringContaining('1000 ms') }]);
+  expect(await trivet.queue('slow').get(id)).toMatchObject({
+    state: 'failed',
+    attempts: [{ error: { type: 'timeout' } }],
+  });
+});

@@ -207,7 +207,7 @@ test('a worker asks on after it asked for something more urgent that nobody gave
       return refuse('timeout', 'no reply');
     },
   } as unknown as WorkerWire;
-  const jobs = new HeldJobs(new LeaseTable(400), {} as JobHost);
+  const jobs = new HeldJobs(new LeaseTable(400), {} as JobHost, { clock, onOverdue: () => undefined });
   const begun: RunningJob[] = [];
   let running = 0;
   const intake = new Intake({

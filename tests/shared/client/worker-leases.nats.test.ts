@@ -250,3 +250,23 @@ test('a note that cannot be sent is refused where it is made', async () => {
   await worker.stop();
   expect(codes).toEqual(['payload_too_large', 'invalid_request']);
 });
+
+test('a handler that runs into its timeout hears of it at once, before the next attempt is through', async () => {
+  const queue = trivet.queue('overdue');
+  const heardMs: number[] = [];
+  trivet.worker(
+    'overdue',
+    async (_payload, { signal }) => {
+      const startedMs = performance.now();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      heardMs.push(performance.now() - startedMs);
+    },
+    { lease: '5m', onError: () => undefined },
+  );
+  const { id } = await queue.add(1, { timeout: '300ms', maxAttempts: 2, backoff: 'fixed:10ms' });
+  await expect.poll(async () => (await queue.get(id)).state, { timeout: 10_000 }).toBe('failed');
+  // Without the signal it would be a third of the lease.
+  await expect.poll(() => heardMs.length, { timeout: 10_000 }).toBe(2);
+  const { attempts } = await queue.get(id);
+  expect(attempts.map(({ error }) => error?.type)).toEqual(['timeout', 'timeout']);
+});
