@@ -8,8 +8,6 @@ import { dirname, join } from 'node:path';
 // node_modules, so it has JavaScript: the same files without their types, line by line, and declarations beside them.
 
 interface Manifest {
-  readonly name: string;
-  readonly version: string;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string>>;
 }
@@ -22,6 +20,9 @@ const target = process.argv[2] ?? join(root, 'dist');
 const ourPath = /(['"])((?:\.{1,2}|#shared|#services)\/[^'"\n]*)\.ts\1/g;
 /** The name of a package, and whatever of it: not of Node itself, whose names have a colon. */
 const importedPackage = /\b(?:from|import)\s*\(?\s*(['"])((?:@[\w.-]+\/)?\w[\w.-]*)(?:\/[\w./-]+)?\1/g;
+
+/** What of the manifest is for the repository alone. */
+const ownOnly = new Set(['private', 'scripts', 'devDependencies', 'allowScripts', 'overrides']);
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
@@ -49,7 +50,7 @@ function write(path: string, text: string): void {
 
 /** That of the repository, with what the files of the package need, and nothing that is for the repository alone. */
 function manifest(): object {
-  const whole = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest & { type: string };
+  const whole = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest;
   const dependencies = [...packages].toSorted().map((name) => {
     const version = whole.dependencies[name];
     if (version === undefined) throw new Error(`${name} is imported, and is no dependency`);
@@ -60,10 +61,9 @@ function manifest(): object {
     const file = path.slice(0, -'.ts'.length);
     return [name, { types: `${file}.d.ts`, default: `${file}.js` }] as const;
   });
-  const { private: _private, scripts: _scripts, ...kept } = whole as unknown as Record<string, unknown>;
-  for (const name of ['devDependencies', 'allowScripts', 'overrides']) delete kept[name];
+  const kept = Object.entries(whole).filter(([name]) => !ownOnly.has(name));
   return {
-    ...kept,
+    ...Object.fromEntries(kept),
     imports: { '#shared/*': './shared/*', '#services/*': './services/*' },
     exports: Object.fromEntries(exported),
     bin: { trivet: './services/cli/main.js' },

@@ -12,6 +12,7 @@ import {
   waitEnded,
 } from './core/node-map.ts';
 import { type Route, SlotTable } from './core/slot-table.ts';
+import { Tenures } from './core/tenures.ts';
 import { cacheSlots } from '#shared/protocol/cache-slots.ts';
 import { VersionCount } from './core/version-count.ts';
 import type { ClusterNodeOptions, PeerNews } from './cluster-node-options.ts';
@@ -23,10 +24,7 @@ interface Member {
   readonly id: string;
   readonly table: SlotTable;
   readonly handOver: HandOver;
-  /** By slot: the version that was drawn when it began to be held. */
-  readonly tenures: ReadonlyMap<number, number>;
-  /** Draws one for these. */
-  readonly began: (slots: readonly number[]) => void;
+  readonly tenures: Tenures;
   /** True once it was in the map. */
   isIn: boolean;
 }
@@ -98,12 +96,9 @@ export class ClusterNode {
     return this.#member?.table.stateOf(slot) === 'held';
   }
 
-  /**
-   * The same, each with a version that this node drew when it began to answer for it: above those of all who did before,
-   * as all versions in a slot, and below those of all who will.
-   */
+  /** The slots that it answers for, each with the version of its tenure. */
   tenures(): ReadonlyMap<number, number> {
-    return new Map(this.heldSlots().map((slot) => [slot, this.#member?.tenures.get(slot) ?? 0]));
+    return this.#member?.tenures.of(this.heldSlots()) ?? new Map();
   }
 
   /**
@@ -113,7 +108,7 @@ export class ClusterNode {
   outdo(version: number): boolean {
     this.versions.raise(version);
     if (!this.mayServe() || !this.versions.hasRoom) return false;
-    this.#member?.began(this.heldSlots());
+    this.#member?.tenures.begin(this.heldSlots());
     return true;
   }
 
@@ -236,11 +231,7 @@ export class ClusterNode {
     const id = newId();
     contents.clear();
     const table = new SlotTable(id, this.#keeper.map);
-    const tenures = new Map<number, number>();
-    const began = (slots: readonly number[]) => {
-      const version = this.versions.next();
-      for (const slot of slots) tenures.set(slot, version);
-    };
+    const tenures = new Tenures(() => this.versions.next());
     const handOver = new HandOver({
       self: id,
       table,
@@ -250,12 +241,12 @@ export class ClusterNode {
       clock,
       fetch: (node, request) => peers.fetch(node, request),
       began: (slots, start) => {
-        began(slots);
+        tenures.begin(slots);
         events.began(slots, start);
       },
       failed: events.failed,
     });
-    this.#member = { id, table, handOver, tenures, began, isIn: false };
+    this.#member = { id, table, handOver, tenures, isIn: false };
     // Heard of before anybody can ask for it.
     events.joined(id);
     void this.#join(this.#member);

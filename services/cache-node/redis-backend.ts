@@ -174,8 +174,6 @@ export class RedisBackend implements Backend {
       const own = [...this.#options.slots()];
       const bornMs = this.#options.bornMs();
       const claims = await Promise.all(this.#parts.map((part) => this.#claim(part, claim, { own, bornMs })));
-      if (claims.some((one) => one.isFormer))
-        throw new TakenError('a cluster that began later than this one writes here');
       const passed = claims.reduce((sum, one) => sum + one.passed, 0);
       if (passed === 0) {
         this.#bornMs = bornMs;
@@ -198,7 +196,9 @@ export class RedisBackend implements Backend {
     const slots = own.filter(([slot]) => slot % redisParts === part.number);
     const args = [this.#token, String(since), String(stamp), String(bornMs), ...slots.flat().map(String)];
     const reply = await claimScript.run(redis, [part.keys.fence, part.keys.tags], args);
-    const [made, sequence, floor, greatest, counted, tags, passed, passedBy, voided, isFormer] = reply as (
+    if (String(reply) === 'former')
+      throw new TakenError('a cluster that began later than this one writes here');
+    const [made, sequence, floor, greatest, counted, tags, passed, passedBy, voided] = reply as (
       number | Buffer | null
     )[];
     return {
@@ -211,7 +211,6 @@ export class RedisBackend implements Backend {
       passed: Number(passed),
       passedBy: Number(String(passedBy)),
       voided: voided === 1,
-      isFormer: isFormer === 1,
     };
   }
 

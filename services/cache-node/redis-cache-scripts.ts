@@ -50,21 +50,21 @@ export const rowsPattern = (
  * Makes `token` the writer of some slots of a part. KEYS: fence, tags. ARGV: token, since, stamp, when the cluster began
  * (0: not known), (slot, version from when it began to be held) …
  * @returns [made, the last sequence of this token, floor, greatest stamp, tags as counted, tags that are there, slots
- *   that a successor holds, the greatest version since when one does, voided, former]; `made` is 1 where there was
- *   nothing: then what rows there may be are void; `voided` where rows became so; `former` where a later cluster has
- *   all, and nothing was done
+ *   that a successor holds, the greatest version since when one does, voided]; `made` is 1 where there was nothing: then
+ *   what rows there may be are void; `voided` is 1 where rows became so. Or `former`: a later cluster has all, and
+ *   nothing was done
  */
 export const claimScript = new Script(`
 local token, since, stamp, born = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local made = redis.call('EXISTS', KEYS[1]) == 0
 local kept = tonumber(redis.call('HGET', KEYS[1], 'born') or '0')
 if tonumber(born) > 0 then
-  if tonumber(born) < kept then return {0, '0', '0', '0', '0', '0', 0, '0', 0, 1} end
+  if tonumber(born) < kept then return 'former' end
   -- A part without a birth is of a cluster that is older than births: such a one never gets one.
   if not made and tonumber(born) > kept then
     for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
       local name = field:match('^%a+:')
-      if name == 'slot:' or name == 'since:' or name == 'seq:' then redis.call('HDEL', KEYS[1], field) end
+      if name == 'slot:' or name == 'since:' then redis.call('HDEL', KEYS[1], field) end
     end
     local newest = redis.call('HGET', KEYS[1], 'stamp') or '0'
     if tonumber(newest) > tonumber(since) then since = newest end
@@ -103,7 +103,7 @@ end
 
 local counted, tags = redis.call('HGET', KEYS[1], 'tags') or '0', redis.call('HLEN', KEYS[2])
 return {made and 1 or 0, sequence, floor, redis.call('HGET', KEYS[1], 'stamp') or '0', counted, tostring(tags),
-  passed, string.format('%.0f', passed_by), voided and 1 or 0, 0}
+  passed, string.format('%.0f', passed_by), voided and 1 or 0}
 `);
 
 /**

@@ -48,6 +48,7 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
     ['Data', cluster.data],
     ['Token', cluster.token],
   ];
+  const withToken = options.needsToken === true ? ' (connect({ token: process.env.TRIVET_TOKEN }))' : '';
   return [
     '',
     '  Trivet is ready: queue, cache and telemetry on NATS.',
@@ -58,7 +59,7 @@ export function readyScreen(cluster: ReadyCluster, options: ScreenOptions): stri
     '',
     ...oneLiners(cluster, options).map((line) => `    ${line}`),
     '',
-    `  For your programs${options.needsToken === true ? ' (connect({ token: process.env.TRIVET_TOKEN }))' : ''}, and for the trivet command in other folders:`,
+    `  For your programs${withToken}, and for the trivet command in other folders:`,
     '',
     ...exports(cluster, options).map((line) => `    ${line}`),
     '',

@@ -20,6 +20,8 @@ const itemsPerMessage = 200;
 /** Characters of items in one message: larger batches gain nothing and delay what stands behind them. */
 const batchLengthMax = 1_048_576;
 const enqueueTimeoutMs = 30_000;
+/** Refusals of a whole message, of which a part may be taken. */
+const refusedAsOne: ReadonlySet<string> = new Set(['payload_too_large', 'queue_full']);
 
 interface Answers {
   readonly items?: readonly (Accepted | { readonly error: Refusal })[];
@@ -92,19 +94,15 @@ export class QueueChannel {
     const subject = this.subjects.queue(this.queue, 'enqueue-many');
     const body = Buffer.from(`{"items":[${items.join(',')}]}`);
     const reply = await requestMessage(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
-    if (!reply.ok && reply.error.code === 'payload_too_large' && items.length > 1) {
-      // More than this NATS takes at once; those who add never asked to be one message.
-      const middle = Math.ceil(items.length / 2);
-      return [...(await this.#send(items.slice(0, middle))), ...(await this.#send(items.slice(middle)))];
-    }
-    if (!reply.ok && reply.error.code === 'queue_full' && items.length > 1) return this.#sendSome(items);
+    // More than this NATS takes at once, or than the queue has room for; those who add never asked to be one message.
+    if (!reply.ok && refusedAsOne.has(reply.error.code) && items.length > 1) return this.#sendHalves(items);
     if (!reply.ok) return items.map(() => reply);
     const added = this.#readAdded(reply.value);
     return added.ok ? added.value : items.map(() => added);
   }
 
-  /** As many as there is room for: the first ones, by halves. Behind one that has found none nobody is asked for. */
-  async #sendSome(items: readonly string[]): Promise<readonly Result<Added>[]> {
+  /** The first ones first. Behind one that has found no room in the queue nobody is asked for. */
+  async #sendHalves(items: readonly string[]): Promise<readonly Result<Added>[]> {
     const middle = Math.ceil(items.length / 2);
     const first = await this.#send(items.slice(0, middle));
     const full = first.find((one) => !one.ok && one.error.code === 'queue_full');
