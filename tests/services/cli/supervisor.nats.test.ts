@@ -75,9 +75,12 @@ test('a disk on which nothing can be written down does not end what runs', async
   const cluster = await start();
   const { pids } = await cluster.ready();
   const list = join(cluster.dir, 'processes.json');
-  // As on a disk that is full: a folder in its place cannot be replaced by a file.
-  await rm(list);
-  await mkdir(list);
+  // As on a disk that is full: a folder in its place cannot be replaced by a file. It may be being written just now.
+  const takeItsPlace = async () => {
+    await rm(list, { force: true });
+    await mkdir(list);
+  };
+  await expect.poll(() => takeItsPlace().catch((error: unknown) => error)).toBeUndefined();
   process.kill(pids['queue-broker'][0] ?? 0, 'SIGKILL');
   expect(await cluster.line('cannot be written')).toContain('WARN');
   expect(await cluster.line('serves again')).toContain('queue-broker-1');
