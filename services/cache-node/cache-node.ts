@@ -122,6 +122,7 @@ export function cacheNode(options: CacheNodeOptions): Service {
       failed,
     },
   });
+  const bornMs = () => node.map.bornMs;
   const cache: CacheService = new CacheService({
     nats,
     subjects,
@@ -142,13 +143,14 @@ export function cacheNode(options: CacheNodeOptions): Service {
       node: name,
       log,
       deadlineMs: options.deadlineMs,
+      bornMs,
       backends: new Backends({
         data: options.data,
         redis,
         clock,
         log,
         prefix,
-        bornMs: () => node.map.bornMs,
+        bornMs,
         slots: () => node.tenures(),
         outdo: (version) => node.outdo(version),
         holds: (slot) => node.holds(slot),

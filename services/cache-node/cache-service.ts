@@ -45,7 +45,7 @@ export interface CacheServiceOptions {
   readonly random01: () => number;
   /** What the hashes of keys are made with; nobody outside the process may guess it. */
   readonly hashSecret: readonly [number, number];
-  readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'backends' | 'records'>;
+  readonly tiers: Pick<TiersOptions, 'node' | 'log' | 'deadlineMs' | 'bornMs' | 'backends' | 'records'>;
 }
 
 /** A request that is to be answered. */

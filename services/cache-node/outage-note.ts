@@ -1,4 +1,4 @@
-import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { type Clock, sleep, within } from '#shared/runtime/clock.ts';
 import { type Outcome, notNoted, noted } from './tier-outcome.ts';
 import type { TierNote, TierRecord } from './tier-record.ts';
 
@@ -7,6 +7,7 @@ export interface OutageNoteOptions {
   readonly namespace: string;
   readonly node: string;
   readonly clock: Clock;
+  readonly bornMs: () => number;
 }
 
 /** Between two tries to write it, in milliseconds. */
@@ -35,12 +36,9 @@ export class OutageNote {
    * What callers hear whose changes the backend may not have: nothing until the outage is noted, or that it is not.
    * @param msMax how long that may take
    */
-  async outcome(msMax: number): Promise<Outcome> {
-    const late = Promise.withResolvers<Outcome>();
-    const cancel = this.#options.clock.after(msMax, () => late.resolve(notNoted));
-    const outcome = await Promise.race([this.#noted.promise.then(() => noted), late.promise]);
-    cancel();
-    return outcome;
+  outcome(msMax: number): Promise<Outcome> {
+    const isNoted = this.#noted.promise.then(() => noted);
+    return within(this.#options.clock, msMax, isNoted, notNoted);
   }
 
   /** What was noted when this process came to it: read before anything is written over it. */
@@ -53,8 +51,9 @@ export class OutageNote {
   }
 
   async #readFormer(): Promise<TierNote | undefined> {
-    const { record, namespace, node } = this.#options;
+    const { record, namespace, node, bornMs } = this.#options;
     const note = await record.read(namespace);
+    if ((note?.bornMs ?? 0) !== bornMs()) return undefined;
     if (note?.holder === node) this.#written = note.outage;
     if (this.isNoted) this.#noted.resolve();
     return note;
@@ -82,7 +81,7 @@ export class OutageNote {
   async #write(): Promise<void> {
     if (this.#isWriting) return;
     this.#isWriting = true;
-    const { record, namespace, node, clock } = this.#options;
+    const { record, namespace, node, clock, bornMs } = this.#options;
     while (!this.#stopped && this.#wanted !== undefined && this.#wanted !== this.#written) {
       if ((await this.former().catch(() => 'unread')) === 'unread') {
         await sleep(clock, againMs);
@@ -96,7 +95,7 @@ export class OutageNote {
       // What is noted is not certain until the answer is here; it may never come, though it was written.
       this.#forget();
       try {
-        await record.write(namespace, { outage, holder: node });
+        await record.write(namespace, { outage, holder: node, bornMs: bornMs() });
         this.#written = outage;
         if (outage) this.#noted.resolve();
       } catch {

@@ -23,6 +23,11 @@ export interface TierOptions {
   readonly isMine: (key: string) => boolean;
   readonly quota: () => Quota;
   readonly record: TierRecord;
+  /**
+   * When the line of maps began by which this process counts (core/node-map.ts). What was noted under another one says
+   * nothing: others may have answered since for what is in the backend, and nobody knows.
+   */
+  readonly bornMs: () => number;
   /** Rows up to this stamp are void: they are from before the namespace had this backend. */
   readonly since: number;
   /** Memory holds entries that are to be written, too: the namespace has just got this backend. */

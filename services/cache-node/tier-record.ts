@@ -16,4 +16,6 @@ export interface TierNote {
   readonly outage: boolean;
   /** The process whose file has the entries. */
   readonly holder: string;
+  /** Of the map (core/node-map.ts) under which this was noted; none: of one that has none either. */
+  readonly bornMs?: number;
 }

@@ -1,10 +1,11 @@
+import { inTime } from '#shared/runtime/clock.ts';
 import type { Figures, Row } from './backend.ts';
 import { type JournalPart, OutageJournal } from './core/outage-journal.ts';
 import type { EntryRecord } from './core/residence.ts';
 import type { TierTags } from './core/tier-tags.ts';
+import type { OutageNote } from './outage-note.ts';
 import { encodeRow } from './row-codec.ts';
 import type { TierOptions } from './tier-options.ts';
-import type { TierNote } from './tier-record.ts';
 import type { WriteGroup } from './tier-writes.ts';
 
 export interface TierRecoveryOptions extends Pick<
@@ -12,8 +13,7 @@ export interface TierRecoveryOptions extends Pick<
   'node' | 'backend' | 'isOwn' | 'front' | 'clock' | 'nowMs' | 'versions' | 'isMine' | 'since' | 'deadlineMs'
 > {
   readonly tags: TierTags;
-  /** What was noted of the backend when this process came to it. */
-  readonly formerNote: () => Promise<TierNote | undefined>;
+  readonly note: Pick<OutageNote, 'former' | 'want' | 'ended'>;
   /** Whether another node has noted an outage that has not ended. */
   readonly isOutageElsewhere: () => Promise<boolean>;
   readonly apply: (group: WriteGroup) => Promise<void>;
@@ -62,8 +62,16 @@ export class TierRecovery {
     return taken.figures;
   }
 
-  /** Resolves at a moment when nothing is left to be told; under load there may be none. */
-  async tellAll(): Promise<void> {
+  /** Resolves when it is durable that the backend can be believed, and nothing is left to be told; under load there may be no such moment. */
+  async end(): Promise<void> {
+    const { note, deadlineMs } = this.#options;
+    await this.#tellAll();
+    note.want(false);
+    await note.ended(deadlineMs);
+    await this.#tellAll();
+  }
+
+  async #tellAll(): Promise<void> {
     while (!this.journal.isEmpty) await this.#tell();
   }
 
@@ -97,9 +105,9 @@ export class TierRecovery {
   /** What is known of the backend from before this process. Once: from then on this process knows better. */
   async #readNote(): Promise<void> {
     if (this.#hasReadNote) return;
-    const { formerNote, node, isOwn } = this.#options;
-    const note = await this.#inTime(formerNote());
-    if (note?.outage === true || (isOwn && note?.holder !== node)) this.journal.voidAll();
+    const { note, node, isOwn } = this.#options;
+    const former = await this.#inTime(note.former());
+    if (former?.outage === true || (isOwn && former?.holder !== node)) this.journal.voidAll();
     this.#hasReadNote = true;
   }
 
@@ -146,15 +154,8 @@ export class TierRecovery {
     } while (cursor !== undefined && this.journal.isChangesOnly);
   }
 
-  async #inTime<T>(action: Promise<T>): Promise<T> {
-    const { clock, deadlineMs } = this.#options;
-    const late = Promise.withResolvers<never>();
-    const cancel = clock.after(deadlineMs, () => late.reject(new Error(`no answer within ${deadlineMs} ms`)));
-    try {
-      return await Promise.race([action, late.promise]);
-    } finally {
-      cancel();
-    }
+  #inTime<T>(action: Promise<T>): Promise<T> {
+    return inTime(this.#options.clock, this.#options.deadlineMs, action);
   }
 }
 

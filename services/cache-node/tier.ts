@@ -1,4 +1,5 @@
 import { BackendGate } from './backend-gate.ts';
+import { within } from '#shared/runtime/clock.ts';
 import type { BackendPage, Figures, PageQuery } from './backend.ts';
 import type { JournalPart } from './core/outage-journal.ts';
 import type { Change } from './core/residence.ts';
@@ -67,7 +68,7 @@ export class Tier {
     this.#recovery = new TierRecovery({
       ...options,
       tags: this.#tags,
-      formerNote: () => this.#note.former(),
+      note: this.#note,
       isOutageElsewhere: () => options.record.isOutageElsewhere(options.namespace),
       apply: (group) => this.#apply(group),
     });
@@ -239,10 +240,7 @@ export class Tier {
 
   async #waitForOpening(untilMs: number): Promise<void> {
     const { clock } = this.#options;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(untilMs - clock.monotonicMs(), resolve);
-    await Promise.race([this.#opened, late]);
-    cancel();
+    await within(clock, untilMs - clock.monotonicMs(), this.#opened, undefined);
     if (this.#state === 'opening') this.#degrade(new Error('the backend was not opened in time'));
   }
 
@@ -366,7 +364,7 @@ export class Tier {
       const taken = this.#taken;
       this.#figures = (await this.#recovery.run()) ?? this.#figures;
       // Nothing was decided yet. From the first answer on the backend must be believed by whoever comes next.
-      if (this.#state === 'opening') await this.#noteEnd();
+      if (this.#state === 'opening') await this.#recovery.end();
       // Keys may have come to this process while it took the backend.
       if (taken === this.#taken) rest = this.#recovery.takeRest();
     }
@@ -378,13 +376,6 @@ export class Tier {
     for (const key of rest.keys) this.#writes.put(key, rowOf(front.peek(key, nowMs())), untilMs);
     for (const [tag, version] of rest.tags) this.#writes.putTags([tag], version, untilMs);
     void this.#endAfter(this.#writes.written());
-  }
-
-  async #noteEnd(): Promise<void> {
-    await this.#recovery.tellAll();
-    this.#note.want(false);
-    await this.#note.ended(this.#options.deadlineMs);
-    await this.#recovery.tellAll();
   }
 
   /** That the backend is back is said when it has all, and whoever comes next believes it. */

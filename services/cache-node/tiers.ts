@@ -1,5 +1,5 @@
 import { type Refusal, type Result, accept, refuse } from '#shared/protocol/errors.ts';
-import type { Clock } from '#shared/runtime/clock.ts';
+import { type Clock, inTime, within } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { BackendType, Backends } from './backends.ts';
 import type { Namespace } from './core/namespace.ts';
@@ -16,6 +16,7 @@ export interface TiersOptions {
   readonly deadlineMs: number;
   readonly backends: Backends;
   readonly records: NamespaceRecords;
+  readonly bornMs: () => number;
   /** Whether this node answers for the key now. */
   readonly isMine: (namespace: string, key: string) => boolean;
   /** Settings that are known already. */
@@ -81,10 +82,8 @@ export class Tiers {
   /** Resolves once it is known of every backend whether it can be reached, or when that takes too long. */
   async opened(): Promise<void> {
     const { clock } = this.#options;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.after(openedMsMax, resolve);
-    await Promise.race([Promise.all([...this.#tiers.values()].map((tier) => tier.opened)), late]);
-    cancel();
+    const opened = Promise.all([...this.#tiers.values()].map((tier) => tier.opened));
+    await within(clock, openedMsMax, opened, undefined);
   }
 
   settingsOf(namespace: string): NamespaceSettings | undefined {
@@ -237,15 +236,7 @@ export class Tiers {
     });
   }
 
-  async #inTime<T>(action: Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const cancel = this.#options.clock.after(recordMsMax, () =>
-      late.reject(new Error(`no answer within ${recordMsMax} ms`)),
-    );
-    try {
-      return await Promise.race([action, late.promise]);
-    } finally {
-      cancel();
-    }
+  #inTime<T>(action: Promise<T>): Promise<T> {
+    return inTime(this.#options.clock, recordMsMax, action);
   }
 }

@@ -27,3 +27,27 @@ export const sleep = (clock: Clock, delayMs: number): Promise<void> =>
   new Promise((resolve) => {
     clock.after(delayMs, resolve);
   });
+
+/** What `action` comes to, or `late` when it does not come within `msMax`. Rejects as `action`. */
+export async function within<T, Late>(
+  clock: Clock,
+  msMax: number,
+  action: Promise<T>,
+  late: Late,
+): Promise<T | Late> {
+  const timeUp = Promise.withResolvers<Late>();
+  const cancel = clock.after(msMax, () => timeUp.resolve(late));
+  try {
+    return await Promise.race([action, timeUp.promise]);
+  } finally {
+    cancel();
+  }
+}
+
+/** What `action` comes to. Rejects as `action`, and when it does not come within `msMax`. */
+export async function inTime<T>(clock: Clock, msMax: number, action: Promise<T>): Promise<T> {
+  const late = Symbol('late');
+  const outcome = await within(clock, msMax, action, late);
+  if (outcome === late) throw new Error(`no answer within ${msMax} ms`);
+  return outcome;
+}

@@ -38,6 +38,8 @@ export interface FileRun {
   readonly unheard: number;
   /** How often all left and came back soon enough. */
   readonly returns: number;
+  /** How often the map was lost. */
+  readonly losses: number;
   /** Missed though their writes were answered. */
   readonly missed: number;
 }
@@ -95,6 +97,7 @@ class Memory {
       isMine: () => true,
       quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
       record: world.recordOf(process),
+      bornMs: () => process.node.map.bornMs,
       since,
       copies: false,
       deadlineMs,
@@ -144,7 +147,7 @@ function noNamespaces(): Namespaces {
 }
 
 export class Simulation {
-  readonly counts = { outages: 0, returns: 0 };
+  readonly counts = { outages: 0, returns: 0, losses: 0 };
   readonly #callers: VirtualCallers;
   readonly #turns: VirtualTurns<FileContents>;
   readonly #random: SeededRandom;
@@ -301,6 +304,7 @@ export class Simulation {
       else if (!joins) void this.#allComeBack(running);
       return;
     }
+    if (!this.#isHealthy && random.chance(0.2)) return this.#loseMap();
     const victim = random.pick(running);
     const what = this.#isHealthy ? 'leave' : random.pick(['leave', 'restart', 'pause', 'pause']);
     if (what === 'leave') void this.#leave(victim);
@@ -340,6 +344,20 @@ export class Simulation {
         const [name] = this.#former.splice(at, 1);
         this.#start(name);
       });
+  }
+
+  /** All are gone, and so is the map; what was noted of their files is not. */
+  #loseMap(): void {
+    const { random } = this;
+    for (const process of this.#cluster.processes)
+      if (process.state !== 'ended') {
+        this.#cluster.crash(process);
+        this.#former.push(process.name);
+      }
+    this.#cluster.bucket.lose();
+    this.counts.losses += 1;
+    for (let n = random.integer(1, 3); n > 0; n -= 1)
+      this.#clock.after(random.integer(0, 5_000), () => this.#start(this.#former.shift()));
   }
 
   /** All leave together, and come back while their slots wait for them. */

@@ -12,7 +12,7 @@ afterEach(() => {
 });
 
 async function runAll(isHealthy: boolean, count: number) {
-  const sum = { answered: 0, hits: 0, outages: 0, returns: 0, refused: 0, unheard: 0, missed: 0 };
+  const sum = { answered: 0, hits: 0, outages: 0, returns: 0, losses: 0, refused: 0, unheard: 0, missed: 0 };
   const only = process.env['SEED'];
   const seeds = only === undefined ? Array.from({ length: count }, (_, n) => n + 1) : [Number(only)];
   for (const seed of seeds) {
@@ -34,9 +34,10 @@ test('nothing that was answered is lost where nodes only join and leave, be it a
   expect(returns).toBeGreaterThanOrEqual(Math.floor(seeds / 2));
 }, 300_000);
 
-test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots and disks', async () => {
-  const { outages, seeds } = await runAll(false, 20);
+test('nobody reads what was deleted or overwritten, whatever becomes of nodes, slots, disks and the map', async () => {
+  const { outages, losses, seeds } = await runAll(false, 20);
   expect(outages).toBeGreaterThan(seeds);
+  expect(losses).toBeGreaterThan(seeds / 4);
 }, 300_000);
 
 test('a file that is void, and could be neither emptied nor noted, is void still where all left meanwhile', async () => {

@@ -49,7 +49,7 @@ function recoveryOf(
     versions: { next: () => (version += 1), raise: () => undefined },
     isMine: () => true,
     tags: new TierTags(),
-    formerNote: () => Promise.resolve(undefined),
+    note: { former: () => Promise.resolve(undefined), want: () => undefined, ended: () => Promise.resolve() },
     isOutageElsewhere: () => Promise.resolve(false),
     since: 0,
     deadlineMs: 1_000,

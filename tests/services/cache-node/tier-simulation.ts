@@ -119,6 +119,7 @@ class World {
       isMine: () => true,
       quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
       record: this.#record,
+      bornMs: () => 1,
       since: 0,
       copies: false,
       deadlineMs,

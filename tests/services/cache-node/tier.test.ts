@@ -53,6 +53,7 @@ async function started(isOwn: boolean, entriesMax = 1) {
     isMine: () => true,
     quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
     record,
+    bornMs: () => 1,
     since: 0,
     copies: false,
     deadlineMs: 250,

@@ -72,6 +72,7 @@ class Memory {
       isMine: (key) => process.node.routeOf(slotOf('n', key)).kind === 'serve',
       quota: () => ({ entriesMax: Infinity, bytesMax: Infinity }),
       record: world.recordOf(process),
+      bornMs: () => process.node.map.bornMs,
       since: 0,
       copies: false,
       deadlineMs,
