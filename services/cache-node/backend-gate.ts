@@ -1,5 +1,5 @@
 import { type CircuitBreaker, makeCircuitBreaker } from '#shared/runtime/circuit-breaker.ts';
-import type { Clock } from '#shared/runtime/clock.ts';
+import { type Clock, sleep, within } from '#shared/runtime/clock.ts';
 
 export interface BackendGateOptions {
   readonly clock: Clock;
@@ -9,6 +9,9 @@ export interface BackendGateOptions {
 
 const triedAfterMsFirst = 250;
 const triedAfterMsMax = 2_000;
+/** Where there is no later: how long one try may take, and after what time the next one follows, in milliseconds. */
+const insistMsMax = 2_000;
+const insistAgainMs = 50;
 /** A timer that comes late may come before answers that are here already: they get so long to be read. */
 const lateReadMs = 2;
 
@@ -16,7 +19,7 @@ const lateReadMs = 2;
 export class BackendGate {
   readonly #clock: Clock;
   readonly #cutOff: BackendGateOptions['cutOff'];
-  readonly #breaker: CircuitBreaker;
+  #breaker: CircuitBreaker;
   /** Rejects what is under way. */
   #failure = Promise.withResolvers<never>();
 
@@ -24,7 +27,19 @@ export class BackendGate {
     this.#clock = clock;
     this.#cutOff = cutOff;
     this.#failure.promise.catch(() => undefined);
-    this.#breaker = makeCircuitBreaker({ triedAfterMsFirst, triedAfterMsMax, cutOff });
+    this.#breaker = this.#makeBreaker();
+  }
+
+  /** Tries at once, and again until the backend is back or `msMax` is over: nothing is let through later. */
+  async insist(tryOnce: () => Promise<void>, isBack: () => boolean, msMax: number): Promise<void> {
+    const clock = this.#clock;
+    const untilMs = clock.monotonicMs() + msMax;
+    while (!isBack()) {
+      this.#breaker = this.#makeBreaker();
+      await within(clock, insistMsMax, tryOnce(), undefined);
+      if (clock.monotonicMs() >= untilMs) return;
+      if (!isBack()) await sleep(clock, insistAgainMs);
+    }
   }
 
   /** Asks the backend; rejects as well when the time of any call is over. */
@@ -55,6 +70,10 @@ export class BackendGate {
       cancel = this.#clock.after(lateReadMs, () => reject(new Error('the backend did not answer in time')));
     });
     return () => cancel();
+  }
+
+  #makeBreaker(): CircuitBreaker {
+    return makeCircuitBreaker({ triedAfterMsFirst, triedAfterMsMax, cutOff: this.#cutOff });
   }
 
   /** Rejects all that is under way. */

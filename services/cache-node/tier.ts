@@ -17,6 +17,8 @@ import { type WriteGroup, TierWrites } from './tier-writes.ts';
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
 const probeMs = 100;
+/** How long a process that ends tries to tell its file what it was not told of, in milliseconds. */
+const lastTriesMsMax = 2_000;
 /**
  * A backend behind the memory of one namespace. What a request asks for and memory does not have is fetched before the
  * request is decided; what the decision changed is written before it is answered. Decisions stay what they are
@@ -55,6 +57,7 @@ export class Tier {
   #changeUntilMs = 0;
   #cancelProbe = () => {};
   #trying: Promise<void> | undefined;
+  #ending: Promise<void> | undefined;
 
   constructor(options: TierOptions) {
     this.#options = options;
@@ -209,10 +212,14 @@ export class Tier {
     void this.#write({ rows: new Map(), tags: new Map(), clears: false }).catch(() => undefined);
   }
 
-  /** Brings what is on its way to the backend, and closes it. */
+  /** Brings what is on its way to the backend, and what it was not told of, and closes it. */
   async close(): Promise<void> {
     if (this.#state === 'opening') await this.#opened;
+    // What memory alone has is gone with this process, and a file that was not told of all of it is void.
+    const isBack = () => !this.isDegraded;
+    if (this.isOwn) await this.#gate.insist(() => this.#try(), isBack, lastTriesMsMax);
     while (this.#state === 'kept' && !this.#writes.isEmpty) await this.#writes.written();
+    await this.#ending;
     this.isRight = this.#state === 'kept' || this.#note.isNoted;
     await this.abandon();
   }
@@ -375,7 +382,7 @@ export class Tier {
     const untilMs = this.untilMs(clock.monotonicMs());
     for (const key of rest.keys) this.#writes.put(key, rowOf(front.peek(key, nowMs())), untilMs);
     for (const [tag, version] of rest.tags) this.#writes.putTags([tag], version, untilMs);
-    void this.#endAfter(this.#writes.written());
+    this.#ending = this.#endAfter(this.#writes.written());
   }
 
   /** That the backend is back is said when it has all, and whoever comes next believes it. */

@@ -91,7 +91,7 @@ async function started(isOwn: boolean, entriesMax = 1) {
     return value;
   };
   await vi.advanceTimersByTimeAsync(100);
-  return { place, tier, contents, fetch, said, set, read, found };
+  return { record, place, tier, contents, fetch, said, set, read, found };
 }
 
 /** Cuts the backend off. */
@@ -134,6 +134,26 @@ test('a backend is said to be back when it has all, and whoever comes next belie
   setWeather(made.place, 'fine');
   await vi.advanceTimersByTimeAsync(5_000);
   expect(made.said.at(-1)).toEqual({ degraded: false, outage: false, hasStruck: true });
+});
+
+test('a file that was cut off when the process ends has everything all the same, and is believed', async () => {
+  const made = await started(true, 100);
+  await struck(made);
+  setWeather(made.place, 'fine');
+  // At once: the breaker would not let anything through for some time yet.
+  await Promise.all([made.tier.close(), vi.advanceTimersByTimeAsync(1_000)]);
+  expect(made.tier.isRight).toBe(true);
+  expect(made.place.place.rows.has('struck')).toBe(true);
+  expect(made.record.notes.get('n')).toMatchObject({ outage: false });
+});
+
+test('a file that fails to the end is noted as void, and the process ends', async () => {
+  const made = await started(true, 100);
+  await struck(made);
+  const closed = made.tier.close();
+  await vi.advanceTimersByTimeAsync(5_000);
+  await closed;
+  expect(made.record.notes.get('n')).toMatchObject({ outage: true });
 });
 
 const slot = slotOf('n', 'a');
