@@ -1,6 +1,9 @@
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { type Nats, onReconnect } from '#shared/runtime/nats.ts';
 
+/** The connection was lost and is there again, or another broker serves. */
+export type Renewal = 'connection' | 'broker';
+
 /**
  * Tells those who wait for a broker's answer that it may not come any more: another broker serves, or the connection was
  * lost and is there again. What they asked, or its reply, may have gone with the former one. One for each client.
@@ -8,7 +11,7 @@ import { type Nats, onReconnect } from '#shared/runtime/nats.ts';
 export class BrokerWatch {
   readonly #nats: Nats;
   readonly #subject: string;
-  readonly #actions = new Set<() => void>();
+  readonly #actions = new Set<(why: Renewal) => void>();
   #isWatching = false;
 
   constructor(nats: Nats, { queueBrokerEvents }: Subjects) {
@@ -17,7 +20,7 @@ export class BrokerWatch {
   }
 
   /** Calls `action` each time, until the function that is returned is called. */
-  onNew(action: () => void): () => void {
+  onNew(action: (why: Renewal) => void): () => void {
     this.#begin();
     this.#actions.add(action);
     return () => this.#actions.delete(action);
@@ -26,13 +29,13 @@ export class BrokerWatch {
   #begin(): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
-    const tell = (): void => {
-      for (const action of this.#actions) action();
+    const tell = (why: Renewal): void => {
+      for (const action of this.#actions) action(why);
     };
-    onReconnect(this.#nats, tell);
+    onReconnect(this.#nats, () => tell('connection'));
     // Where the subscription is refused they find out by themselves, only later.
     const callback = (error: Error | null): void => {
-      if (error === null) tell();
+      if (error === null) tell('broker');
     };
     try {
       this.#nats.connection.subscribe(this.#subject, { callback });

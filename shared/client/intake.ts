@@ -6,7 +6,8 @@ import type { HeldJobs } from './held-jobs.ts';
 import type { RunningJob } from './job.ts';
 import type { LoopWatch } from './loop-watch.ts';
 import { Prefetch } from './prefetch.ts';
-import { type WorkerWire, briefPause, isTransient } from './worker-wire.ts';
+import { briefPause, isTransient } from './asked-again.ts';
+import type { WorkerWire } from './worker-wire.ts';
 
 export interface IntakeOptions {
   readonly wire: WorkerWire;

@@ -3,7 +3,7 @@ import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { QueueChannel } from './queue-channel.ts';
-import { briefPause } from './worker-wire.ts';
+import { briefPause } from './asked-again.ts';
 
 /** One question waits this long: a broker that went away with it is noticed soon after. */
 const waitOnceMs = 15_000;

@@ -5,6 +5,7 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import type { Msg, Nats } from '#shared/runtime/nats.ts';
 import { type Accepted, type Added, AddedItem } from './added-item.ts';
 import { readAlikeItems } from './alike-items.ts';
+import { type AskedAgainOptions, askedAgain } from './asked-again.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 import { withoutPlace } from './item-refusal.ts';
 import { MicroBatch } from './micro-batch.ts';
@@ -47,6 +48,8 @@ export class QueueChannel {
   readonly clock: Clock;
   readonly brokers: BrokerWatch;
   readonly #batch: MicroBatch<string, Added>;
+  /** Whether the items that are gathered now may be sent twice: those that may not never share a message with them. */
+  #isRepeatable = false;
 
   constructor({ nats, subjects, clock, brokers }: ChannelParts, queue: string) {
     this.queue = queue;
@@ -57,12 +60,17 @@ export class QueueChannel {
     this.#batch = new MicroBatch<string, Added>({
       itemsMax: itemsPerMessage,
       bytesMax: batchLengthMax,
-      send: (items) => this.#send(items),
+      send: (items) => this.#send(items, this.#isRepeatable),
     });
   }
 
-  /** Adds an item that is encoded already, as JSON text; in one message with all that is added in this turn. */
-  enqueue(text: string): Promise<Added> {
+  /**
+   * Adds an item that is encoded already, as JSON text; in one message with all that is added in this turn.
+   * @param isRepeatable whether adding it twice makes one item
+   */
+  enqueue(text: string, isRepeatable: boolean): Promise<Added> {
+    if (isRepeatable !== this.#isRepeatable) this.#batch.flush();
+    this.#isRepeatable = isRepeatable;
     return this.#batch.add(text, text.length);
   }
 
@@ -72,9 +80,15 @@ export class QueueChannel {
   }
 
   /** Adds bytes as they are: a message of its own. */
-  async enqueueBytes(payload: Uint8Array, headers: Readonly<Record<string, string>>): Promise<Added> {
-    const options = { timeoutMs: enqueueTimeoutMs, headers };
-    const reply = await requestReply(this.nats, this.subjects.queue(this.queue, 'enqueue'), payload, options);
+  async enqueueBytes(
+    payload: Uint8Array,
+    headers: Readonly<Record<string, string>>,
+    isRepeatable: boolean,
+  ): Promise<Added> {
+    const subject = this.subjects.queue(this.queue, 'enqueue');
+    const reply = await askedAgain(this.#asking(isRepeatable), (timeoutMs) =>
+      requestReply(this.nats, subject, payload, { timeoutMs, headers }),
+    );
     if (!reply.ok) throw new TrivetError(withOptionName(reply.error));
     return new AddedItem(this, reply.value as Accepted);
   }
@@ -90,24 +104,32 @@ export class QueueChannel {
     return reply.value as Reply;
   }
 
-  async #send(items: readonly string[]): Promise<readonly Result<Added>[]> {
+  #asking(isRepeatable: boolean): AskedAgainOptions {
+    const { nats, clock, brokers } = this;
+    return { nats, clock, brokers, timeoutMs: enqueueTimeoutMs, isRepeatable };
+  }
+
+  async #send(items: readonly string[], isRepeatable: boolean): Promise<readonly Result<Added>[]> {
     const subject = this.subjects.queue(this.queue, 'enqueue-many');
     const body = Buffer.from(`{"items":[${items.join(',')}]}`);
-    const reply = await requestMessage(this.nats, subject, body, { timeoutMs: enqueueTimeoutMs });
+    const reply = await askedAgain(this.#asking(isRepeatable), (timeoutMs) =>
+      requestMessage(this.nats, subject, body, { timeoutMs }),
+    );
     // More than this NATS takes at once, or than the queue has room for; those who add never asked to be one message.
-    if (!reply.ok && refusedAsOne.has(reply.error.code) && items.length > 1) return this.#sendHalves(items);
+    if (!reply.ok && refusedAsOne.has(reply.error.code) && items.length > 1)
+      return this.#sendHalves(items, isRepeatable);
     if (!reply.ok) return items.map(() => reply);
     const added = this.#readAdded(reply.value);
     return added.ok ? added.value : items.map(() => added);
   }
 
   /** The first ones first. Behind one that has found no room in the queue nobody is asked for. */
-  async #sendHalves(items: readonly string[]): Promise<readonly Result<Added>[]> {
+  async #sendHalves(items: readonly string[], isRepeatable: boolean): Promise<readonly Result<Added>[]> {
     const middle = Math.ceil(items.length / 2);
-    const first = await this.#send(items.slice(0, middle));
+    const first = await this.#send(items.slice(0, middle), isRepeatable);
     const full = first.find((one) => !one.ok && one.error.code === 'queue_full');
     const rest = items.slice(middle);
-    return [...first, ...(full === undefined ? await this.#send(rest) : rest.map(() => full))];
+    return [...first, ...(full === undefined ? await this.#send(rest, isRepeatable) : rest.map(() => full))];
   }
 
   #readAdded(reply: Msg): Result<readonly Result<Added>[]> {

@@ -47,6 +47,10 @@ function partsOf<Payload>(item: unknown): [Payload, AddOptions] {
   return [payload as Payload, options ?? {}];
 }
 
+/** Whether adding it twice makes one item. What replaces another one may be replaced itself in between. */
+const isRepeatable = ({ key, onDuplicate = 'keep' }: AddOptions): boolean =>
+  key !== undefined && onDuplicate === 'keep';
+
 /** How an item leaves, from the outside in: span, schema, middleware, message. */
 export class QueueProducer<Payload> {
   readonly #channel: QueueChannel;
@@ -141,7 +145,7 @@ export class QueueProducer<Payload> {
   #enqueue(item: NewItem): Promise<Added> {
     const { payload, options } = item;
     if (payload instanceof Uint8Array)
-      return this.#channel.enqueueBytes(payload, bytesHeaders(payload, options));
-    return this.#channel.enqueue(itemText(item));
+      return this.#channel.enqueueBytes(payload, bytesHeaders(payload, options), isRepeatable(options));
+    return this.#channel.enqueue(itemText(item), isRepeatable(options));
   }
 }

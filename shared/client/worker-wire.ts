@@ -3,8 +3,9 @@ import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
 import type { ChildView } from '#shared/protocol/queue-more-schemas.ts';
 import type { LeasedItem } from '#shared/protocol/queue-schemas.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import type { Clock } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { briefPause, isTransient } from './asked-again.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 import type { RunningJob } from './job.ts';
 import { requestReply } from './request.ts';
@@ -184,12 +185,6 @@ export class WorkerWire {
     return requestReply(nats, subjects.queue(queue, operation), body, options);
   }
 }
-
-export const isTransient = (refusal: Refusal): boolean =>
-  refusal.code === 'timeout' || refusal.code === 'unavailable';
-
-/** Not all workers at the same moment, when a broker comes back. */
-export const briefPause = (clock: Clock): Promise<void> => sleep(clock, 200 + Math.random() * 300);
 
 const itemsAlong = ({ next = [] }: Settled): Result<readonly LeasedItem[]> => accept(next);
 

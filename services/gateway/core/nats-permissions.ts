@@ -57,7 +57,8 @@ function isAllowed(
 function subscriptions(operation: Operation, name: string, subjects: Subjects): readonly string[] {
   if (operation === 'queue.events') return [subjects.queueEvents(name, '*')];
   // Who waits for an answer is told when it will not come.
-  if (operation === 'queue.dequeue' || operation === 'queue.result') return [subjects.queueBrokerEvents];
+  if (operation === 'queue.enqueue' || operation === 'queue.dequeue' || operation === 'queue.result')
+    return [subjects.queueBrokerEvents];
   if (operation === 'cache.events') return [subjects.cacheEvents(name)];
   return [];
 }

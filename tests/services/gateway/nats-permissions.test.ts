@@ -34,7 +34,7 @@ test('a producer for emails can publish what enqueues there, and nothing else', 
       'trivet.jobs.emails',
       'trivet.queue.emails.enqueue-many',
     ],
-    subscribe: ['_INBOX.k-1.>'],
+    subscribe: ['_INBOX.k-1.>', 'trivet.events.queue-broker'],
   });
 });
 

@@ -104,6 +104,56 @@ test('a worker that waited when its broker was killed takes the next item from t
   await server.stop();
 });
 
+test('an item with a key whose answer was lost with NATS is added again, and is there once', async () => {
+  const server = await startNatsServer();
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  const queue = other.queue('lost-answer');
+  await queue.add(0);
+  // The broker has heard of them, and never answers.
+  process.kill(broker.pid, 'SIGSTOP');
+  const added = queue.addMany([
+    { payload: 1, options: { key: 'one' } },
+    { payload: new Uint8Array([2]), options: { key: 'two' } },
+  ]);
+  await setTimeout(300);
+  server.kill();
+  await broker.kill();
+  await server.restart();
+  const next = await startBroker(server);
+  const fromMs = performance.now();
+  expect(await added).toEqual([
+    expect.objectContaining({ status: 'fulfilled' }),
+    expect.objectContaining({ status: 'fulfilled' }),
+  ]);
+  expect(performance.now() - fromMs).toBeLessThan(20_000);
+  const { items } = await queue.list({ limit: 10 });
+  const keysOf = items.map(({ key }) => key).filter((key) => key !== undefined);
+  expect(keysOf.toSorted()).toEqual(['one', 'two']);
+  await other.close();
+  await next.stop();
+  await server.stop();
+}, 60_000);
+
+test('an item with a key is added by the broker that follows the one that was killed', async () => {
+  const server = await startNatsServer();
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  const queue = other.queue('killed-broker');
+  await queue.add(0);
+  process.kill(broker.pid, 'SIGSTOP');
+  const added = queue.add(1, { key: 'one' });
+  await setTimeout(300);
+  await broker.kill();
+  const fromMs = performance.now();
+  const next = await startBroker(server);
+  expect((await added).id).toMatch(/./);
+  expect(performance.now() - fromMs).toBeLessThan(20_000);
+  await other.close();
+  await next.stop();
+  await server.stop();
+}, 60_000);
+
 test('closing while NATS is frozen ends the client in its time, whatever was to be told', async () => {
   const frozen = await startClient();
   const other = await connect({ url: frozen.server.url });
