@@ -50,7 +50,12 @@ export class NearFeed {
   /** Begins to listen; the near cache keeps nothing before somebody speaks. */
   start(): void {
     const { nats, subject, near } = this.#options;
-    this.#subscription = subscribe(nats, subject, {}, (message) => this.#hear(message));
+    const onForbidden = (error: Error) => {
+      this.stop();
+      near.suspectAll();
+      this.#warn('this client may not hear what changes there', error);
+    };
+    this.#subscription = subscribe(nats, subject, { onForbidden }, (message) => this.#hear(message));
     this.#stopWatching = onReconnect(nats, () => this.#closeAll(near.suspectAll()));
     void this.#round();
   }
@@ -95,16 +100,19 @@ export class NearFeed {
     const told = await this.#options.ask('configure', { nearCache: true });
     if (told.ok) {
       const missed = await this.#missed({ epoch: noEpoch, after: 0 });
-      if (missed !== undefined) {
+      // Who has ceased to listen would keep what nobody tells it of.
+      if (missed !== undefined && this.#subscription !== undefined) {
         this.#note(missed.epoch);
         this.#options.near.learn(missed, this.#options.clock.monotonicMs());
       }
-    } else if (told.error.code === 'forbidden' && !this.#hasWarned) {
-      this.#hasWarned = true;
-      const { namespace } = this.#options;
-      const problem = `the near cache of ${namespace} stays empty until somebody who may sets nearCache`;
-      process.emitWarning(`${problem}: ${told.error.message}`, 'TrivetWarning');
-    }
+    } else if (told.error.code === 'forbidden') this.#warn('nobody who may has set nearCache', told.error);
+  }
+
+  #warn(reason: string, { message }: { readonly message: string }): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const problem = `the near cache of ${this.#options.namespace} stays empty: ${reason} (${message})`;
+    process.emitWarning(problem, 'TrivetWarning');
   }
 
   /** An epoch begins with the id of its node. */
@@ -124,9 +132,10 @@ export class NearFeed {
   async #close(gap: Gap): Promise<void> {
     if (this.#asked.has(gap.epoch)) return;
     this.#asked.add(gap.epoch);
-    const isCurrent = await this.#options.refresh();
+    const isCurrent = this.#subscription !== undefined && (await this.#options.refresh());
     const reply = isCurrent ? await this.#missed(gap) : undefined;
     this.#asked.delete(gap.epoch);
+    if (this.#subscription === undefined) return;
     if (reply !== undefined) this.#note(reply.epoch);
     this.#options.near.close(gap, reply, this.#options.clock.monotonicMs());
   }

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { CacheNamespace } from '#shared/client/cache.ts';
 import { anyNode } from '#shared/client/cache-routing.ts';
 import { type Trivet, connect } from '#shared/client/client.ts';
@@ -252,4 +252,31 @@ test.each([
   ['near.ttl', { ttl: 'soon' }],
 ])('a bad %s is refused by its name', (field, near) => {
   expect(() => other.cache('bad', { near })).toThrow(expect.objectContaining({ details: { field } }));
+});
+
+test('a client that may not hear what changes works on without a near cache, and says why', async () => {
+  const deaf = '{ user: deaf, password: x, permissions: { subscribe: { deny: "trivet.events.cache.>" } } }';
+  const services = '{ user: "trivet-service", password: $TRIVET_NATS_PASSWORD }';
+  const strict = await startNatsServer({
+    config: 'plain',
+    plainLines: `no_auth_user: deaf\nauthorization { users: [${deaf}, ${services}] }`,
+  });
+  const one = await startService('cache-node', natsEnvironment(strict));
+  const warn = vi.spyOn(process, 'emitWarning').mockReturnValue();
+  const client = await connect({ url: strict.url });
+  const cache = client.cache<string>('secrets', { near: true });
+  try {
+    await expect.poll(() => warn.mock.calls.length, { timeout: 10_000 }).toBe(1);
+    expect(warn.mock.calls[0]?.[0]).toMatch(/secrets stays empty: .*Subscription to "trivet.events.cache/);
+    for (const value of ['a', 'b']) {
+      await cache.set('k', value);
+      expect(await cache.get('k')).toBe(value);
+    }
+    expect(cache.nearStats()).toMatchObject({ live: false, hits: 0 });
+  } finally {
+    warn.mockRestore();
+    await client.close();
+    await one.stop();
+    await strict.stop();
+  }
 });
