@@ -11,6 +11,8 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, TrivetError, refuse } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
+const timeOrAgo = 'an RFC 3339 time, or how long ago (15m)';
+
 type Options = Readonly<Record<string, string | undefined>>;
 
 /** `trivet telemetry stats | series | events | errors | logs | operations | history | alerts | tail`. */
@@ -29,7 +31,7 @@ export function telemetryCommands(program: Command): void {
     asking(
       limited(query(name, about))
         .option('--level <level>', 'at least so severe')
-        .option('--since <time>', 'not older than this'),
+        .option('--since <time|ago>', `not older than this: ${timeOrAgo}`),
     );
   }
   asking(
@@ -40,8 +42,8 @@ export function telemetryCommands(program: Command): void {
   asking(
     limited(query('history', 'what the series of a metric were over time'))
       .requiredOption('--name <name>', 'the metric')
-      .option('--from <time>', 'from then on')
-      .option('--to <time>', 'up to then')
+      .option('--from <time|ago>', `from then on: ${timeOrAgo}`)
+      .option('--to <time|ago>', 'up to then')
       .option('--step <duration>', 'no finer than this'),
   );
   asking(query('alerts', 'alerts and whether they fire'));
