@@ -3,6 +3,7 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import { type Nats, headersOf } from '#shared/runtime/nats.ts';
 import type { Burial, DeadLetters } from './collector-service.ts';
+import { type GatheredBurial, gathered } from './gathered-burials.ts';
 
 // Publishes that wait for their acknowledgement at once.
 const inFlightMax = 256;
@@ -36,12 +37,14 @@ export class JetStreamDeadLetters implements DeadLetters {
   }
 
   async bury(burials: readonly Burial[]): Promise<void> {
-    for (let start = 0; start < burials.length; start += inFlightMax)
-      await Promise.all(burials.slice(start, start + inFlightMax).map((one) => this.#publish(one)));
+    const letters = gathered(burials);
+    for (let start = 0; start < letters.length; start += inFlightMax)
+      await Promise.all(letters.slice(start, start + inFlightMax).map((one) => this.#publish(one)));
   }
 
   /** Tries until the stream has it: a bad record that is not kept would be lost without a trace. */
-  async #publish({ letter, sequence, subject, receivedMs, destination }: Burial): Promise<void> {
+  async #publish(burial: GatheredBurial): Promise<void> {
+    const { letter, records, sequence, subject, receivedMs, destination } = burial;
     const bodyBytesMax = (this.#nats.connection.info?.max_payload ?? 1_048_576) - headersBytesMax;
     const headers = headersOf({
       'Content-Type': letter.contentType,
@@ -50,6 +53,7 @@ export class JetStreamDeadLetters implements DeadLetters {
       'Trivet-Subject': subject,
       'Trivet-Sequence': sequence === undefined ? undefined : String(sequence),
       'Trivet-Index': letter.index === undefined ? undefined : String(letter.index),
+      'Trivet-Records': records === 1 ? undefined : String(records),
       'Trivet-Destination': destination,
       'Trivet-Truncated': letter.body.length > bodyBytesMax ? 'true' : undefined,
     });

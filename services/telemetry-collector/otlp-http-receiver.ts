@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip as gunzipCallback } from 'node:zlib';
-import { decode, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
+import { decodeExactly, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { isTooDeep } from '#shared/protocol/nesting.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import { grpcStatus } from './core/delivery.ts';
@@ -168,7 +168,7 @@ async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<Buffe
 }
 
 function protobufOf(signal: Signal, body: Buffer): Uint8Array {
-  const decoded = decode(body, json);
+  const decoded = decodeExactly(body, json);
   if (!decoded.ok) throw new Refused(400, decoded.error.message);
   if (isTooDeep(decoded.value)) throw new Refused(400, 'body is nested too deeply');
   return bytesOfRequest(signal, decoded.value ?? {});

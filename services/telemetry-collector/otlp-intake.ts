@@ -71,6 +71,7 @@ export class OtlpIntake {
     const all = chunksOf(body);
     const { chunks, broken } = checkItems(signal, all);
     if (broken.length > 0) {
+      const receivedMs = clock.nowMs();
       await deadLetters.bury(
         broken.map(({ place: index, problem: message, body: item }) => ({
           letter: {
@@ -82,7 +83,7 @@ export class OtlpIntake {
           },
           sequence: undefined,
           subject,
-          receivedMs: clock.nowMs(),
+          receivedMs,
         })),
       );
     }

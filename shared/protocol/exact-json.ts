@@ -37,6 +37,16 @@ export function holdsExactNumbers(value: unknown): boolean {
   return Array.isArray(value) ? value.some(holdsExactNumbers) : Object.values(value).some(holdsExactNumbers);
 }
 
+/**
+ * The number that `parseExactly` passes on as it is written: a bigint where it is an integer, so that no digit is lost,
+ * else what JavaScript reads. Any other value is itself.
+ */
+export function numberOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !raw.isRawJSON(value)) return value;
+  const text = JSON.stringify(value);
+  return /^-?[1-9][0-9]*$/.test(text) ? BigInt(text) : Number(text);
+}
+
 /** Of the values on the way in, names that are deeper than any request has them are left as they are. */
 const levelsMax = 64;
 

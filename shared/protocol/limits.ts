@@ -75,6 +75,8 @@ export const tagLengthMax = 256;
 
 /** Telemetry records in one message. */
 export const telemetryRecordsMax = 10_000;
+/** Items, resources and scopes of one OTLP request: those of real senders have dozens of bytes each. */
+export const otlpItemsMax = 100_000;
 
 /** Longest name of a metric, event or operation, in characters (OpenTelemetry's own limit for instruments). */
 export const instrumentNameLengthMax = 255;

@@ -1,3 +1,5 @@
+import { numberOf } from '#shared/protocol/exact-json.ts';
+
 /** What an attribute becomes: the values that OTLP can carry and that people can read. */
 export type AttributeValue =
   | string
@@ -58,6 +60,8 @@ function isPlain(given: Readonly<Record<string, unknown>>): boolean {
 function objectValue(value: object | null, depth: number): AttributeValue {
   if (value === null) return 'null';
   if (value instanceof Uint8Array) return value;
+  const number = numberOf(value);
+  if (number !== value) return attributeValue(number, depth);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
   if (depth >= depthMax) return jsonText(value);
   if (Array.isArray(value)) return value.map((one) => attributeValue(one, depth + 1));

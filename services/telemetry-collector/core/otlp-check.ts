@@ -1,4 +1,4 @@
-import { type Chunk, type Signal, chosen, itemOf } from './otlp-chunks.ts';
+import { type Chunk, type Signal, chosen, itemOf, taggedItemOf } from './otlp-chunks.ts';
 import { wireOf } from './otlp-json.ts';
 import { type FieldSchema, itemMessage, messageDepthMax, schemaOf } from './otlp-schema.ts';
 import { ProtobufFault, ProtobufReader, bytesType } from './protobuf.ts';
@@ -7,7 +7,7 @@ import { ProtobufFault, ProtobufReader, bytesType } from './protobuf.ts';
 export interface BrokenItem {
   readonly place: number;
   readonly problem: string;
-  /** Its own bytes. */
+  /** Its own bytes with their tag: several of them, one behind the other, can be told apart. */
   readonly body: Uint8Array;
 }
 
@@ -34,9 +34,8 @@ export function checkItems(signal: Signal, chunks: readonly Chunk[]): CheckedChu
     }
     const frame = ofResource ?? problemOf('ScopeLogs', chunk.scope);
     for (const [index, place] of chunk.places.entries()) {
-      const body = itemOf(chunk, index);
-      const problem = frame ?? problemOf(itemMessage[signal], body);
-      if (problem !== undefined) broken.push({ place, problem, body });
+      const problem = frame ?? problemOf(itemMessage[signal], itemOf(chunk, index));
+      if (problem !== undefined) broken.push({ place, problem, body: taggedItemOf(chunk, index) });
     }
   }
   if (broken.length === 0) return { chunks, broken };

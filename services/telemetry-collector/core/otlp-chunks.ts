@@ -1,3 +1,4 @@
+import { otlpItemsMax } from '#shared/protocol/limits.ts';
 import { ProtobufFault, ProtobufReader, bytesType } from './protobuf.ts';
 
 /** The three signals of OTLP that Trivet carries. */
@@ -27,13 +28,26 @@ const resourcesField = 1;
 const scopesField = 2;
 const itemsField = 2;
 
+/** Resources, scopes and items that a request may still have. */
+interface Room {
+  left: number;
+}
+
+function takeRoom(room: Room): void {
+  room.left -= 1;
+  if (room.left < 0)
+    throw new ProtobufFault(`it has more than ${otlpItemsMax} items, resources and scopes together`);
+}
+
 /**
  * Takes an OTLP request apart, down to its items, which are not looked into.
- * Throws `ProtobufFault` where the bytes are no such request. O(items); items are views of `body`.
+ * Throws `ProtobufFault` where the bytes are no such request, or where there are too many items: an empty one is two
+ * bytes, and each is an object here. O(items); items are views of `body`.
  */
 export function chunksOf(body: Uint8Array): readonly Chunk[] {
   const chunks: Chunk[] = [];
   const reader = new ProtobufReader(body);
+  const room = { left: otlpItemsMax };
   let place = 0;
   while (reader.next()) {
     if (reader.field !== resourcesField || reader.wire !== bytesType) {
@@ -41,7 +55,8 @@ export function chunksOf(body: Uint8Array): readonly Chunk[] {
       continue;
     }
     const start = reader.delimited();
-    place = addResource(chunks, body, { start, end: reader.at }, place);
+    takeRoom(room);
+    place = addResource({ chunks, body, room }, { start, end: reader.at }, place);
   }
   return chunks;
 }
@@ -51,11 +66,19 @@ interface Range {
   readonly end: number;
 }
 
-function addResource(chunks: Chunk[], body: Uint8Array, range: Range, firstPlace: number): number {
-  const { inner: scopes, rest: resource } = split(body, range, scopesField);
+/** A request that is being taken apart. */
+interface Request {
+  readonly chunks: Chunk[];
+  readonly body: Uint8Array;
+  readonly room: Room;
+}
+
+function addResource(request: Request, range: Range, firstPlace: number): number {
+  const { chunks, body } = request;
+  const { inner: scopes, rest: resource } = split(request, range, scopesField);
   let place = firstPlace;
   for (const scope of scopes) {
-    const { inner, rest } = split(body, scope, itemsField);
+    const { inner, rest } = split(request, scope, itemsField);
     if (inner.length === 0) continue;
     const items = joined(
       body,
@@ -76,7 +99,7 @@ interface Field extends Range {
 
 /** The values of one repeated field, and everything else of the message. */
 function split(
-  body: Uint8Array,
+  { body, room }: Request,
   { start, end }: Range,
   field: number,
 ): { readonly inner: readonly Field[]; readonly rest: Uint8Array } {
@@ -87,6 +110,7 @@ function split(
     if (reader.field === field) {
       if (reader.wire !== bytesType) throw new ProtobufFault(`field ${field} is no message`);
       const valueStart = reader.delimited();
+      takeRoom(room);
       inner.push({ tagStart, start: valueStart, end: reader.at });
     } else {
       reader.skip();
@@ -120,6 +144,10 @@ export const bytesIn = (chunks: readonly Chunk[]): number =>
 
 export const placesIn = (chunks: readonly Chunk[]): readonly number[] =>
   chunks.flatMap((chunk) => chunk.places);
+
+/** The bytes of one item with its tag and length: as they are, a message whose one field it is. */
+export const taggedItemOf = ({ items, ends }: Chunk, index: number): Uint8Array =>
+  items.subarray(ends[index - 1] ?? 0, ends[index]);
 
 /** The bytes of one item without its tag and length. */
 export function itemOf(chunk: Chunk, index: number): Uint8Array {

@@ -1,3 +1,4 @@
+import { numberOf } from '#shared/protocol/exact-json.ts';
 import type { Signal } from './otlp-chunks.ts';
 import {
   type FieldSchema,
@@ -147,12 +148,12 @@ export const wireOf = (field: FieldSchema): number =>
 export class OtlpJsonFault extends Error {}
 
 /**
- * The bytes of a request that came as JSON; unknown fields are ignored, as OTLP wants it.
+ * The bytes of a request that came as JSON, as `decodeExactly` reads it; unknown fields are ignored, as OTLP wants it.
  * Throws `OtlpJsonFault` that names the field whose value cannot be what it must be.
  */
 export function bytesOfRequest(signal: Signal, given: unknown): Uint8Array {
   const writer = new BackwardWriter(4_096);
-  writeMessage(writer, schemaOf(requestMessage[signal]), given, '', 0);
+  writeMessage(writer, schemaOf(requestMessage[signal]), numberOf(given), '', 0);
   return writer.take();
 }
 
@@ -190,11 +191,12 @@ function writeMessage(
 function writeField(
   writer: BackwardWriter,
   field: FieldSchema,
-  value: unknown,
+  given: unknown,
   path: string,
   depth: number,
 ): void {
   const { scalar, number } = field;
+  const value = numberOf(given);
   if (scalar !== undefined) {
     writeScalar(writer, scalar, value, path);
     writer.tag(number, wires[scalar]);
@@ -249,6 +251,7 @@ function bytesFrom(value: unknown, form: RegExp, encoding: 'base64' | 'hex', pat
 
 function doubleOf(value: unknown, path: string): number {
   if (typeof value === 'number') return value;
+  if (typeof value === 'bigint') return Number(value);
   if (typeof value === 'string' && /^(?:NaN|-?Infinity|-?[0-9.eE+-]+)$/.test(value)) {
     const number = Number(value);
     if (value === 'NaN' || !Number.isNaN(number)) return number;
@@ -270,7 +273,7 @@ const ranges: Readonly<Record<IntegerScalar, readonly [bigint, bigint]>> = {
   fixed64: [0n, 2n ** 64n - 1n],
 };
 
-/** 64-bit numbers are text in JSON, since a number would lose digits; small ones may be numbers. */
+/** 64-bit numbers are text in JSON; who writes them as numbers loses no digit either. */
 function integerOf(value: unknown, scalar: IntegerScalar, path: string): bigint {
   const [least, most] = ranges[scalar];
   const number = bigOf(value);
@@ -280,6 +283,7 @@ function integerOf(value: unknown, scalar: IntegerScalar, path: string): bigint 
 }
 
 function bigOf(value: unknown): bigint | undefined {
+  if (typeof value === 'bigint') return value;
   if (typeof value === 'number') return Number.isInteger(value) ? BigInt(value) : undefined;
   return typeof value === 'string' && /^-?[0-9]{1,20}$/.test(value) ? BigInt(value) : undefined;
 }

@@ -1,4 +1,4 @@
-import { decode, json } from '#shared/protocol/encoding.ts';
+import { json } from '#shared/protocol/encoding.ts';
 import { closeArray, comma, openArray, openObject } from '#shared/protocol/json-bytes.ts';
 import { endOfValue, skipSpace } from '#shared/protocol/json-places.ts';
 import { nestingMax, telemetryRecordsMax } from '#shared/protocol/limits.ts';
@@ -6,7 +6,7 @@ import { isTooDeep } from '#shared/protocol/nesting.ts';
 import type { MessageContext } from './interpret.ts';
 import { isAtLeast } from './levels.ts';
 import type { LogShapes } from './log-shapes.ts';
-import { type ReadMessage, Reading } from './reading.ts';
+import { type ReadMessage, Reading, decodeRecords } from './reading.ts';
 import type { Verdict } from './rules.ts';
 import { ScannedLog, type ScannedMessage } from './scanned-log.ts';
 
@@ -93,7 +93,7 @@ class Scan {
     const end = endOfValue(body, start);
     if (end < 0) return -1;
     const record = body.subarray(start, end);
-    const decoded = decode(record, json);
+    const decoded = decodeRecords('log', record, json);
     // One level less: the array around it counts, too.
     if (!decoded.ok || isTooDeep(decoded.value, nestingMax - 1)) return -1;
     const isKept = this.#reading.take(decoded.value, index, this.#context);

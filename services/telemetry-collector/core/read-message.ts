@@ -13,6 +13,7 @@ import {
   KnownBatch,
   type ReadMessage,
   Reading,
+  decodeRecords,
   recordsIn,
   unreadable,
 } from './reading.ts';
@@ -54,7 +55,7 @@ export function readMessage(message: MessageBody, context: MessageContext, known
     const read = readQuickly(kind, message.body, context, known);
     if (read !== undefined) return read;
   }
-  const decoded = decode(message.body, encoding);
+  const decoded = decodeRecords(kind, message.body, encoding);
   if (!decoded.ok) return unreadableBody(kind, message, 'undecodable', decoded.error.message);
   // A record that is nested too deeply can be read but not written again, into the dead letters neither.
   if (isTooDeep(decoded.value))

@@ -1,4 +1,4 @@
-import { type Encoding, decode, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
+import { type Encoding, decodeExactly, json, mediaTypeOf } from '#shared/protocol/encoding.ts';
 import { checkItems } from './otlp-check.ts';
 import { type Chunk, type Signal, chosen, chunksOf, requestOf } from './otlp-chunks.ts';
 import { OtlpJsonFault, bytesOfRequest } from './otlp-json.ts';
@@ -61,7 +61,7 @@ function protobufOf({
   body,
 }: OtlpBody): { readonly body: Uint8Array } | { readonly problem: string } {
   if (mediaTypeOf(contentType) !== json) return { body };
-  const decoded = decode(body, json satisfies Encoding);
+  const decoded = decodeExactly(body, json satisfies Encoding);
   if (!decoded.ok) return { problem: decoded.error.message };
   try {
     return { body: bytesOfRequest(signal, decoded.value) };

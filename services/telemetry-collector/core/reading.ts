@@ -1,5 +1,6 @@
-import { type Encoding, decode, encode } from '#shared/protocol/encoding.ts';
-import type { Result } from '#shared/protocol/errors.ts';
+import { type Encoding, decode, decodeExactly, encode, json } from '#shared/protocol/encoding.ts';
+import { type Result, accept } from '#shared/protocol/errors.ts';
+import { countable } from '#shared/protocol/exact-json.ts';
 import { telemetryRecordsMax } from '#shared/protocol/limits.ts';
 import {
   TelemetryError,
@@ -157,6 +158,16 @@ export interface DecodedMessage {
   readonly body: Uint8Array;
 }
 
+/**
+ * Decodes records. What is passed on of them keeps every digit; what is counted, judged or compared is a number as
+ * JavaScript reads it.
+ */
+export function decodeRecords(kind: TelemetryType, body: Uint8Array, encoding: Encoding): Result<unknown> {
+  if (encoding !== json || kind === 'metric' || kind === 'performance') return decode(body, encoding);
+  const decoded = decodeExactly(body, encoding);
+  return decoded.ok ? accept(countable(decoded.value, 'attributes')) : decoded;
+}
+
 /** What the records of one message come to, one after the other. */
 export class Reading {
   readonly #message: Omit<DecodedMessage, 'records'>;
@@ -209,16 +220,16 @@ export class Reading {
       sampled: this.#sampled,
       filteredExample: this.#filteredExample,
       isBodyHeld,
-      lettersOf: lettersFrom(isBodyHeld ? body : new Uint8Array(), encoding),
+      lettersOf: lettersFrom(kind, isBodyHeld ? body : new Uint8Array(), encoding),
     };
   }
 }
 
 /** Of its own, so that it holds nothing but these. */
 const lettersFrom =
-  (held: Uint8Array, encoding: Encoding): LettersOf =>
+  (kind: TelemetryType, held: Uint8Array, encoding: Encoding): LettersOf =>
   (places, reason, message, again = held) => {
-    const records = recordsIn(decode(again, encoding));
+    const records = recordsIn(decodeRecords(kind, again, encoding));
     return places.map((index) => letter({ record: records[index], index, encoding }, reason, message));
   };
 

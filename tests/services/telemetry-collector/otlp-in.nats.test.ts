@@ -190,6 +190,24 @@ test('a record that nobody could read is a dead letter, its sender hears of it, 
   expect(await callGrpc(rawLogs('good three', invalidText))).not.toHaveLength(0);
 });
 
+test('a small request of very many broken items is answered at once, and no byte of it is lost', async () => {
+  const before = (await cluster.deadLetters()).length;
+  // Three bytes each: a record that is one byte long and no message.
+  const items = (count: number) => gzipSync(field(1, field(2, Buffer.alloc(count * 3, '1201ff', 'hex'))));
+  const zipped = { 'content-encoding': 'gzip' };
+  const answer = await Promise.race([post('/v1/logs', items(90_000), zipped), delay(15_000)]);
+  if (answer === undefined) throw new Error('no answer in 15 s');
+  expect(answer.status).toBe(200);
+  const body = Buffer.from(await answer.arrayBuffer());
+  // 90,000 as a varint.
+  expect(body.subarray(2, 6)).toEqual(Buffer.from('0890bf05', 'hex'));
+  const letters = (await cluster.deadLetters()).slice(before);
+  expect(letters).toHaveLength(101);
+  expect(letters.at(-1)?.message).toMatch(/^89900 records; of the first: /);
+  const refused = await post('/v1/logs', items(100_001), zipped);
+  expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('more than 100000')]);
+});
+
 test('a port that is taken is named once with its setting, and is no fault where another collector has it', async () => {
   const stranger = createServer().listen(0, '127.0.0.1');
   await once(stranger, 'listening');

@@ -9,6 +9,7 @@ import { AggregationTemporality, DataPointType, type ResourceMetrics } from '@op
 import { SeverityNumber, ValueType } from '@opentelemetry/api';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { otlpItemsMax } from '#shared/protocol/limits.ts';
 import { checkItems } from '#services/telemetry-collector/core/otlp-check.ts';
 import {
   type Chunk,
@@ -73,6 +74,40 @@ test('JSON becomes protobuf and JSON again without a change', () => {
       expect(jsonOfRequest('logs', bytesOfRequest('logs', request))).toEqual(request);
     }),
   );
+});
+
+test('numbers of 64 bits keep every digit, whether they are text or not', () => {
+  const value = { key: 'id', value: { intValue: '9007199254740993' } };
+  const span = { startTimeUnixNano: '1700000000123456789', endTimeUnixNano: '1e3', attributes: [value] };
+  const request = (given: object) =>
+    JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: [given] }] }] });
+  const read = (text: string) => {
+    const { otlp, dead } = readOtlp(
+      { signal: 'traces', contentType: 'application/json', body: Buffer.from(text) },
+      { rules: new Rules({}, 'debug'), sequence: 1 },
+    );
+    return dead[0]?.message ?? jsonOfRequest('traces', requestOf(otlp?.chunks ?? []));
+  };
+  // As numbers, which protobuf's JSON allows, too.
+  const text = request(span).replaceAll(/"(\d[\de]*)"/g, '$1');
+  expect(text).toContain('"startTimeUnixNano":1700000000123456789,"endTimeUnixNano":1e3');
+  expect(read(text)).toEqual({
+    resourceSpans: [{ scopeSpans: [{ spans: [{ ...span, endTimeUnixNano: '1000' }] }] }],
+  });
+  expect(read(request({ name: 1.5 }).replace('1.5', '12345678901234567890'))).toContain(
+    '.name must be a string',
+  );
+  expect(read('12345678901234567890')).toBe('body must be an object');
+});
+
+test('a request of more items than any sender has is refused as a whole', () => {
+  const items = (count: number) => ({ resourceLogs: [{ scopeLogs: [{ logRecords: emptyItems(count) }] }] });
+  const emptyItems = (count: number) => Array.from({ length: count }, () => ({}));
+  // With its resource and its scope.
+  expect(itemsIn(chunksOf(bytesOfRequest('logs', items(otlpItemsMax - 2))))).toBe(otlpItemsMax - 2);
+  expect(() => chunksOf(bytesOfRequest('logs', items(otlpItemsMax - 1)))).toThrow(/more than 100000 items/);
+  const resources = { resourceLogs: emptyItems(otlpItemsMax + 1) };
+  expect(() => chunksOf(bytesOfRequest('logs', resources))).toThrow(/more than 100000 items/);
 });
 
 test('halves hold everything, in order, and each is a request', () => {

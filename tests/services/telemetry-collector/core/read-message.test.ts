@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { attributeValue, depthMax } from '#services/telemetry-collector/core/attribute-values.ts';
-import type { MessageContext } from '#services/telemetry-collector/core/interpret.ts';
-import { readMessage } from '#services/telemetry-collector/core/read-message.ts';
+import type { LogEntry, MessageContext } from '#services/telemetry-collector/core/interpret.ts';
+import { nothingKnown, readMessage } from '#services/telemetry-collector/core/read-message.ts';
 import { Rules } from '#services/telemetry-collector/core/rules.ts';
 import type { TelemetryLevel } from '#shared/protocol/telemetry-records.ts';
 import { encode, json } from '#shared/protocol/encoding.ts';
@@ -45,6 +45,23 @@ test('a record is a dead letter with its own bytes', () => {
   ]);
   const [later] = lettersOf([0], 'refused_by_destination', 'status 400');
   expect(Buffer.from(later?.body ?? []).toString()).toBe('{"message":"good"}');
+});
+
+test('no digit of an attribute is lost, in whatever way the record is read', () => {
+  const text =
+    '{"message":"paid","attributes":{"order":9007199254740993,"price":1.10,"in":[12345678901234567890]}}';
+  const attributes = { order: '9007199254740993', price: 1.1, in: ['12345678901234567890'] };
+  const known = nothingKnown();
+  for (const body of [text, `[${text},${text}]`, text]) {
+    const message = { kind: 'log', contentType: undefined, body: Buffer.from(body) };
+    const { kept, lettersOf } = readMessage(message, context, known);
+    expect(kept.map(({ entry }) => (entry as LogEntry).attributes)).toEqual(kept.map(() => attributes));
+    const [letter] = lettersOf([0], 'refused_by_destination', 'status 400');
+    expect(Buffer.from(letter?.body ?? []).toString()).toBe(text);
+  }
+  const later = '{"message":"later","timestamp":1e12,"attributes":{}}';
+  const { kept } = readMessage({ kind: 'log', contentType: undefined, body: Buffer.from(later) }, context);
+  expect(kept[0]?.entry).toMatchObject({ atMs: 1_000_000_000_000 });
 });
 
 test('a record without a time has the time at which the stream took it', () => {
