@@ -5,12 +5,15 @@ import type { Clock } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import {
   type AlertState,
+  type Gauge,
   type Readings,
   alignReadings,
   figureOf,
+  gaugesOf,
   judge,
   readingOf,
   readingOfAll,
+  sumOfGauges,
   windowMsOf,
 } from './core/alerts.ts';
 import type { Series } from './core/series.ts';
@@ -58,6 +61,8 @@ const owedMax = 20;
 interface Watched {
   readonly rule: AlertRule;
   readonly readings: Readings[];
+  /** By collector, as each of them said last: of one that is silent they stand. */
+  gauges: ReadonlyMap<string, readonly Gauge[]>;
   state: AlertState;
   figure: number | undefined;
 }
@@ -82,6 +87,7 @@ export class AlertWatch {
         known.get(JSON.stringify(rule)) ?? {
           rule,
           readings: [],
+          gauges: new Map(),
           state: { state: 'ok', sinceMs: 0 },
           figure: undefined,
         },
@@ -130,11 +136,17 @@ export class AlertWatch {
   async #judgeOne(watched: Watched, { parts, silent }: CountedByAll, nowMs: number): Promise<void> {
     const { rule, readings } = watched;
     const { store, log, announce } = this.#options;
+    const stood = silent.map((name) => [name, watched.gauges.get(name) ?? []] as const);
+    watched.gauges = new Map([
+      ...stood,
+      ...parts.map(({ collector, series }) => [collector, gaugesOf(rule, series)] as const),
+    ]);
     const now: Readings = {
       atMs: nowMs,
       parts: new Map(
         parts.map(({ collector, series, errors }) => [collector, readingOf(rule, series, errors, nowMs)]),
       ),
+      gauges: sumOfGauges(watched.gauges.values()),
     };
     alignReadings(readings, now, silent);
     const [first] = readings;

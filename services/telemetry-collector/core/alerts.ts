@@ -4,12 +4,14 @@ import type { AlertRule } from '#shared/protocol/telemetry-alerts.ts';
 import { explicitOf, isDistribution } from './distribution.ts';
 import { type Histogram, addedSince, merged, percentile } from './histogram.ts';
 import { operationCount, operationDuration } from './interpret.ts';
-import type { Series } from './series.ts';
+import { type Series, seriesKey } from './series.ts';
 
 /** What a rule looks at, as totals at one moment. */
 export interface Reading {
   readonly atMs: number;
-  /** A counter's total, a gauge's value, or how many values, errors or operations there were. */
+  /** Whether there is anything that the rule could mean: a metric that nobody has sent has no value, not 0. */
+  readonly isThere: boolean;
+  /** Totals of counters, or how many values, errors or operations there were; of all collectors with gauges. */
   readonly total: number;
   readonly successes: number;
   readonly histogram: Histogram | undefined;
@@ -19,6 +21,16 @@ export interface Reading {
 export interface Readings {
   readonly atMs: number;
   readonly parts: Map<string, Reading>;
+  /** The sum of gauges, of all collectors together. */
+  readonly gauges: number;
+}
+
+/** A gauge as one collector was told it. */
+export interface Gauge {
+  /** The same in every collector. */
+  readonly key: string;
+  readonly value: number;
+  readonly atMs: number;
 }
 
 /** Where an alert is. */
@@ -76,23 +88,47 @@ export const windowMsOf = (rule: AlertRule): number =>
 
 /** What a rule looks at now. @param errors error records that were ever kept, of all sources */
 export function readingOf(rule: AlertRule, series: Iterable<Series>, errors: number, atMs: number): Reading {
-  if (rule.errors !== undefined) return { atMs, total: errors, successes: 0, histogram: undefined };
+  if (rule.errors !== undefined)
+    return { atMs, isThere: true, total: errors, successes: 0, histogram: undefined };
+  let isThere = false;
   let total = 0;
   let successes = 0;
   let histogram: Histogram | undefined;
   for (const one of series) {
     if (!concerns(rule, one)) continue;
+    isThere = true;
     if (isDistribution(one)) {
       const own = explicitOf(one);
       histogram = histogram === undefined ? own : merged(histogram, own);
       if (rule.operation === undefined) total += own.count;
-    } else {
-      const value = one.type === 'counter' ? one.total : one.value;
-      total += value;
-      if (one.labels.some(([name, text]) => name === 'success' && text === 'true')) successes += value;
+    } else if (one.type === 'counter') {
+      total += one.total;
+      if (one.labels.some(([name, text]) => name === 'success' && text === 'true')) successes += one.total;
     }
   }
-  return { atMs, total, successes, histogram };
+  return { atMs, isThere, total, successes, histogram };
+}
+
+/** The gauges that a rule looks at, as one collector has them. */
+export function gaugesOf(rule: AlertRule, series: Iterable<Series>): readonly Gauge[] {
+  const found: Gauge[] = [];
+  for (const one of series)
+    if (one.type === 'gauge' && rule.errors === undefined && concerns(rule, one))
+      found.push({ key: seriesKey(one), value: one.value, atMs: one.atMs });
+  return found;
+}
+
+/**
+ * The sum of gauges. Collectors share the messages of one producer, so each of them has its gauge as it was told last:
+ * it is one gauge, and the youngest value is its value.
+ */
+export function sumOfGauges(ofCollectors: Iterable<readonly Gauge[]>): number {
+  const youngest = new Map<string, Gauge>();
+  for (const gauges of ofCollectors) {
+    for (const one of gauges)
+      if (one.atMs >= (youngest.get(one.key)?.atMs ?? Number.NEGATIVE_INFINITY)) youngest.set(one.key, one);
+  }
+  return [...youngest.values()].reduce((sum, { value }) => sum + value, 0);
 }
 
 /**
@@ -111,14 +147,15 @@ export function alignReadings(earlier: readonly Readings[], now: Readings, silen
 }
 
 /** One reading of the collectors of `now`; nothing where they have said nothing. */
-export function readingOfAll({ atMs, parts }: Readings, now: Readings): Reading {
-  let sum: Reading = { atMs, total: 0, successes: 0, histogram: undefined };
+export function readingOfAll({ atMs, parts, gauges }: Readings, now: Readings): Reading {
+  let sum: Reading = { atMs, isThere: false, total: gauges, successes: 0, histogram: undefined };
   for (const name of now.parts.keys()) {
     const part = parts.get(name);
     if (part === undefined) continue;
-    const { total, successes, histogram = part.histogram } = sum;
+    const { isThere, total, successes, histogram = part.histogram } = sum;
     sum = {
       atMs,
+      isThere: isThere || part.isThere,
       total: total + part.total,
       successes: successes + part.successes,
       histogram:
@@ -147,6 +184,7 @@ function concerns(rule: AlertRule, series: Series): boolean {
  * @returns undefined where nothing came that it could be judged by
  */
 export function figureOf(rule: AlertRule, now: Reading, before: Reading | undefined): number | undefined {
+  if (!now.isThere) return undefined;
   if (rule.stat === 'value') return now.total;
   if (before === undefined || now.atMs <= before.atMs) return undefined;
   const total = now.total - before.total;

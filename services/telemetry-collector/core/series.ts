@@ -233,6 +233,9 @@ export function snapshotOf(series: Series): Series {
   return { ...series };
 }
 
+/** What a series is, the same in every collector that counts in it. */
+export const seriesKey = (series: Series): string => keyOf(series, series.labels);
+
 /** Injective, whatever characters names and values hold. */
 const keyOf = (
   one: { readonly source: string; readonly name: string; readonly type: MetricType; readonly unit: string },

@@ -15,6 +15,15 @@ const counter = (total: number): Series => ({ ...identity, name: 'orders', type:
 const exponential = (histogram: ExponentialHistogram): Series =>
   snapshotOf({ ...identity, name: 'wait', type: 'exponential_histogram', histogram });
 
+const gauge = (value: number, atMs: number, source = 'shop'): Series => ({
+  ...identity,
+  source,
+  name: 'disk.used',
+  type: 'gauge',
+  value,
+  atMs,
+});
+
 /** A watch over one rule, and what it announces; `counted` is what the collectors say in the next round. */
 function watching(rule: AlertRule) {
   const clock = new ManualClock(1_000_000);
@@ -108,3 +117,28 @@ test('a percentile of a window is of the window, also where the first values of 
   expect(notices).toHaveLength(1);
   expect(notices[0]).toMatch(/^firing (?:9\d\d|1000)$/);
 });
+
+test('a gauge that several collectors were told is one gauge, and has its youngest value', async () => {
+  const { round, notices } = watching({ name: 'full', metric: 'disk.used', stat: 'value', above: 90 });
+  await round({ one: [gauge(50, 1)], two: [gauge(60, 2)] });
+  await round({ one: [gauge(55, 3)] });
+  await round({ two: 'silent' });
+  expect(notices).toEqual([]);
+  // That of another producer is another one: they are added up.
+  await round({ one: [gauge(55, 3), gauge(40, 3, 'bank')] });
+  expect(notices).toEqual(['firing 95']);
+  await round({ two: [gauge(45, 4)] });
+  expect(notices).toEqual(['firing 95', 'resolved 85']);
+});
+
+test.each(['value', 'rate'] as const)(
+  'what nobody has sent has no %s that could be too small',
+  async (stat) => {
+    const { round, notices } = watching({ name: 'gone', metric: 'orders', stat, below: 1, window: '10s' });
+    for (let index = 0; index < 4; index += 1) await round({ one: [gauge(50, 1)] });
+    expect(notices).toEqual([]);
+    await round({ one: [counter(0)] });
+    await round({ one: [counter(0)] });
+    expect(notices).toEqual(['firing 0']);
+  },
+);

@@ -53,6 +53,7 @@ test('silence neither fires nor resolves', () => {
 
 const reading = (atMs: number, total: number, more: Partial<Reading> = {}): Reading => ({
   atMs,
+  isThere: true,
   total,
   successes: 0,
   histogram: undefined,
