@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { encode, json } from '#shared/protocol/encoding.ts';
@@ -116,9 +117,13 @@ export class StatsdReceiver {
     return changed;
   }
 
+  /** The one that was heard of longest ago makes room: the others go on from what they are. */
   #remember(record: StatsdRecord): void {
-    if (this.#gauges.size >= gaugesMax) this.#gauges.clear();
-    this.#gauges.set(gaugeKey(record), record.value);
+    const key = gaugeKey(record);
+    this.#gauges.delete(key);
+    this.#gauges.set(key, record.value);
+    const [oldest] = this.#gauges.size > gaugesMax ? this.#gauges.keys() : [];
+    if (oldest !== undefined) this.#gauges.delete(oldest);
   }
 
   #keepBad(line: string, message: string): void {
@@ -158,8 +163,18 @@ export class StatsdReceiver {
     while (this.#records.length + this.#bad.length > 0 && !this.#isOver) {
       await deadLetters.bury(this.#bad.splice(0));
       const { count, body } = this.#next();
-      if (body !== undefined && (await this.#isStored(body))) this.#records.splice(0, count);
+      if (body !== undefined && (await this.#store(body))) this.#records.splice(0, count);
     }
+  }
+
+  /**
+   * Tries until the stream has it: the same message each time, by whose id the stream knows it where only the answer
+   * was lost. @returns false where the process ends before
+   */
+  async #store(body: Uint8Array): Promise<boolean> {
+    const msgID = randomUUID();
+    while (!this.#isOver) if (await this.#isStored(body, msgID)) return true;
+    return false;
   }
 
   /** As many records as a message has room for; one that no message has room for goes to the bad ones. */
@@ -178,10 +193,10 @@ export class StatsdReceiver {
     return { count, body: undefined };
   }
 
-  async #isStored(body: Uint8Array): Promise<boolean> {
+  async #isStored(body: Uint8Array, msgID: string): Promise<boolean> {
     const { nats, subjects, clock, log } = this.#options;
     try {
-      await nats.js.publish(subjects.telemetry('metric'), body);
+      await nats.js.publish(subjects.telemetry('metric'), body, { msgID });
       return true;
     } catch (error) {
       log.debug({ err: error }, 'StatsD records wait for the stream');

@@ -83,6 +83,20 @@ test('the tags of a gauge have no order, for who says how it changes neither', a
   await receiver.stop();
 });
 
+test('a gauge that is changed goes on from what it was, however many others there are', async () => {
+  const { receiver, stream, say } = await receiving(1_048_576);
+  await say('depth:100|g');
+  for (let from = 0; from < 12_120; from += 1_010) {
+    const others = Array.from({ length: 1_010 }, (_, index) => `other.${from + index}:1|g`);
+    await say(...others.slice(0, 505), 'depth:+1|g');
+    await say(...others.slice(505));
+    await until(() => stream.records.length === 1 + (from / 1_010 + 1) * 1_011);
+  }
+  const depths = stream.records.filter(({ name }) => name === 'depth');
+  expect(depths.map(({ value }) => value)).toEqual(Array.from({ length: 13 }, (_, index) => 100 + index));
+  await receiver.stop();
+});
+
 test('it ends while the stream is away', async () => {
   const { receiver, stream, say } = await receiving(65_536);
   stream.isAway = true;

@@ -1,4 +1,5 @@
 import { createSocket } from 'node:dgram';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '#tests/support/free-port.ts';
 import { CollectorCluster, until } from './running-collector.ts';
@@ -63,4 +64,19 @@ test('a bad line is a dead letter with its reason, and its neighbours pass', asy
     },
     { reason: 'invalid_record', message: 'sets are not counted here', body: 'users:42|s' },
   ]);
+});
+
+test('lines whose storing is answered too late are counted once', async () => {
+  const { pid } = cluster.server;
+  process.kill(pid, 'SIGSTOP');
+  await say('frozen:5|c');
+  // Longer than a publish waits for its answer: it is sent again while the first one is still to be read.
+  await delay(7_000);
+  process.kill(pid, 'SIGCONT');
+  await say('thawed:1|c');
+  await until(
+    () => valueOf('thawed'),
+    (value) => value === 1,
+  );
+  expect(await valueOf('frozen')).toBe(5);
 });
