@@ -11,7 +11,7 @@ import { type Signal, chosen, signals } from './core/otlp-chunks.ts';
 import { readMessage } from './core/read-message.ts';
 import type { DeadLetter, KeptRecord, ReadMessage } from './core/reading.ts';
 import { readOtlp } from './core/read-otlp.ts';
-import type { Rules } from './core/rules.ts';
+import { type Rules, redacted } from './core/rules.ts';
 import type { Series } from './core/series.ts';
 import type { Cargo, Shipment } from './destinations.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -309,7 +309,8 @@ export class Collector {
     if (burials.length === 0) return;
     const atMs = this.#options.clock.nowMs();
     for (const { letter, subject, sequence } of burials.slice(-examplesPerGroup)) {
-      const { reason, message, index, body } = letter;
+      const { reason, message, index } = letter;
+      const body = this.#shownOf(letter);
       this.#options.examples.note(reason, { atMs, subject, sequence, index, message, body });
     }
     await this.#options.deadLetters.bury(burials);
@@ -331,8 +332,13 @@ export class Collector {
       sequence,
       index: filteredExample.index,
       message,
-      body: letter.body,
+      body: this.#shownOf(letter),
     });
+  }
+
+  /** What an example shows of a record. What must not leave could stand anywhere in one that is of no known shape. */
+  #shownOf({ body }: DeadLetter): Uint8Array {
+    return this.#rules.redacts ? Buffer.from(redacted) : body;
   }
 }
 

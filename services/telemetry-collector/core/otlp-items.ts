@@ -93,14 +93,14 @@ function changed(signal: Signal, chunk: Chunk, rules: Rules): Chunk {
     const enriched = extra === undefined || signal === 'metrics' ? item : withAttributes(item, extra);
     return bytesOf(itemMessage[signal], enriched, itemField);
   });
-  // Without its scopes a ResourceLogs, ResourceSpans or ResourceMetrics is the same message.
-  const resource = rules.redacts
-    ? bytesOf('ResourceLogs', redactedMessage(jsonOf('ResourceLogs', chunk.resource), rules))
-    : chunk.resource;
+  // Without what they hold these are the same messages for every signal.
+  const framed = (message: 'ResourceLogs' | 'ScopeLogs', bytes: Uint8Array): Uint8Array =>
+    rules.redacts ? bytesOf(message, redactedMessage(jsonOf(message, bytes), rules)) : bytes;
   let end = 0;
   return {
     ...chunk,
-    resource,
+    resource: framed('ResourceLogs', chunk.resource),
+    scope: framed('ScopeLogs', chunk.scope),
     items: Buffer.concat(bodies),
     ends: bodies.map((body) => (end += body.length)),
   };
