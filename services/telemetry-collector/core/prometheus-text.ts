@@ -61,8 +61,41 @@ export function prometheusText(exposed: readonly Exposed[], exposition: Expositi
   const families = new Map<string, Family>();
   for (const { own } of exposed) for (const metric of own) addOwn(families, metric);
   for (const one of exposed) for (const series of one.series) addSeries(families, series, one);
-  const text = [...families].map(([name, family]) => familyText(name, family, exposition)).join('');
+  const taken = exposition === 'openmetrics' ? takenBy(families) : undefined;
+  const text = [...families]
+    .map(([name, family]) => familyText(headOf(name, family, taken), family, exposition))
+    .join('');
   return exposition === 'openmetrics' ? `${text}# EOF\n` : text;
+}
+
+/** What a family's samples are called, what the family is, and what it is said to be. */
+interface Head {
+  readonly name: string;
+  readonly title: string;
+  readonly type: Family['type'] | 'unknown';
+}
+
+/**
+ * OpenMetrics names the family of a counter without the ending that its samples have. Where another family has that
+ * name, or a sample of it, a reader may refuse the scrape: there the counter has its name and no type.
+ * @param taken names that no counter's family may have; undefined in the text format, which has no such rule
+ */
+function headOf(name: string, { type }: Family, taken: ReadonlySet<string> | undefined): Head {
+  if (taken === undefined || type !== 'counter') return { name, title: name, type };
+  const title = name.replace(/_total$/, '');
+  return taken.has(title) ? { name, title: name, type: 'unknown' } : { name, title, type };
+}
+
+/** Names of families and samples that no counter's family may have. */
+function takenBy(families: ReadonlyMap<string, Family>): ReadonlySet<string> {
+  const taken = new Set<string>();
+  for (const [name, { type }] of families) {
+    if (type === 'counter') continue;
+    taken.add(name);
+    if (type === 'histogram')
+      for (const ending of ['bucket', 'sum', 'count', 'created']) taken.add(`${name}_${ending}`);
+  }
+  return taken;
 }
 
 function addOwn(families: Map<string, Family>, metric: PlainMetric): void {
@@ -104,17 +137,12 @@ function familyName(series: Series): string {
   return takenEnding.test(name) ? `${name}_value` : name;
 }
 
-function familyText(name: string, family: Family, exposition: Exposition): string {
+function familyText({ name, title, type }: Head, family: Family, exposition: Exposition): string {
   const isOpen = exposition === 'openmetrics';
   const help = family.help.replaceAll('\\', '\\\\').replaceAll(/[\r\n]+/g, ' ');
-  // OpenMetrics names the family of a counter without the ending that its samples have.
-  const title = isOpen && family.type === 'counter' ? name.replace(/_total$/, '') : name;
-  const lines = [
-    `# HELP ${title} ${isOpen ? help.replaceAll('"', '\\"') : help}`,
-    `# TYPE ${title} ${family.type}`,
-  ];
+  const lines = [`# HELP ${title} ${isOpen ? help.replaceAll('"', '\\"') : help}`, `# TYPE ${title} ${type}`];
   for (const { labels, value, exemplar } of family.points.values()) {
-    const shown = isOpen && family.type !== 'gauge' ? exemplar : undefined;
+    const shown = isOpen && (type === 'counter' || type === 'histogram') ? exemplar : undefined;
     if (typeof value === 'number')
       lines.push(`${name}${braced(labels)} ${numberText(value)}${exemplarText(shown)}`);
     else lines.push(...histogramLines(name, labels, value, shown));

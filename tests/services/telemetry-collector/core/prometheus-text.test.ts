@@ -35,6 +35,31 @@ test('a counter ends in _total once', () => {
   expect(textOf([counter('seen_total', {}, 1)])).toContain('seen_total{job="shop",collector="c1"} 1\n');
 });
 
+test('no two families have one name in OpenMetrics, and every sample keeps its own', () => {
+  const gauge: Series = { ...identity, name: 'orders', labels: [], type: 'gauge', value: 2, atMs: 0 };
+  const histogram: Series = {
+    ...identity,
+    name: 'size',
+    labels: [],
+    type: 'histogram',
+    histogram: emptyHistogram([1]),
+  };
+  const names = ['orders', 'size_count', 'seen'];
+  const all = [gauge, histogram, ...names.map((name) => counter(`${name}_total`, {}, 3))];
+  const exemplar = { value: 1, atMs: 1_000, traceId: 'a'.repeat(32), spanId: 'b'.repeat(16) };
+  const text = prometheusText(exposed(all, new Map([[1, exemplar]])), 'openmetrics');
+  expect(text.match(/(?<=# TYPE )\S+ \S+/g)).toEqual([
+    'orders gauge',
+    'size histogram',
+    'orders_total unknown',
+    'size_count_total unknown',
+    'seen counter',
+  ]);
+  // Only counters and buckets may have an exemplar.
+  expect(text).toContain('\norders_total{job="shop",collector="c1"} 3\n');
+  expect(text).toContain('\nseen_total{job="shop",collector="c1"} 3 # {trace_id="');
+});
+
 test('a histogram has cumulative buckets up to +Inf', () => {
   const histogram = emptyHistogram([1, 2]);
   for (const value of [0.5, 1.5, 3]) observe(histogram, value);
