@@ -9,7 +9,7 @@ export interface BackendGateOptions {
 
 const triedAfterMsFirst = 250;
 const triedAfterMsMax = 2_000;
-/** Where there is no later: how long one try may take, and after what time the next one follows, in milliseconds. */
+/** Where there is no later: how long it is tried, and after what time again, in milliseconds. */
 const insistMsMax = 2_000;
 const insistAgainMs = 50;
 /** A timer that comes late may come before answers that are here already: they get so long to be read. */
@@ -30,10 +30,10 @@ export class BackendGate {
     this.#breaker = this.#makeBreaker();
   }
 
-  /** Tries at once, and again until the backend is back or `msMax` is over: nothing is let through later. */
-  async insist(tryOnce: () => Promise<void>, isBack: () => boolean, msMax: number): Promise<void> {
+  /** Tries at once, and again until the backend is back or that takes too long: there is no later. */
+  async insist(tryOnce: () => Promise<void>, isBack: () => boolean): Promise<void> {
     const clock = this.#clock;
-    const untilMs = clock.monotonicMs() + msMax;
+    const untilMs = clock.monotonicMs() + insistMsMax;
     while (!isBack()) {
       this.#breaker = this.#makeBreaker();
       await within(clock, insistMsMax, tryOnce(), undefined);

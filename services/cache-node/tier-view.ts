@@ -9,6 +9,8 @@ export interface TierViewOptions {
   /** The time that entries expire by. */
   readonly nowMs: () => number;
   readonly writes: Pick<TierWrites<unknown>, 'lookUp'>;
+  /** The backend has a row that is worth nothing to anybody. */
+  readonly drop: (key: string) => void;
   readonly fetched: FetchedRows;
   readonly tags: TierTags;
 }
@@ -59,10 +61,13 @@ export class TierView {
   }
 
   #behind(key: string): EntryRecord | undefined {
-    const { writes, fetched, tags } = this.#options;
+    const { writes, fetched, tags, drop } = this.#options;
     const row = writes.lookUp(key);
     const bytes = row === undefined ? fetched.get(key) : row?.bytes;
     const record = bytes === undefined ? undefined : decodeRow(key, bytes);
-    return record === undefined || tags.isInvalidated(record) ? undefined : record;
+    if (record === undefined || !tags.isInvalidated(record)) return record;
+    // Met, and it takes up the backend's room no longer.
+    if (row === undefined) drop(key);
+    return undefined;
   }
 }

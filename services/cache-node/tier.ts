@@ -17,8 +17,6 @@ import { type WriteGroup, TierWrites } from './tier-writes.ts';
 
 /** Between two looks whether the breaker lets one try through, in milliseconds. */
 const probeMs = 100;
-/** How long a process that ends tries to tell its file what it was not told of, in milliseconds. */
-const lastTriesMsMax = 2_000;
 /**
  * A backend behind the memory of one namespace. What a request asks for and memory does not have is fetched before the
  * request is decided; what the decision changed is written before it is answered. Decisions stay what they are
@@ -66,7 +64,10 @@ export class Tier {
     const watch = (untilMs: number) => this.#gate.watch(untilMs);
     this.#reads = new TierReads({ watch, read: (keys, isWanted) => this.#read(keys, isWanted) });
     this.#writes = new TierWrites({ watch, write: (group) => this.#write(group) });
-    this.view = new TierView({ ...options, writes: this.#writes, fetched: this.fetched, tags: this.#tags });
+    // Nobody waits for what is dropped. While the backend is cut off nothing may be on its way there.
+    const drop = (key: string) => this.#state === 'kept' && this.#writes.put(key, null, Infinity);
+    const view = { writes: this.#writes, fetched: this.fetched, tags: this.#tags, drop };
+    this.view = new TierView({ ...options, ...view });
     this.#note = new OutageNote(options);
     this.#recovery = new TierRecovery({
       ...options,
@@ -217,7 +218,7 @@ export class Tier {
     if (this.#state === 'opening') await this.#opened;
     // What memory alone has is gone with this process, and a file that was not told of all of it is void.
     const isBack = () => !this.isDegraded;
-    if (this.isOwn) await this.#gate.insist(() => this.#try(), isBack, lastTriesMsMax);
+    if (this.isOwn) await this.#gate.insist(() => this.#try(), isBack);
     while (this.#state === 'kept' && !this.#writes.isEmpty) await this.#writes.written();
     await this.#ending;
     this.isRight = this.#state === 'kept' || this.#note.isNoted;

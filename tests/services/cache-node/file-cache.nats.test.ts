@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { type RunningCache, startCache } from './running-cache.ts';
 
@@ -147,6 +147,20 @@ test('the quota of a file bounds what is on the disk', async () => {
   await cache.node.kill();
   await startAgain();
   expect(((await cache.ask('f', 'stats')).body as { entries: number }).entries).toBeLessThanOrEqual(100);
+});
+
+test('entries of an invalidated tag are out of the file once they are met', async () => {
+  await configure('f', { backend: 'file' });
+  const items = Array.from({ length: 50 }, (_, index) => ({ key: `k${index}`, value: index, tags: ['t'] }));
+  await cache.ask('f', 'set-many', { items: [...items, { key: 'kept', value: 1 }] });
+  await cache.ask('f', 'invalidate-tags', { tags: ['t'] });
+  const keys = items.map(({ key }) => key);
+  const { items: met } = (await cache.ask('f', 'get-many', { keys })).body as { items: { hit: boolean }[] };
+  expect(met.filter(({ hit }) => hit)).toEqual([]);
+  await vi.waitFor(async () => {
+    expect((await cache.ask('f', 'keys')).body).toMatchObject({ keys: ['kept'] });
+    expect((await cache.ask('f', 'stats')).body).toMatchObject({ entries: 1 });
+  });
 });
 
 test('a clear empties the file as well, and says how much that was', async () => {
