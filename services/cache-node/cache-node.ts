@@ -108,14 +108,14 @@ export function cacheNode(options: CacheNodeOptions): Service {
         if (by?.node === name) options.fail(new Error(`another process runs under the name ${name}`));
       },
       mapChanged: (map) => {
-        cache.namespaces.setShare(node.share);
+        shareQuotas(cache, node);
         sharding.release();
         if (node.id !== undefined && !nats.connection.isClosed())
           nats.connection.publish(subjects.cacheMapEvents, encode(publicMap(map), json));
       },
       began: (slots, start) => {
         tellSlots(slots, start);
-        cache.namespaces.setShare(node.share);
+        shareQuotas(cache, node);
         cache.tiers.regain();
         sharding.release();
       },
@@ -240,4 +240,15 @@ function ownSubjects(subscribe: (id: string) => readonly Subscription[]) {
     },
     end,
   };
+}
+
+/**
+ * A quota is divided among the nodes. Files shrink only once this node answers for all of its slots: while it comes back
+ * to what it had, or fetches it, it has a smaller part than what it will need room for.
+ */
+function shareQuotas(cache: CacheService, node: ClusterNode): void {
+  cache.namespaces.setShare(node.share);
+  const { id } = node;
+  const owned = id === undefined ? 0 : node.map.owners.filter((owner) => owner === id).length;
+  cache.tiers.setShare(node.share, owned > 0 && node.heldSlots().length >= owned);
 }

@@ -280,7 +280,9 @@ class FileChange {
     this.#state = { ...this.#state, entries: entries - 1, bytes: bytes - sizeBytes };
   }
 
+  /** One row stays, whatever the part of the quota that is this node's: what fits the namespace is refused by no node. */
   isOver({ entriesMax, bytesMax }: Quota): boolean {
+    if (this.#state.entries <= 1) return false;
     return this.#state.entries > entriesMax || this.#state.bytes > bytesMax;
   }
 }

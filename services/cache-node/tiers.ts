@@ -3,7 +3,7 @@ import { type Clock, inTime, within } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { BackendType, Backends } from './backends.ts';
 import type { Namespace } from './core/namespace.ts';
-import type { NamespaceSettings } from './core/namespace-settings.ts';
+import { type NamespaceSettings, quotaOf } from './core/namespace-settings.ts';
 import type { KeptSettings, NamespaceRecords } from './namespace-records.ts';
 import { Tier } from './tier.ts';
 
@@ -45,6 +45,7 @@ export class Tiers {
   #configuring: Promise<unknown> = Promise.resolve();
   #cancelTidy = () => {};
   #isClosed = false;
+  #share = 1;
 
   constructor(options: TiersOptions) {
     this.#options = options;
@@ -120,6 +121,14 @@ export class Tiers {
       namespace.configure(settings, this.#options.nowMs());
       if (former !== settings.backend) this.#replace(namespace, former);
     }
+  }
+
+  /**
+   * What part of the keys the files of this node hold: their quotas are that part of what was configured.
+   * @param mayShrink  false while it has not got all that is its own
+   */
+  setShare(share: number, mayShrink: boolean): void {
+    if (mayShrink || share > this.#share) this.#share = share;
   }
 
   /** This node answers for more keys: those in backends that nodes share have to be taken. */
@@ -205,7 +214,7 @@ export class Tiers {
       record: records,
       // A file is this node's alone: what another node answers for now is deleted there.
       isMine: (key) => type === 'file' || this.#options.isMine(name, key),
-      quota: () => namespace.settings,
+      quota: () => quotaOf(namespace.settings, this.#share),
       since: Math.max(this.#kept.get(name)?.backendSince ?? 0, type === 'file' ? this.#options.ownSince : 0),
       copies,
       changed: (state) => {

@@ -17,6 +17,16 @@ export interface NamespaceSettings {
   readonly events: readonly CacheEventKind[];
 }
 
+/** The part of the quotas that is a node's which has this share of the keys. */
+export const quotaOf = (
+  { entriesMax, bytesMax }: Pick<NamespaceSettings, 'entriesMax' | 'bytesMax'>,
+  share: number,
+): { readonly entriesMax: number; readonly bytesMax: number } => ({
+  // One entry is let in whatever the part: what fits the namespace is refused by no node.
+  entriesMax: Math.max(1, Math.floor(entriesMax * share)),
+  bytesMax: bytesMax * share,
+});
+
 export const defaultSettings: NamespaceSettings = {
   backend: 'memory',
   strategy: 'lru',

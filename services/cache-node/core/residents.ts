@@ -4,7 +4,7 @@ import { type Entry, entrySize, isExpired, isGone } from './entry.ts';
 import type { EntryStore, EntryTimes, Page, PageQuery } from './entry-store.ts';
 import { slidExpiry } from './expiry.ts';
 import { type EvictionReason, Figures } from './figures.ts';
-import { type NamespaceSettings, defaultSettings } from './namespace-settings.ts';
+import { type NamespaceSettings, defaultSettings, quotaOf } from './namespace-settings.ts';
 import { copyOf } from './packed-store.ts';
 import type {
   Change,
@@ -320,9 +320,7 @@ export class Residents implements Residence {
 
   /** Before anything is added: a quota is not passed, not even for a moment. */
   #makeRoom(nowMs: number, added?: Entry): void {
-    // One entry is let in whatever the part: what fits the namespace is refused by no node.
-    const entriesMax = Math.max(1, Math.floor(this.#settings.entriesMax * this.#share));
-    const bytesMax = this.#settings.bytesMax * this.#share;
+    const { entriesMax, bytesMax } = quotaOf(this.#settings, this.#share);
     const size = added === undefined ? 0 : entrySize(added.key, added.value);
     for (;;) {
       // Asked anew each time: what is to be replaced may itself have gone for the room.

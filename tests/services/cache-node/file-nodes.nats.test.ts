@@ -110,3 +110,25 @@ test('who does not come back is waited for, then its keys are served without wha
   await settled(...names);
   expect(await values()).toEqual(since);
 });
+
+test('the quota of a namespace is divided among the files of all nodes, and those that come back keep theirs', async () => {
+  const entriesMax = 300;
+  expect((await cache.ask('f', 'configure', { entriesMax })).status).toBe(0);
+  const fill = async (name: string) => {
+    for (let from = 0; from < 2_000; from += 200) {
+      const items = Array.from({ length: 200 }, (_, n) => ({ key: `${name}-${from + n}`, value: n }));
+      await served('set-many', { items });
+    }
+  };
+  const entries = async () => ((await served('stats', {})) as { entries: number }).entries;
+  await fill('a');
+  await vi.waitFor(async () => expect(await entries()).toBeLessThanOrEqual(entriesMax), { timeout: 5_000 });
+  const before = await entries();
+  expect(before).toBeGreaterThan(entriesMax - names.length);
+  await Promise.all(nodes.splice(0).map((node) => node.stop()));
+  await Promise.all(names.map((name) => start(name, { TRIVET_CACHE_RETURN_MS: '20000' })));
+  await settled(...names);
+  await delay(1_500);
+  // Whoever leaves hands over what it has, and the others' parts of the quota are not filled evenly.
+  expect(await entries()).toBeGreaterThan(before * 0.9);
+});
