@@ -1,6 +1,6 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Trivet } from '#shared/client/client.ts';
-import { type Encoding, decode, encode, json, msgpack } from '#shared/protocol/encoding.ts';
+import { type Encoding, decode, decodeExactly, encode, json, msgpack } from '#shared/protocol/encoding.ts';
 import {
   type Refusal,
   type Result,
@@ -9,6 +9,7 @@ import {
   refuse,
   refuseField,
 } from '#shared/protocol/errors.ts';
+import { countable } from '#shared/protocol/exact-json.ts';
 import { richValue } from '#shared/protocol/rich-values.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
 
@@ -140,9 +141,9 @@ async function setLine(trivet: Trivet, line: ImportLine, ifAbsent: boolean): Pro
 }
 
 function readLine(text: string, number: number, options: ImportOptions): Result<ImportLine | 'expired'> {
-  const decoded = decode(Buffer.from(text), json);
+  const decoded = decodeExactly(Buffer.from(text), json);
   if (!decoded.ok) return decoded;
-  const line = decoded.value;
+  const line = countable(decoded.value, 'value');
   if (typeof line !== 'object' || line === null || Array.isArray(line))
     return refuseField('line', 'must be an object');
   const {
@@ -157,6 +158,7 @@ function readLine(text: string, number: number, options: ImportOptions): Result<
   const unknown = Object.keys(line).find((field) => !fields.has(field));
   if (unknown !== undefined) return refuseField(unknown, 'is not a known field');
   if (namespace === undefined) return refuseField('namespace', 'is missing, and --namespace names none');
+  if (typeof namespace !== 'string') return refuseField('namespace', 'must be a string');
   if (typeof key !== 'string') return refuseField('key', 'must be a string');
   const read = readValue(value, packed);
   if (!read.ok) return read;
@@ -168,7 +170,7 @@ function readLine(text: string, number: number, options: ImportOptions): Result<
 }
 
 interface Line {
-  readonly namespace?: string;
+  readonly namespace?: unknown;
   readonly key?: unknown;
   readonly value?: unknown;
   readonly msgpack?: unknown;
@@ -206,6 +208,13 @@ export async function exportLines(
   { prefix, nowMs, write }: ExportOptions,
 ): Promise<number> {
   const cache = trivet.cache(namespace, { encoding: msgpack });
+  const asJson = trivet.cache(namespace);
+  // Text that is not Unicode (half of an emoji) only JSON carries: one such value must not end the export.
+  const entryOf = (key: string) =>
+    cache.getEntry(key).catch((error: unknown) => {
+      if (error instanceof TrivetError && error.code === 'wrong_state') return asJson.getEntry(key);
+      throw error;
+    });
   let exported = 0;
   let cursor: string | undefined;
   do {
@@ -215,7 +224,7 @@ export async function exportLines(
       ...(cursor === undefined ? {} : { cursor }),
     });
     // They share messages, and what does not fit into one reply is asked for alone.
-    const entries = await Promise.all(page.keys.map((key) => cache.getEntry(key)));
+    const entries = await Promise.all(page.keys.map(entryOf));
     for (const [index, entry] of entries.entries()) {
       if (entry === undefined || entry.stale === true) continue;
       const { value, ttlMs } = entry;

@@ -98,6 +98,24 @@ test(
   },
 );
 
+test('what JSON alone carries is exported, and comes back digit by digit', { timeout: 60_000 }, async () => {
+  const file = `${server.dir}/exact.ndjson`;
+  await writeFile(
+    file,
+    '{"key":"n","value":[12345678901234567890,1.10]}\n{"key":"half","value":"\\ud83d"}\n',
+  );
+  expect(await cache('import', file, '--namespace', 'exact')).toMatchObject({ imported: 2, refused: 0 });
+  const { subjects, nats } = client;
+  const kept = await nats.connection.request(subjects.cache('exact', 'get'), JSON.stringify({ key: 'n' }));
+  expect(kept.string()).toContain('[12345678901234567890,1.10]');
+  const { stdout } = await raw('export', 'exact');
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { key: string; value: unknown });
+  expect(lines.find(({ key }) => key === 'half')?.value).toBe('\ud83d');
+});
+
 test('a bad line is refused by its number and holds up no other', { timeout: 60_000 }, async () => {
   const file = `${server.dir}/bad.ndjson`;
   await writeFile(
@@ -115,16 +133,27 @@ test('a bad line is refused by its number and holds up no other', { timeout: 60_
       '{"key":"g","value":1,"ttl":"soon"}',
       '{"namespace":"other","key":"h","value":null}',
       '[1]',
+      '{"namespace":null,"key":"n","value":1}',
     ].join('\n'),
   );
   const { code, stdout, stderr } = await refused('import', file, '--namespace', 'warm');
   expect(code).toBe(1);
-  expect(JSON.parse(stdout)).toEqual({ imported: 2, expired: 1, present: 0, refused: 8 });
+  expect(JSON.parse(stdout)).toEqual({ imported: 2, expired: 1, present: 0, refused: 9 });
   const told = stderr
     .split('\n')
     .map((line) => /^line (\d+): invalid_request: (\w+)/.exec(line)?.slice(1).join(' '));
   expect(told.filter((one) => one !== undefined).toSorted()).toEqual(
-    ['10 ttl', '12 line', '2 the', '4 valu', '5 value', '6 key', '8 expiresAt', '9 msgpack'].toSorted(),
+    [
+      '10 ttl',
+      '12 line',
+      '13 namespace',
+      '2 the',
+      '4 valu',
+      '5 value',
+      '6 key',
+      '8 expiresAt',
+      '9 msgpack',
+    ].toSorted(),
   );
   expect(await client.cache('warm').getMany(['a', 'b'])).toEqual([1, undefined]);
   expect(await client.cache('other').get('h')).toBeNull();
