@@ -345,7 +345,9 @@ const waitBounds = { minMs: 0, maxMs: limits.waitMsMax, expected: 'at most one m
 const failureBounds = { minMs: 0, maxMs: limits.cacheFailureMsMax, expected: 'at most one hour' };
 
 function readSettings(request: ConfigureRequest): Result<Partial<NamespaceSettings>> {
-  const { defaultTtl, defaultGrace, ...rest } = request;
+  // MessagePack carries undefined; a setting that is undefined is left out, and keeps.
+  const given = Object.entries(request).filter(([, value]) => value !== undefined);
+  const { defaultTtl, defaultGrace, ...rest } = Object.fromEntries(given) as ConfigureRequest;
   const ttlMs = readTtl(defaultTtl, 'defaultTtl');
   if (!ttlMs.ok) return ttlMs;
   const graceMs = readTtl(defaultGrace, 'defaultGrace');

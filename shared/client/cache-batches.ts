@@ -7,6 +7,7 @@ import {
   type DeleteReply,
   type Item,
   type SetReply,
+  badKey,
   isRefused,
   refusedItem,
 } from './cache-wire.ts';
@@ -39,8 +40,9 @@ export class CacheBatches {
   constructor(wire: CacheWire) {
     this.#wire = wire;
     this.#gets = new OpenBatch((keys) => wire.getMany(keys));
-    this.#sets = new OpenBatch((keys, sets) => wire.setMany(keys, sets));
-    this.#deletes = new OpenBatch((keys) => wire.deleteMany(keys));
+    // `async`: a batch leaves behind the turn, where nobody would catch what is thrown.
+    this.#sets = new OpenBatch(async (keys, sets) => wire.setMany(keys, sets));
+    this.#deletes = new OpenBatch(async (keys) => wire.deleteMany(keys));
     this.#batches = { get: this.#gets, set: this.#sets, delete: this.#deletes };
   }
 
@@ -53,6 +55,8 @@ export class CacheBatches {
    * `part` does not throw.
    */
   read<Part>(key: string, part: (reply: GetReply) => Part): Promise<Part> {
+    const bad = badKey(key);
+    if (bad !== undefined) return Promise.reject(bad);
     if (this.#sets.length > 0) this.#flushOne('set', key);
     if (this.#deletes.length > 0) this.#flushOne('delete', key);
     this.#schedule();
@@ -62,6 +66,8 @@ export class CacheBatches {
   }
 
   delete(key: string): Promise<DeleteReply> {
+    const bad = badKey(key);
+    if (bad !== undefined) return Promise.reject(bad);
     if (this.#sets.length > 0) this.#flushOne('set', key);
     if (this.#gets.length > 0) this.#flushOne('get', key);
     this.#schedule();
@@ -79,6 +85,8 @@ export class CacheBatches {
   /** Many at once, without a promise for each: in messages of their own, sent at once, after what is open for them. */
   async getMany(keys: readonly string[]): Promise<readonly Item<GetReply>[]> {
     if (keys.length === 0) return [];
+    const bad = keys.map(badKey).find((error) => error !== undefined);
+    if (bad !== undefined) throw bad;
     for (const kind of ['set', 'delete'] as const) this.#flushAny(kind, keys);
     if (keys.length <= batchItemsMax) return this.#wire.getMany(keys);
     const parts: Promise<readonly Item<GetReply>[]>[] = [];
@@ -92,6 +100,8 @@ export class CacheBatches {
    * @param key  the key that it concerns; all of them when undefined
    */
   request(operation: string, body: unknown, key?: string, timeoutMs?: number): Promise<Result<unknown>> {
+    const bad = key === undefined ? undefined : badKey(key);
+    if (bad !== undefined) return Promise.reject(bad);
     for (const kind of ['get', 'set', 'delete'] as const) {
       if (key === undefined) this.#batches[kind].flush();
       else this.#flushOne(kind, key);

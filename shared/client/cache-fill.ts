@@ -1,8 +1,13 @@
 import type { LoadReply } from '#shared/protocol/cache-schemas.ts';
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Refusal, type Result, TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { cacheLoadLeaseMsDefault, errorMessageLengthMax, waitMsMax } from '#shared/protocol/limits.ts';
-import type { Clock } from '#shared/runtime/clock.ts';
+import {
+  cacheFailureMsMax,
+  cacheLoadLeaseMsDefault,
+  errorMessageLengthMax,
+  waitMsMax,
+} from '#shared/protocol/limits.ts';
+import { type Clock, within } from '#shared/runtime/clock.ts';
 import type { Fill, GetOrSetOptions, SetOptions, Ttl } from './cache-options.ts';
 
 /** What filling needs of a namespace. */
@@ -10,6 +15,8 @@ export interface FillPort<T> {
   /** The entry as `get` gives it: a message that it shares with others. */
   read(key: string): Promise<Found<T>>;
   load(key: string, body: { readonly lease: number; readonly wait: number }): Promise<Result<LoadReply>>;
+  /** Deletes this version of the key and no other. */
+  remove(key: string, version: number): Promise<unknown>;
   loadFailed(key: string, body: LoadFailure): Promise<void>;
   /** Sets it; rejects with a `TrivetError`. */
   set(key: string, value: T, options: SetOptions & { readonly loadToken?: number }): Promise<unknown>;
@@ -37,6 +44,9 @@ type Right = number | undefined;
 /** How a fill that returned undefined is told to whoever waits for it in other processes. */
 const nothingFound = 'nothing found';
 
+/** How often a value that does not fit makes way, where others go on to set such values. */
+const attemptsMax = 3;
+
 /**
  * Read-through: the value that is there, or the one that `fill` returns, which is then set. One caller in the whole
  * cluster fills (the node's `load`), callers in this process that ask at once share one lookup, and a cache that
@@ -57,6 +67,10 @@ export class CacheFill<T> {
     const hardMs = msOf(options.hardTimeout, 'hardTimeout');
     msOf(options.softTimeout, 'softTimeout');
     msOf(options.lease, 'lease');
+    // A bad one would be refused only when a fill has failed, and those who wait for it would hear nothing.
+    const negativeMs = msOf(options.negativeTtl, 'negativeTtl') ?? 0;
+    if (negativeMs > cacheFailureMsMax)
+      throw new TrivetError(refuseField('negativeTtl', 'must be at most one hour').error);
     const running = options.forceFresh === true ? undefined : this.#running.get(key);
     const lookup = running ?? this.#begin(key, fill, options);
     // "Nothing found" is what the caller's own fill returned: its type says whether that can be.
@@ -89,18 +103,30 @@ export class CacheFill<T> {
       return this.#fill(key, fill, options, { right: undefined, stale: undefined });
     if (options.earlyRefresh !== true) {
       const found = await this.#readIfReachable(key);
+      // To ask for the right would be to wait once more, and longer, for those who do not answer.
+      if (found === undefined) return this.#fill(key, fill, options, { right: undefined, stale: undefined });
       if (found.value !== undefined && !found.stale) return found.value;
     }
-    return this.#load(key, fill, options);
+    return this.#load(key, fill, options, 1);
   }
 
-  async #load(key: string, fill: Fill<T>, options: GetOrSetOptions<T>): Promise<T | undefined> {
+  async #load(
+    key: string,
+    fill: Fill<T>,
+    options: GetOrSetOptions<T>,
+    attempt: number,
+  ): Promise<T | undefined> {
     const leaseMs = msOf(options.lease, 'lease') ?? cacheLoadLeaseMsDefault;
     const reply = await this.#port.load(key, { lease: leaseMs, wait: Math.min(leaseMs, waitMsMax) });
     if (!reply.ok) return this.#withoutRight(reply.error, key, fill, options);
-    const { hit, value, loadToken } = reply.value;
+    const { hit, value, version, loadToken } = reply.value;
     const found = hit ? await this.#port.valueOf(value) : undefined;
     if (loadToken === undefined && found !== undefined) return found;
+    if (hit && loadToken === undefined && version !== undefined && attempt < attemptsMax) {
+      // What does not fit is a miss, but not for the node: it gives the right to fill only where nothing is.
+      await this.#port.remove(key, version);
+      return this.#load(key, fill, options, attempt + 1);
+    }
     const refresh = () => this.#fill(key, fill, options, { right: loadToken, stale: found });
     return found === undefined ? refresh() : this.#staleOrFresh(key, found, refresh, options);
   }
@@ -113,7 +139,7 @@ export class CacheFill<T> {
     options: GetOrSetOptions<T>,
   ): Promise<T | undefined> {
     if (error.details?.['loadFailed'] === true) {
-      if (error.message.includes(nothingFound)) return Promise.resolve(undefined);
+      if (error.message === nothingFound) return Promise.resolve(undefined);
       return Promise.reject(new TrivetError(error));
     }
     const failure = new TrivetError(error);
@@ -143,7 +169,7 @@ export class CacheFill<T> {
     const settled = fresh.catch(failed);
     const softMs = msOf(options.softTimeout, 'softTimeout') ?? 0;
     if (softMs === 0) return stale;
-    return (await Promise.race([settled, this.#after(softMs, stale)])) ?? stale;
+    return (await within(this.#port.clock, softMs, settled, stale)) ?? stale;
   }
 
   /** Runs the fill, and tells the node how it ended. */
@@ -190,11 +216,12 @@ export class CacheFill<T> {
     await this.#port.loadFailed(key, { loadToken, error: { message }, ...ttl });
   }
 
-  async #readIfReachable(key: string): Promise<Found<T>> {
+  /** Undefined where nobody answers. */
+  async #readIfReachable(key: string): Promise<Found<T> | undefined> {
     try {
       return await this.#port.read(key);
     } catch (error) {
-      if (error instanceof TrivetError && error.retryable) return { value: undefined, stale: false };
+      if (error instanceof TrivetError && error.retryable) return undefined;
       throw error;
     }
   }
@@ -209,12 +236,6 @@ export class CacheFill<T> {
         lookup.catch((error: unknown) => this.#port.failed(error, key));
       });
       lookup.then(resolve, reject).finally(cancel);
-    });
-  }
-
-  #after<V>(delayMs: number, value: V): Promise<V> {
-    return new Promise((resolve) => {
-      this.#port.clock.after(delayMs, () => resolve(value));
     });
   }
 }
@@ -239,7 +260,11 @@ function msOf(duration: Ttl | undefined, field: string): number | undefined {
   return ms;
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** What a fill rejected with, as others hear of it; never the text that stands for "nothing found". */
+function textOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text === nothingFound ? `the fill failed: ${text}` : text;
+}
 
 /** Where nobody asked to hear of it. */
 export function warnOfRefresh(namespace: string, key: string, error: unknown): void {

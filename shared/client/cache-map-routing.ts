@@ -95,7 +95,10 @@ export class CacheMapRouting {
   #begin(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    this.#nats.connection.subscribe(this.#subjects.cacheMapEvents, {
+    // After the end there is nothing to listen to, and the library throws; the request itself is then refused.
+    const { connection } = this.#nats;
+    if (connection.isClosed() || connection.isDraining()) return;
+    connection.subscribe(this.#subjects.cacheMapEvents, {
       // Whoever may not listen here reads the map when a node refuses.
       callback: (error, message) => {
         const decoded = error === null ? decode(message.data, json) : undefined;

@@ -1,9 +1,10 @@
 import type { GetReply } from '#shared/protocol/cache-schemas.ts';
 import { type Encoding, json, jsonText } from '#shared/protocol/encoding.ts';
-import { type Refusal, type Result, TrivetError, isErrorCode } from '#shared/protocol/errors.ts';
+import { type Refusal, type Result, TrivetError, isErrorCode, refuseField } from '#shared/protocol/errors.ts';
 import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import { type Encoded, encodePart, encodedBytes, spliceList, spliceObject } from '#shared/protocol/splice.ts';
-import { richValue } from '#shared/protocol/rich-values.ts';
+import { packedFault } from '#shared/protocol/msgpack-spans.ts';
+import { NotCarried, richValue } from '#shared/protocol/rich-values.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { CacheRouting } from './cache-routing.ts';
 import { requestReply } from './request.ts';
@@ -98,22 +99,26 @@ export class CacheWire {
 
   #encodeValue(key: string, value: unknown, options: object | undefined): Encoded {
     const { encoding } = this.#target;
-    if (value === undefined) {
-      const message = 'value must not be undefined: delete the key, or set null';
-      throw new TrivetError({ code: 'invalid_request', message, details: { field: 'value' } });
-    }
+    const bad = badKey(key);
+    if (bad !== undefined) throw bad;
+    if (value === undefined) throw badValue('value must not be undefined: delete the key, or set null');
+    if (typeof value === 'function' || typeof value === 'symbol')
+      throw badValue(`value must not be a ${typeof value}: no encoding carries it`);
+    let encoded: Encoded;
     try {
-      if (encoding !== json) return encodePart({ ...options, key, value: richValue(value) }, encoding);
-      const head = `{"key":${JSON.stringify(key)},"value":${jsonText(value)}`;
-      const rest = options === undefined ? '{}' : jsonText(options);
-      return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;
+      encoded =
+        encoding === json
+          ? jsonSet(key, jsonText(value), options)
+          : encodePart({ ...options, key, value: richValue(value) }, encoding);
     } catch (error) {
-      const message = 'value cannot be encoded: it has a cycle, or is nested too deeply';
-      throw new TrivetError(
-        { code: 'invalid_request', message, details: { field: 'value' } },
-        { cause: error },
-      );
+      if (error instanceof TrivetError) throw error;
+      const reason = error instanceof NotCarried ? error.message : 'it has a cycle, or is nested too deeply';
+      throw badValue(`value cannot be encoded: ${reason}`, error);
     }
+    // The node refuses the whole message for it, and with it what others set in the same turn.
+    const fault = typeof encoded === 'string' ? undefined : packedFault(encoded);
+    if (fault !== undefined) throw badValue(`value cannot be encoded: ${fault}`);
+    return encoded;
   }
 
   #keys<Reply>(operation: 'get' | 'delete', keys: readonly string[]): Promise<readonly Item<Reply>[]> {
@@ -201,6 +206,28 @@ export class CacheWire {
     }
   }
 }
+
+/**
+ * What no request can be about, refused before it shares a message with others: it would take them with it. How long a
+ * key may be the node says.
+ */
+export function badKey(key: unknown): TrivetError | undefined {
+  if (typeof key === 'string' && key.isWellFormed()) return undefined;
+  const problem = typeof key === 'string' ? 'must be well-formed Unicode' : 'must be text of 1 to 1024 bytes';
+  return new TrivetError(refuseField('key', problem).error);
+}
+
+/** @param valueText  what JSON makes of the value: nothing where its `toJSON` returns undefined */
+function jsonSet(key: string, valueText: string | undefined, options: object | undefined): string {
+  if (valueText === undefined)
+    throw badValue('value must not be undefined, which is what its toJSON returns');
+  const head = `{"key":${JSON.stringify(key)},"value":${valueText}`;
+  const rest = jsonText(options ?? {});
+  return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;
+}
+
+const badValue = (message: string, cause?: unknown): TrivetError =>
+  new TrivetError({ code: 'invalid_request', message, details: { field: 'value' } }, { cause });
 
 /** How long the nodes may take to agree on who answers for a key, in milliseconds: then the caller hears of it. */
 const settleMsMax = 5_000;

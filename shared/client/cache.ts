@@ -18,7 +18,7 @@ import type {
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
 import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
-import type { Kept, NearCache } from './near-cache.ts';
+import type { Began, Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 import { SharedReads, type WriteOptions, isConstant } from './shared-reads.ts';
 
@@ -71,6 +71,7 @@ export class CacheNamespace<T = unknown> {
         // Refused when the right has ended: then there is nobody left to tell.
         await this.#batches.request('load-failed', { key, ...body }, key);
       },
+      remove: (key, ifVersion) => this.#batches.request('delete', { key, ifVersion }, key),
       set: (key, value, setOptions) => this.#set(key, value, setOptions),
       valueOf: (value) => this.#fitting(value),
       failed: onError ?? ((error, key) => warnOfRefresh(namespace, key, error)),
@@ -79,7 +80,7 @@ export class CacheNamespace<T = unknown> {
 
   /** The value, or undefined on a miss. */
   get(key: string): Promise<T | undefined> {
-    const copy = this.#near?.read(key, this.#clock.monotonicMs());
+    const copy = this.#near?.read(key, this.#clock.monotonicMs(), this.#schema);
     if (copy !== undefined) return Promise.resolve(copy.value as T);
     if (this.#near !== undefined || this.#schema !== undefined) return this.#found(key).then(valueFound);
     return this.#batches.read(key, valueOf) as Promise<T | undefined>;
@@ -89,23 +90,25 @@ export class CacheNamespace<T = unknown> {
    * The value with its version (for `ifVersion`) and the rest of its ttl, or undefined on a miss. Always asks the node.
    */
   async getEntry(key: string): Promise<CacheEntry<T> | undefined> {
+    const entry = await this.#entry(key);
+    return entry?.value === undefined ? undefined : { ...entry, value: entry.value };
+  }
+
+  /** As `getEntry`; a value that does not fit the schema is undefined, and its version is still that of the key. */
+  async #entry(key: string): Promise<CacheEntry<T | undefined> | undefined> {
     const { hit, value, version, ttlMs, stale } = await this.#batches.get(key);
     if (!hit || version === undefined) return undefined;
-    const fitting = await this.#fitting(value);
-    if (fitting === undefined) return undefined;
-    return {
-      value: fitting,
-      version,
-      ...(ttlMs === undefined ? {} : { ttlMs }),
-      ...(stale === undefined ? {} : { stale }),
-    };
+    const ttl = ttlMs === undefined ? {} : { ttlMs };
+    return { value: await this.#fitting(value), version, ...ttl, ...(stale === undefined ? {} : { stale }) };
   }
 
   /** The values in the order of `keys`, undefined for each miss: one message a node, without a promise for each key. */
   async getMany(keys: readonly string[]): Promise<(T | undefined)[]> {
     const values: (T | undefined)[] = Array.from({ length: keys.length });
-    const asked =
-      this.#near === undefined ? undefined : this.#near.readMany(keys, values, this.#clock.monotonicMs());
+    const asked = this.#near?.readMany(keys, values, {
+      nowMs: this.#clock.monotonicMs(),
+      form: this.#schema,
+    });
     const began = this.#beginRead();
     const wanted = asked?.map((index) => keys[index] ?? '') ?? keys;
     const items = await this.#batches.getMany(wanted);
@@ -217,7 +220,7 @@ export class CacheNamespace<T = unknown> {
     options: Omit<SetOptions, 'ifAbsent' | 'ifVersion'> = {},
   ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
-      const entry = await this.getEntry(key);
+      const entry = await this.#entry(key);
       const isThere = entry !== undefined && entry.stale !== true;
       const value = await change(entry?.value);
       try {
@@ -297,7 +300,7 @@ export class CacheNamespace<T = unknown> {
    */
   async getOrSet(key: string, fill: Fill<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
     if (options.forceFresh !== true && options.earlyRefresh !== true) {
-      const copy = this.#near?.read(key, this.#clock.monotonicMs());
+      const copy = this.#near?.read(key, this.#clock.monotonicMs(), this.#schema);
       if (copy !== undefined) return copy.value as T;
     }
     return this.#fill.getOrSet(key, fill, options);
@@ -358,7 +361,8 @@ export class CacheNamespace<T = unknown> {
   }
 
   #keep(key: string, reply: Kept, began: Began | undefined): void {
-    if (began !== undefined) this.#near?.keep(key, reply, began.stamp, began.atMs);
+    const kept = this.#schema === undefined ? reply : { ...reply, form: this.#schema };
+    if (began !== undefined) this.#near?.keep(key, kept, began.stamp, began.atMs);
   }
 
   async #load(
@@ -389,11 +393,6 @@ export class CacheNamespace<T = unknown> {
     if (!result.ok) throw new TrivetError(result.error);
     return result.value as Reply;
   }
-}
-
-interface Began {
-  readonly stamp: number;
-  readonly atMs: number;
 }
 
 const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);

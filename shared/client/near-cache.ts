@@ -44,11 +44,15 @@ interface Source {
   hasGap: boolean;
 }
 
+/** The schema by which a value was read, which may have made another one of it; undefined: as the node has it. */
+type Form = object | undefined;
+
 interface Copy {
   readonly value: unknown;
   readonly version: number;
   readonly expiresAtMs: number;
   readonly tags: readonly string[] | undefined;
+  readonly form: Form;
   /** Who tells what happens to it; undefined: any of the sources may. */
   readonly source: Source | undefined;
 }
@@ -68,10 +72,17 @@ export interface Kept {
   readonly ttlMs?: number | undefined;
   readonly stale?: boolean | undefined;
   readonly tags?: readonly string[] | undefined;
+  readonly form?: Form;
 }
 
 /** Says when a read began, so that what changed meanwhile is noticed when its reply comes. */
 export type ReadStamp = number;
+
+/** When a read began: by what had changed until then, and by the clock. */
+export interface Began {
+  readonly stamp: ReadStamp;
+  readonly atMs: number;
+}
 
 /**
  * Copies of entries in this process, kept right by the nodes' events. The rules, without a clock and without I/O:
@@ -101,11 +112,19 @@ export class NearCache {
     this.#copies = new S3FifoMap(limits.entriesMax);
   }
 
-  /** The copy of a key, as a hit; undefined when there is none to be served. What is being written has no version. O(1). */
-  read(key: string, nowMs: number): { readonly value: unknown; readonly version?: number } | undefined {
+  /**
+   * The copy of a key, as a hit; undefined when there is none to be served. What is being written has no version. O(1).
+   * @param form  a copy that was read by another schema is not served
+   */
+  read(
+    key: string,
+    nowMs: number,
+    form?: Form,
+  ): { readonly value: unknown; readonly version?: number } | undefined {
     const writing = this.#writing.size === 0 ? undefined : this.#writing.get(key);
     if (
       writing !== undefined &&
+      form === undefined &&
       nowMs < writing.beganMs + writingMsMax &&
       this.#isVouchedFor(writing.source, nowMs)
     ) {
@@ -113,7 +132,12 @@ export class NearCache {
       return writing;
     }
     const copy = this.#copies.get(key);
-    if (copy !== undefined && nowMs < copy.expiresAtMs && this.#isVouchedFor(copy.source, nowMs)) {
+    if (
+      copy !== undefined &&
+      copy.form === form &&
+      nowMs < copy.expiresAtMs &&
+      this.#isVouchedFor(copy.source, nowMs)
+    ) {
       this.#hits += 1;
       return copy;
     }
@@ -122,10 +146,14 @@ export class NearCache {
   }
 
   /** Puts the copies of `keys` into `values`; returns the places that are left. */
-  readMany(keys: readonly string[], values: unknown[], nowMs: number): readonly number[] {
+  readMany(
+    keys: readonly string[],
+    values: unknown[],
+    { nowMs, form }: { readonly nowMs: number; readonly form?: Form },
+  ): readonly number[] {
     const left: number[] = [];
     for (const [index, key] of keys.entries()) {
-      const copy = this.read(key, nowMs);
+      const copy = this.read(key, nowMs, form);
       if (copy === undefined) left.push(index);
       else values[index] = copy.value;
     }
@@ -147,12 +175,12 @@ export class NearCache {
    * @param beganMs  when the read or the write began: the copy then never outlives its entry
    */
   keep(key: string, reply: Kept, stamp: ReadStamp, beganMs: number): void {
-    const { hit, value, version, ttlMs, stale, tags } = reply;
+    const { hit, value, version, ttlMs, stale, tags, form } = reply;
     if (!hit || stale === true || version === undefined) return;
     const source = this.#sourceOf(key);
     if (source === 'none' || this.#changes.isOutdated(key, { version, tags, stamp })) return;
     const lifeMs = Math.min(ttlMs ?? Infinity, this.#limits.ttlMs);
-    this.#copies.set(key, { value, version, expiresAtMs: beganMs + lifeMs, tags, source });
+    this.#copies.set(key, { value, version, expiresAtMs: beganMs + lifeMs, tags, form, source });
   }
 
   /** This process has sent a value for `key`, after `forget`. Whatever becomes of it, `endWrite` must follow. */

@@ -69,9 +69,13 @@ function listIn(body: Uint8Array): readonly unknown[] {
   return list;
 }
 
+/** Why a value cannot be written. */
+export class NotCarried extends Error {}
+
 /**
  * The value with its maps, sets and largest integers in the forms above; the same value where it has none of them.
- * Meant for what is then encoded as MessagePack. O(size); throws as the encoder does on a cycle.
+ * Meant for what is then encoded as MessagePack. O(size); throws as the encoder does on a cycle, and `NotCarried` for
+ * arrays of numbers of other than one byte: the encoder would write their numbers as bytes, and what lay in memory behind.
  */
 export function richValue(value: unknown): unknown {
   if (typeof value === 'bigint') return BigInt.asIntN(64, value) === value ? value : new PackedInteger(value);
@@ -79,9 +83,15 @@ export function richValue(value: unknown): unknown {
   if (value instanceof Map) return new PackedMap(value);
   if (value instanceof Set) return new PackedSet(value);
   if (Array.isArray(value)) return richList(value);
+  if (ArrayBuffer.isView(value) && !(value instanceof Uint8Array)) throw notCarried(value);
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null ? richObject(value) : value;
 }
+
+const notCarried = (view: ArrayBufferView): NotCarried =>
+  new NotCarried(
+    `it holds a ${view.constructor.name}: give a list of its numbers, or its bytes as a Uint8Array`,
+  );
 
 function richList(list: readonly unknown[]): readonly unknown[] {
   const rich = list.map(richValue);

@@ -228,7 +228,7 @@ test('a hundred updates at once lose none', { timeout: 60_000 }, async () => {
 test('a bad option of a fill is refused by its name, before anything is asked', async () => {
   const values = trivet.cache<string>('bad');
   const fill = vi.fn(() => 'x');
-  for (const field of ['hardTimeout', 'softTimeout', 'lease'])
+  for (const field of ['hardTimeout', 'softTimeout', 'lease', 'negativeTtl'])
     await expect(values.getOrSet('k', fill, { [field]: 'soon' })).rejects.toMatchObject({
       code: 'invalid_request',
       details: { field },

@@ -359,3 +359,16 @@ test('what nobody has any more of one source costs no copies of another one', ()
   near.close(gap, { epoch: 'b', sequence: 3 }, 2);
   expect(near.read('b', 2)).toBeDefined();
 });
+
+test('a copy that was read by a schema is not served to those without it, nor the other way round', () => {
+  const near = withCopies('k');
+  const schema = {};
+  expect(near.read('k', 1, schema)).toBeUndefined();
+  expect(near.read('k', 1)).toMatchObject({ value: 'k1' });
+  near.keep('k', hit('made of k1', 10, { form: schema }), near.beginRead(), 0);
+  expect(near.read('k', 1)).toBeUndefined();
+  expect(near.read('k', 1, schema)).toMatchObject({ value: 'made of k1' });
+  const values: unknown[] = [undefined];
+  expect(near.readMany(['k'], values, { nowMs: 1, form: schema })).toEqual([]);
+  expect(values).toEqual(['made of k1']);
+});

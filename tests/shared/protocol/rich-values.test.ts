@@ -65,3 +65,10 @@ test('an extension that does not hold what it must is a refusal', () => {
   expect(decode(Buffer.from([0xd4, 0x10, 0x01]), msgpack)).toMatchObject({ ok: false });
   expect(decode(Buffer.from([0xd4, 0x12, 0x78]), msgpack)).toMatchObject({ ok: false });
 });
+
+test('an array of numbers that are no bytes is refused: the encoder would write other numbers, and what lay behind', () => {
+  for (const view of [new Float32Array([1.5]), new Uint16Array([1]), new DataView(new ArrayBuffer(2))])
+    for (const value of [view, [view], { view }, new Map([['a', view]]), new Set([view])])
+      expect(() => richValue(value)).toThrow(`it holds a ${view.constructor.name}`);
+  expect([...(packed(new Uint8Array([1, 255])) as Uint8Array)]).toEqual([1, 255]);
+});
