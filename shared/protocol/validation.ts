@@ -1,7 +1,9 @@
 import { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { countedObjects, overfull } from './counted-names.ts';
 import { type Result, accept, refuseField } from './errors.ts';
 import { expectationOf, schemaAt } from './expectations.ts';
+import { faultyPart } from './faulty-part.ts';
 
 /** Checks a decoded value against a schema: the door through which `unknown` becomes a type. */
 export type Validator<T> = (value: unknown) => Result<T>;
@@ -12,9 +14,16 @@ export type Validator<T> = (value: unknown) => Result<T>;
  */
 export function validator<S extends TSchema>(schema: S): Validator<Static<S>> {
   const compiled = Compile(schema);
+  const counted = countedObjects(schema);
   return (value) => {
+    const tooFull = counted.length === 0 ? undefined : overfull(counted, value);
+    if (tooFull !== undefined) {
+      const { path, namesMax } = tooFull;
+      return refuseField(fieldPath(path) || 'body', `must not have more than ${namesMax} properties`);
+    }
     if (compiled.Check(value)) return accept(value);
-    return describeFault(schema, compiled.Errors(value));
+    const faults = compiled.Errors(faultyPart(schema, value));
+    return describeFault(schema, faults.length > 0 ? faults : compiled.Errors(value));
   };
 }
 

@@ -1,11 +1,15 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { type TSchema, Type } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { describe, expect, test } from 'vitest';
 import { decode, encode } from '#shared/protocol/encoding.ts';
 import { durationMs, formatDuration } from '#shared/protocol/durations.ts';
 import { cacheRequests } from '#shared/protocol/cache-schemas.ts';
+import { faultyPart } from '#shared/protocol/faulty-part.ts';
+import { TelemetryBody } from '#shared/protocol/http-schemas.ts';
 import { CreateToken } from '#shared/protocol/identity-schemas.ts';
 import { fnv1a32 } from '#shared/protocol/partition.ts';
-import { queueRequests, EnqueueItem } from '#shared/protocol/queue-schemas.ts';
+import { BatchEnvelope, EnqueueItem, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { formatTime, timeMs } from '#shared/protocol/times.ts';
 import { validator } from '#shared/protocol/validation.ts';
 
@@ -154,4 +158,83 @@ test('an unknown field of any length is named in a few words', () => {
 test('a header that could not come back under its own name is refused', () => {
   const headers = JSON.parse('{"__proto__":"x"}') as unknown;
   expect(faultOf(EnqueueItem, { payload: 1, headers })?.field).toBe('headers.__proto__');
+});
+
+describe('what is far too large', () => {
+  test('is refused without a search for faults in all of it', () => {
+    let reads = 0;
+    const items = new Proxy(
+      Array.from({ length: 1_000_000 }, () => 1),
+      {
+        get: (target, name, receiver): unknown => {
+          reads += 1;
+          return Reflect.get(target, name, receiver);
+        },
+      },
+    );
+    const cases: readonly [TSchema, unknown, string][] = [
+      [queueRequests['enqueue-many'], { items }, 'items must not have more than 1000 items'],
+      [cacheRequests['get-many'], { keys: items }, 'keys must not have more than 1000 items'],
+      [queueRequests.get, { id: items }, 'id must be an item id as enqueue returned it'],
+      [Type.Union([queueRequests.extend, BatchEnvelope]), { items }, 'id is missing'],
+    ];
+    for (const [schema, value, message] of cases) {
+      reads = 0;
+      const part = faultyPart(schema, value);
+      expect(reads).toBeLessThan(5_000);
+      for (const given of [part, value]) expect(faultOf(schema, given)?.message).toBe(message);
+    }
+  });
+
+  test('is refused for its number of names, whatever they stand for', () => {
+    let reads = 0;
+    const names = Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`h${n}`, 'v']));
+    const headers = new Proxy(names, {
+      get: (target, name, receiver): unknown => {
+        reads += 1;
+        return Reflect.get(target, name, receiver);
+      },
+    });
+    expect(faultOf(EnqueueItem, { payload: 1, headers })).toEqual({
+      field: 'headers',
+      message: 'headers must not have more than 32 properties',
+    });
+    expect(reads).toBe(0);
+    const few = Object.fromEntries(Object.entries(names).slice(0, 32));
+    expect(faultOf(EnqueueItem, { payload: 1, headers: few })).toBeUndefined();
+  });
+
+  test.each([2, 8, 9, 1_000])('names the first of %i unknown fields', (count) => {
+    const fields = Array.from({ length: count }, (_, n) => [`f${n}`, 1] as const);
+    expect(faultOf(queueRequests.get, { ...Object.fromEntries(fields), id: '1-1' })).toEqual({
+      field: 'f0',
+      message: 'f0 is not a known field',
+    });
+  });
+
+  test('keeps its fault where most of it is left out', () => {
+    const name = fc.constantFrom('items', 'id', 'token', 'lease', 'grants', 'schedules', 'search', 'other');
+    const json = fc.letrec((tie) => ({
+      value: fc.oneof(
+        { depthSize: 'small' },
+        fc.constantFrom(null, true, 1, 'a', '1-1'),
+        fc.array(tie('value')),
+        fc.dictionary(name, tie('value')),
+      ),
+    })).value;
+    const schemas: TSchema[] = [
+      queueRequests.configure,
+      BatchEnvelope,
+      CreateToken,
+      TelemetryBody,
+      queueRequests.list,
+    ];
+    const checks = schemas.map((schema) => [schema, Compile(schema)] as const);
+    fc.assert(
+      fc.property(json, (value) => {
+        for (const [schema, compiled] of checks)
+          expect(compiled.Check(faultyPart(schema, value))).toBe(compiled.Check(value));
+      }),
+    );
+  });
 });
