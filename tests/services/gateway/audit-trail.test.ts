@@ -43,7 +43,7 @@ test('entries that came together are written however small the messages of NATS 
   for (let n = 0; n < 600; n += 1)
     trail.refused({
       who: 'a name of some length',
-      id: 'k-0123456789abcdef',
+      id: `k-0123456789abc${String(n).padStart(3, '0')}`,
       via: 'http',
       from: '127.0.0.1:1',
       operation: 'queue.purge',

@@ -28,10 +28,35 @@ test('the first refusal of a kind is written at once, those that follow within t
 test('a flood of different refusals becomes one entry, too', () => {
   const window = new RefusalWindow();
   let written = 0;
-  for (let n = 0; n < 100_000; n += 1) written += window.note(note(`made up ${n}`), 0).length;
+  for (let n = 0; n < 100_000; n += 1)
+    written += window.note(note(`made up ${n}`, `203.0.113.7.${n}:1`), 0).length;
   expect(written).toBe(1_001);
   const due = window.due(20_000);
   expect(due).toMatchObject([{ who: 'several', count: 98_999 }]);
+});
+
+test('a flood of one principal, or of one stranger, takes the names out of nobody else’s entries', () => {
+  const window = new RefusalWindow();
+  const of = (id: string, n: number) => ({
+    ...note('may not', `203.0.113.7:${n}`),
+    who: id,
+    id,
+    on: `queue q${n}`,
+  });
+  const flood = (id: string) => {
+    let written = 0;
+    for (let n = 0; n < 50_000; n += 1) written += window.note(of(id, n), 0).length;
+    return written;
+  };
+  expect(['k-loud', 'nobody'].map(flood)).toEqual([101, 101]);
+  const quiet = of('k-quiet', 1);
+  expect([window.note(quiet, 1), window.note(quiet, 2)]).toEqual([[quiet], []]);
+  expect(window.due(20_000)).toMatchObject([
+    { who: 'k-loud', on: 'several', count: 49_899 },
+    { who: 'nobody', on: 'several', count: 49_899 },
+    { who: 'k-quiet', on: 'queue q1', count: 1 },
+  ]);
+  expect(flood('k-loud')).toBe(101);
 });
 
 test.each([
