@@ -4,6 +4,7 @@ import { type Audit, nameOf, traceIdOf } from './audited.ts';
 import { authorize } from './core/authorization.ts';
 import { shownInAudit } from './core/redaction.ts';
 import { refusedIn } from './refused.ts';
+import { proofEnded } from './proved.ts';
 import { type Operation, type Resource, isAdministrative } from './core/operations.ts';
 import type { Principal } from './core/principal.ts';
 import type { Answer } from './endpoint.ts';
@@ -24,6 +25,8 @@ export interface Attempt {
   readonly resource: Resource;
   /** A cookie is not enough for it, and it is all that was shown. */
   readonly needsBearer: boolean;
+  /** Given where the request came in so slowly that its credentials may have ended meanwhile. */
+  readonly isStillKnown?: () => Promise<boolean>;
   readonly act: () => Promise<Result<Answer>>;
 }
 
@@ -44,16 +47,20 @@ export class Access {
   }
 
   run(request: FastifyRequest, attempt: Attempt): Promise<Result<Answer>> {
-    const { principal, operation, resource, needsBearer, act } = attempt;
+    const { principal, operation, resource, needsBearer, isStillKnown, act } = attempt;
     // Most requests: nothing to be asked before, nothing to be written down.
-    const isPlain = !needsBearer && !this.#options.auditEverything && !isAdministrative(operation);
+    const isPlain =
+      !needsBearer &&
+      isStillKnown === undefined &&
+      !this.#options.auditEverything &&
+      !isAdministrative(operation);
     if (isPlain && authorize(principal, operation, resource).allowed) return act();
     return this.#run(request, attempt);
   }
 
   async #run(
     request: FastifyRequest,
-    { principal, operation, resource, needsBearer, act }: Attempt,
+    { principal, operation, resource, needsBearer, isStillKnown, act }: Attempt,
   ): Promise<Result<Answer>> {
     const { audit, auditEverything } = this.#options;
     const note = (result: string, why?: string, item?: string) => {
@@ -73,21 +80,31 @@ export class Access {
         ...(traceId === undefined ? {} : { traceId }),
       } as const;
     };
-    const refused = needsBearer ? noCookie : await this.#decide(principal, operation, resource);
+    const isEnded = isStillKnown !== undefined && !(await isStillKnown());
+    const refused = isEnded
+      ? proofEnded
+      : needsBearer
+        ? noCookie
+        : await this.#decide(principal, operation, resource);
     if (refused !== undefined) {
-      if (refused.code === 'forbidden') audit.refused(note('forbidden', refused.message));
+      if (refused.code === 'forbidden' || isEnded) audit.refused(note(refused.code, refused.message));
       return { ok: false, error: refused };
     }
+    // What is thrown is in the audit as well: nobody may know whether it was done, but somebody has tried.
+    const codeOf = (fault: unknown) => refusedIn(fault)?.refusal.code ?? 'internal';
     if (!isAdministrative(operation)) {
-      const result = await act();
-      if (auditEverything) void audit.note(note(result.ok ? 'ok' : result.error.code));
+      if (!auditEverything) return act();
+      const result = await act().catch((fault: unknown) => {
+        void audit.note(note(codeOf(fault)));
+        throw fault;
+      });
+      void audit.note(note(result.ok ? 'ok' : result.error.code));
       return result;
     }
     if (!audit.isWritable)
       return refuse('unavailable', 'the audit cannot be written, so that nothing administrative is done now');
     const result = await act().catch(async (fault: unknown) => {
-      // Nobody may know whether it was done: that somebody tried is in the audit in either case.
-      await audit.note(note(refusedIn(fault)?.refusal.code ?? 'internal'));
+      await audit.note(note(codeOf(fault)));
       throw fault;
     });
     await audit.note(result.ok ? note('ok', undefined, result.value.auditItem) : note(result.error.code));

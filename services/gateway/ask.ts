@@ -1,5 +1,6 @@
 import { decode, json } from '#shared/protocol/encoding.ts';
 import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { parseExactly } from '#shared/protocol/exact-json.ts';
 import { type RequestOptions, requestMessage } from '#shared/client/request.ts';
 import type { Msg, Nats } from '#shared/runtime/nats.ts';
 import type { Answer } from './endpoint.ts';
@@ -29,10 +30,13 @@ export function saidHeaders({ headers }: Msg): Pick<Answer, 'headers'> {
 }
 
 /** A reply that is an answer of ours, decoded: for whoever has to look into it. */
-export const valueOf = (answer: Answer): unknown => {
-  const { json: written = 'null' } = answer;
-  return JSON.parse(typeof written === 'string' ? written : Buffer.from(written).toString()) as unknown;
-};
+export const valueOf = (answer: Answer): unknown => JSON.parse(textOf(answer)) as unknown;
+
+/** The same, to be passed on: a number that JavaScript cannot hold is written again as it was. */
+export const exactValueOf = (answer: Answer): unknown => parseExactly(textOf(answer));
+
+const textOf = ({ json: written = 'null' }: Answer): string =>
+  typeof written === 'string' ? written : Buffer.from(written).toString();
 
 /** A JSON object that is written already, and one more member in front of the others. */
 export function withMember(object: Uint8Array, name: string, value: string | number | boolean): Uint8Array {

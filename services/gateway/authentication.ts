@@ -218,6 +218,8 @@ function judged({ principal, issuedMs, untilMs }: Proved, options: Authenticatio
   const { clock, clockSkewMs, credentials } = options;
   // One that is remembered may have expired meanwhile.
   if (untilMs + clockSkewMs <= clock.nowMs()) return nobody('the JWT has expired');
+  // It would outlive every revocation of its subject until then.
+  if (issuedMs - clockSkewMs > clock.nowMs()) return nobody('the JWT was issued in the future');
   if (issuedMs < credentials.revokedBeforeMs(principal.id))
     return nobody(`tokens of ${principal.name} that are as old as this one were revoked`);
   return { kind: 'somebody', principal, untilMs };

@@ -19,6 +19,7 @@ import { ask, valueOf, withMember } from './ask.ts';
 import type { CacheEndpointsOptions } from './cache-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { IfNoneMatch, isAmong, preconditionFailed, versionIn } from './entity-tag.ts';
+import { proofEnded } from './proved.ts';
 import { camelCase } from './queue-operation-endpoints.ts';
 import { hasDefaultsOnly } from './schema-parts.ts';
 
@@ -104,11 +105,17 @@ const operationEndpoints = ({ nats, subjects }: CacheEndpointsOptions): readonly
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: replies[operation] ?? AnyObject } },
       refusals: ['conflict', 'not_found'],
-      handle: ({ path, bytes, traceHeaders }) =>
-        ask(nats, subjects.cache(path.namespace, operation), bytes.length === 0 ? {} : bytes, {
-          headers: traceHeaders,
-          ...(operation === 'load' ? { timeoutMs: loadMsMax } : {}),
-        }),
+      handle: async ({ path, bytes, traceHeaders, isStillKnown }) => {
+        const answer = await ask(
+          nats,
+          subjects.cache(path.namespace, operation),
+          bytes.length === 0 ? {} : bytes,
+          { headers: traceHeaders, ...(operation === 'load' ? { timeoutMs: loadMsMax } : {}) },
+        );
+        // It may have waited long for another caller's value.
+        if (operation === 'load' && !(await isStillKnown())) return { ok: false, error: proofEnded };
+        return answer;
+      },
     });
   });
 

@@ -11,6 +11,7 @@ import type { Nats } from '#shared/runtime/nats.ts';
 import { ownKey } from './core/principal.ts';
 import { sha256Hex } from './digest.ts';
 import { type Answer, type Call, type Endpoint, endpoint } from './endpoint.ts';
+import { proofEnded, provedMsMax } from './proved.ts';
 
 export interface DequeueOptions {
   readonly nats: Nats;
@@ -20,7 +21,7 @@ export interface DequeueOptions {
 
 type DequeueCall = Pick<
   Call<QueuePath, undefined, undefined>,
-  'path' | 'traceHeaders' | 'idempotencyKey' | 'principal' | 'givenUp'
+  'path' | 'traceHeaders' | 'idempotencyKey' | 'principal' | 'givenUp' | 'isStillKnown'
 >;
 
 /**
@@ -85,7 +86,8 @@ async function dequeue(
   const waitMs = durationMs(request.wait ?? 0) ?? 0;
   if (waitMs > waitMsMax) return refuseField('wait', `must be at most ${waitMsMax / 1_000}s`);
   const { clock, nats, subjects } = options;
-  const deadlineMs = clock.monotonicMs() + waitMs;
+  const beganMs = clock.monotonicMs();
+  const deadlineMs = beganMs + waitMs;
   const claim = ownKey(call.principal, call.idempotencyKey, sha256Hex);
   for (;;) {
     const askedMs = clock.monotonicMs();
@@ -104,7 +106,12 @@ async function dequeue(
     const read = decodeExactly(reply.value.data, json);
     const items = read.ok ? itemsOf(read.value) : undefined;
     if (items === undefined) return refuse('internal', 'the reply to dequeue holds no items');
-    if (items.length > 0) return accept(leased(options, call, items));
+    const answer = items.length === 0 ? undefined : leased(options, call, items);
+    if (clock.monotonicMs() - beganMs >= provedMsMax && !(await call.isStillKnown())) {
+      answer?.undelivered?.();
+      return { ok: false, error: proofEnded };
+    }
+    if (answer !== undefined) return accept(answer);
     // An answer long before its time says that waiting is of no use, as for a queue that is paused or unknown.
     const waited = clock.monotonicMs() - askedMs >= pieceMs - earlyMsMax;
     if (!waited || call.givenUp() || clock.monotonicMs() >= deadlineMs) return accept({ status: 204 });

@@ -22,7 +22,7 @@ export interface Call<Path, Query, Body, Headers = undefined> {
   readonly traceHeaders: Readonly<Record<string, string>>;
   /** True once nobody waits any more, because the caller went away or the gateway drains. */
   readonly givenUp: () => boolean;
-  /** Whether the caller's credentials are good now: for an answer that lasts. */
+  /** Whether the caller's credentials are good now: for an answer that lasts, or that comes late. */
   readonly isStillKnown: () => Promise<boolean>;
 }
 

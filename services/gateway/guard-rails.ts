@@ -55,6 +55,12 @@ export async function registerGuardRails(app: FastifyInstance, { corsOrigins }: 
   app.addHook('onRoute', (route) => {
     if (route.config?.packsItself !== true) route.compress ??= {};
   });
+  // Names of encodings are read in any case (RFC 9110, 8.4.1); the plugin knows them in small letters.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined) request.headers['content-encoding'] = encoding.toLowerCase();
+    done();
+  });
   await app.register(fastifyCompress, {
     globalCompression: false,
     globalDecompression: true,

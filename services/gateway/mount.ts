@@ -7,6 +7,7 @@ import { type Answer, type Call, type Endpoint } from './endpoint.ts';
 import { packedFromBytes } from './guard-rails.ts';
 import { routeSchema } from './openapi.ts';
 import { sendProblem } from './problems.ts';
+import { provedMsMax } from './proved.ts';
 import { Refused } from './refused.ts';
 import { propertiesOf } from './schema-parts.ts';
 import type { Sessions } from './sessions.ts';
@@ -134,6 +135,7 @@ function attempt(
     operation: typeof operation === 'function' ? operation(call) : operation,
     resource: resource(call),
     needsBearer: request.via === 'cookie' && endpoint.bearerOnlyFor?.(call.body) === true,
+    ...(request.observation.ageMs() < provedMsMax ? {} : { isStillKnown: call.isStillKnown }),
     act,
   });
 }

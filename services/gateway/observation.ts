@@ -14,6 +14,8 @@ export interface ObserverOptions {
 export interface Observation {
   /** The trace context for what the request asks of other services. */
   readonly traceHeaders: Readonly<Record<string, string>>;
+  /** Milliseconds since its headers were here. */
+  ageMs(): number;
   /** Called once, when the answer is out or the caller is gone. */
   end(status: number): void;
 }
@@ -43,6 +45,7 @@ export function requestObserver({ clock, figures, telemetry }: ObserverOptions) 
     figures.begin();
     return {
       traceHeaders: span === undefined ? untraced : headersOf(span, hasParent),
+      ageMs: () => clock.monotonicMs() - startedMs,
       end: (status) => {
         const seconds = (clock.monotonicMs() - startedMs) / 1_000;
         figures.end();

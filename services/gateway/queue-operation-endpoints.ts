@@ -19,6 +19,7 @@ import type { DequeueOptions } from './dequeue-endpoints.ts';
 import { Duplicates } from './duplicates.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { itemOwners } from './item-owners.ts';
+import { proofEnded, provedMsMax } from './proved.ts';
 import { hasDefaultsOnly } from './schema-parts.ts';
 
 // `POST /v1/queues/{queue_name}/{operation}`: every operation that the protocol has, with the body that it has over
@@ -81,7 +82,7 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
       idempotency: repeated.has(operation) ? 'refused' : 'needless',
       answers: { 200: { about: 'What the operation answers.', schema: queueReplies[operation] } },
       refusals,
-      handle: async ({ path, body, bytes, traceHeaders, givenUp, principal }) => {
+      handle: async ({ path, body, bytes, traceHeaders, givenUp, isStillKnown, principal }) => {
         const owner = enqueues.has(operation) ? ownerFrom(principal) : undefined;
         const { subjects } = options;
         const request =
@@ -91,7 +92,8 @@ export const queueOperationEndpoints = (options: DequeueOptions): readonly Endpo
                 subject: subjects.queueOwned(path.queue_name, operation),
                 headers: { ...traceHeaders, [ownerHeader]: owner },
               };
-        if (operation === 'result') return awaitResult(options, body as AwaitBody, { ...request, givenUp });
+        if (operation === 'result')
+          return awaitResult(options, body as AwaitBody, { ...request, givenUp, isStillKnown });
         const asked = await ask(options.nats, request.subject, bytes.length === 0 ? {} : bytes, request);
         if (!asked.ok || !enqueues.has(operation)) return asked;
         const enqueueing = { principal, operation: `queue.${operation}`, queue: path.queue_name } as const;
@@ -135,6 +137,7 @@ interface Waiting {
   readonly subject: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly givenUp: () => boolean;
+  readonly isStillKnown: () => Promise<boolean>;
 }
 
 /** As for a dequeue: pieces, so that nobody waits for a caller who is gone or through a drain. */
@@ -146,10 +149,11 @@ const finalStates: ReadonlySet<string> = new Set(['done', 'failed', 'cancelled']
 export async function awaitResult(
   { nats, clock }: DequeueOptions,
   { id, wait = 0 }: AwaitBody,
-  { subject, headers, givenUp }: Waiting,
+  { subject, headers, givenUp, isStillKnown }: Waiting,
 ): Promise<Result<Answer>> {
   const waitMs = durationMs(wait) ?? 0;
-  const deadlineMs = clock.monotonicMs() + waitMs;
+  const beganMs = clock.monotonicMs();
+  const deadlineMs = beganMs + waitMs;
   for (;;) {
     const leftMs = Math.max(0, Math.ceil(deadlineMs - clock.monotonicMs()));
     // The first piece says the whole wait when it is too long, so that it is refused in the broker's words.
@@ -161,6 +165,8 @@ export async function awaitResult(
       { headers, timeoutMs: Math.min(pieceMs, waitPieceMsMax) + replyMarginMs },
     );
     if (!asked.ok) return asked;
+    if (clock.monotonicMs() - beganMs >= provedMsMax && !(await isStillKnown()))
+      return { ok: false, error: proofEnded };
     const { state } = valueOf(asked.value) as Pick<QueueItem, 'state'>;
     if (finalStates.has(state) || givenUp() || clock.monotonicMs() >= deadlineMs) return asked;
   }

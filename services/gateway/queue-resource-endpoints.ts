@@ -11,7 +11,7 @@ import {
   Schedule,
   ScheduleView,
 } from '#shared/protocol/queue-settings-schemas.ts';
-import { ask, valueOf, withMember } from './ask.ts';
+import { ask, exactValueOf, valueOf, withMember } from './ask.ts';
 import type { DequeueOptions } from './dequeue-endpoints.ts';
 import { type Answer, type Endpoint, endpoint } from './endpoint.ts';
 import { IfNoneMatch, isAmong, onlyTagIn, preconditionFailed, tagged, weakTag } from './entity-tag.ts';
@@ -221,10 +221,10 @@ const itemViews = (options: DequeueOptions): readonly Endpoint[] => {
       query: AwaitQuery,
       answers: { 200: { about: 'The item; look at its state.', schema: QueueItem } },
       refusals: ['not_found'],
-      handle: ({ path, query, traceHeaders, givenUp }) => {
+      handle: ({ path, query, traceHeaders, givenUp, isStillKnown }) => {
         const subject = subjects.queue(path.queue_name, 'result');
         const body = { id: path.item_id, ...query };
-        return awaitResult(options, body, { subject, headers: traceHeaders, givenUp });
+        return awaitResult(options, body, { subject, headers: traceHeaders, givenUp, isStillKnown });
       },
     }),
     endpoint({
@@ -297,23 +297,28 @@ const itemChanges = ({ nats, subjects }: DequeueOptions): readonly Endpoint[] =>
 
 type SchedulePath = Static<typeof SchedulePath>;
 
+const schedulesIn = (answer: Answer): QueueDescription['schedules'] =>
+  (exactValueOf(answer) as QueueDescription).schedules;
+
 const scheduleEndpoints = ({ nats, subjects }: DequeueOptions): readonly Endpoint[] => {
   const schedulesOf = async (
     queue: string,
     headers: Readonly<Record<string, string>>,
   ): Promise<Result<QueueDescription['schedules']>> => {
     const described = await ask(nats, subjects.queue(queue, 'describe'), {}, { headers });
-    return described.ok ? accept((valueOf(described.value) as QueueDescription).schedules) : described;
+    return described.ok ? accept(schedulesIn(described.value)) : described;
   };
   const change = async (
     { queue_name, schedule }: SchedulePath,
-    to: Schedule | null,
+    to: Uint8Array | null,
     headers: Readonly<Record<string, string>>,
   ): Promise<Result<Answer>> => {
-    const body = { schedules: { [schedule]: to } };
+    // As it was written: its payload loses nothing that JavaScript cannot hold.
+    const written = to === null ? 'null' : Buffer.from(to).toString();
+    const body = Buffer.from(`{"schedules":{${JSON.stringify(schedule)}:${written}}}`);
     const changed = await ask(nats, subjects.queue(queue_name, 'configure'), body, { headers });
     if (!changed.ok) return changed;
-    const now = (valueOf(changed.value) as QueueDescription).schedules[schedule];
+    const now = schedulesIn(changed.value)[schedule];
     return accept(to === null ? { status: 204 } : { status: 200, body: now });
   };
   const noSuch = (schedule: string) => refuse('not_found', `there is no schedule ${schedule}`);
@@ -359,7 +364,7 @@ const scheduleEndpoints = ({ nats, subjects }: DequeueOptions): readonly Endpoin
       path: SchedulePath,
       body: Schedule,
       answers: { 200: { about: 'The schedule, with its next time.', schema: ScheduleView } },
-      handle: ({ path, body, traceHeaders }) => change(path, body, traceHeaders),
+      handle: ({ path, bytes, traceHeaders }) => change(path, bytes, traceHeaders),
     }),
     endpoint({
       method: 'DELETE',

@@ -287,6 +287,15 @@ describe.each([
       expect(await prove(forged)).toMatchObject({ kind: 'nobody' });
   });
 
+  test('that says it was issued in the future, by more than clocks may differ, proves nobody', async () => {
+    const own = await world({ keys: { key: await key() } });
+    expect(await own.prove(await jwt({ iat: nowS + 3_600 }))).toMatchObject({
+      kind: 'nobody',
+      why: expect.stringContaining('future'),
+    });
+    expect(await own.prove(await jwt({ iat: nowS + 29 }))).toMatchObject({ kind: 'somebody' });
+  });
+
   test('that is remembered still ends with its expiry, and with the revocation of its subject', async () => {
     const own = await world({ keys: { key: await key() } });
     const token = await jwt({ exp: nowS + 5 });

@@ -105,8 +105,9 @@ describe('packed bodies', () => {
 
   test('are unpacked', async () => {
     // Nobody serves queues here: what came as far as NATS was read.
-    const answer = await packed(gzipSync(JSON.stringify({ queue_name: 'mails', payload: 1 })));
-    expect(answer).toMatchObject({ status: 503, body: { code: 'unavailable' } });
+    const body = gzipSync(JSON.stringify({ queue_name: 'mails', payload: 1 }));
+    for (const encoding of ['gzip', 'GZIP'])
+      expect(await packed(body, encoding)).toMatchObject({ status: 503, body: { code: 'unavailable' } });
   });
 
   test('that unpack to more than a body may have are 413', async () => {

@@ -110,6 +110,14 @@ describe('queues', () => {
     expect((await ask('GET', path)).status).toBe(404);
   });
 
+  test('a schedule keeps every digit of its payload, wherever it is read', async () => {
+    const path = '/v1/queues/exact/schedules/s';
+    const payload = '"payload":{"n":9007199254740993,"d":1.10}';
+    expect((await ask('PUT', path, `{"cron":"0 3 * * *",${payload}}`)).text).toContain(payload);
+    for (const place of [path, '/v1/queues/exact/schedules', '/v1/queues/exact'])
+      expect((await ask('GET', place)).text).toContain(payload);
+  });
+
   test('names, figures, workers and a flow with its children', async () => {
     const flow = { payload: 'parent', children: [{ queue: 'parts', payload: 1 }] };
     const added = await ask('POST', '/v1/queues/flows/enqueue-flow', flow);
