@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { entryOfService } from '#services/cli/cluster-plan.ts';
 import type { RunningNatsServer } from './nats-server.ts';
@@ -37,8 +38,11 @@ export async function startService(
   name: ServiceName,
   env: Readonly<Record<string, string>>,
 ): Promise<ServiceProcess> {
+  const { [folderOfNats]: folder, ...settings } = env;
+  // A service's own default is one folder for all tests, also those that run beside each other.
+  const data = folder === undefined ? {} : { TRIVET_DATA: join(folder, 'services', name) };
   const child = fork(entryOfService(name), [], {
-    env: { ...foreignEnvironment(), ...env },
+    env: { ...foreignEnvironment(), ...data, ...settings },
     execArgv: [],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
@@ -57,8 +61,12 @@ export async function startService(
   };
 }
 
+/** Among the settings, for `startService` alone: where a service keeps its data unless it is told. */
+const folderOfNats = 'folder of NATS';
+
 /** The settings with which a service finds `nats` as one of the services. */
 export const natsEnvironment = (nats: RunningNatsServer): Record<string, string> => ({
+  [folderOfNats]: nats.dir,
   NATS_URL: nats.url,
   TRIVET_NATS_USER: nats.user,
   TRIVET_NATS_PASSWORD: nats.password,
