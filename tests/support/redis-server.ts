@@ -12,6 +12,8 @@ export interface RedisServerOptions {
   readonly persistent?: boolean;
   /** When what is written reaches the disk. Default: before the answer. */
   readonly appendFsync?: 'always' | 'everysec';
+  /** Whether it is a node of a Redis Cluster. Default: it is not. */
+  readonly isClusterNode?: boolean;
   /** Further options of the command line. */
   readonly args?: readonly string[];
 }
@@ -43,7 +45,12 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
   const persistence =
     options.persistent === false ? ['no'] : ['yes', '--appendfsync', options.appendFsync ?? 'always'];
   const address = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''];
-  const args = [...address, '--appendonly', ...persistence, ...(options.args ?? [])];
+  // By itself it takes the port 10,000 above, which may be somebody's.
+  const cluster =
+    options.isClusterNode === true
+      ? ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())]
+      : [];
+  const args = [...address, ...cluster, '--appendonly', ...persistence, ...(options.args ?? [])];
   let child = await start(args, url);
   return {
     url,

@@ -300,7 +300,7 @@ describe('a backend in Redis', () => {
 });
 
 test('a Redis Cluster has all that a batch writes of a part at one node', async () => {
-  const cluster = await startRedisServer({ persistent: false, args: ['--cluster-enabled', 'yes'] });
+  const cluster = await startRedisServer({ persistent: false, isClusterNode: true });
   await cluster.ask('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   await expect.poll(() => cluster.ask('CLUSTER', 'INFO'), { timeout: 15_000 }).toContain('cluster_state:ok');
   const connected = await connect(cluster.url);

@@ -210,7 +210,7 @@ test('a commit that Redis cannot take for too long fails', async () => {
 });
 
 test('a Redis Cluster keeps the rows of a partition together', async () => {
-  const node = await startRedisServer({ args: ['--cluster-enabled', 'yes'] });
+  const node = await startRedisServer({ isClusterNode: true });
   await node.ask('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   await expect.poll(() => node.ask('CLUSTER', 'INFO'), { timeout: 10_000 }).toContain('cluster_state:ok');
   const cluster = await connect(node.url);
