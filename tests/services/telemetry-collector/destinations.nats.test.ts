@@ -155,6 +155,11 @@ test('a receiver of logs that is down does not hold up metrics', async () => {
 
 test('SIGTERM with the receiver up sends everything, and ends with 0', async () => {
   await publishLogs(['last words']);
+  // What it has not got yet would stay in the stream, for the next one.
+  await until(
+    () => cluster.stats(),
+    ({ kinds }) => kinds.log.received === 1,
+  );
   expect(await collector.stop()).toBe(0);
   expect(acceptedText()).toContain('last words');
   expect(await cluster.streamMessages()).toBe(0);
