@@ -1,5 +1,5 @@
 import type { QueueStatus } from '#shared/protocol/queue-schemas.ts';
-import { type Clock, systemClock } from '#shared/runtime/clock.ts';
+import { type Clock, systemClock, within } from '#shared/runtime/clock.ts';
 import type { ManualClock } from '#shared/runtime/manual-clock.ts';
 import type { MemoryBroker } from './memory-broker.ts';
 
@@ -55,7 +55,7 @@ export class QuietWatch {
       if (running.size === 0) return;
       const leftMs = untilMs - wall.monotonicMs();
       if (leftMs <= 0) throw new Error(`after ${timeoutMs} ms ${listOf(running)} still running`);
-      await within(wall, leftMs, broker.changed());
+      await within(wall, leftMs, broker.changed(), undefined);
     }
   }
 }
@@ -64,14 +64,6 @@ const delayed: readonly QueueStatus[] = ['scheduled', 'retry'];
 const unfinished: readonly QueueStatus[] = [...delayed, 'pending', 'processing'];
 
 const reasons = 'no worker, one that is paused or rests, a paused queue, or a limit of it';
-
-/** Waits, but not for ever, and leaves no timer behind. */
-async function within(clock: Clock, ms: number, something: Promise<void>): Promise<void> {
-  const timeUp = Promise.withResolvers<void>();
-  const cancel = clock.after(ms, timeUp.resolve);
-  await Promise.race([something, timeUp.promise]);
-  cancel();
-}
 
 /** Such as "2 items of emails are". */
 function listOf(held: ReadonlyMap<string, number>): string {

@@ -3,7 +3,7 @@ import { type Socket, createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import { type Clock, sleep } from '#shared/runtime/clock.ts';
+import { type Clock, sleep, within } from '#shared/runtime/clock.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { Burial, DeadLetters } from './collector-service.ts';
@@ -78,7 +78,7 @@ export class StatsdReceiver {
     this.#socket.close();
     this.#cancel?.();
     this.#send();
-    await Promise.race([this.#sending, sleep(clock, stopMsMax)]);
+    await within(clock, stopMsMax, this.#sending, undefined);
     this.#isOver = true;
     const left = this.#records.splice(0).length + this.#bad.splice(0).length;
     if (left === 0) return;

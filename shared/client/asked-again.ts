@@ -3,7 +3,7 @@ import { type Clock, sleep } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 
-export const isTransient = (refusal: Refusal): boolean =>
+export const isTransient = (refusal: Pick<Refusal, 'code'>): boolean =>
   refusal.code === 'timeout' || refusal.code === 'unavailable';
 
 /** Not all who ask again at the same moment, when a broker comes back. */

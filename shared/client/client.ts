@@ -3,7 +3,7 @@ import { subjectsAs } from '#shared/protocol/administrative.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { privateInbox } from '#shared/protocol/credentials.ts';
 import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
-import { type Clock, systemClock } from '#shared/runtime/clock.ts';
+import { type Clock, systemClock, within } from '#shared/runtime/clock.ts';
 import { environmentOr } from '#shared/runtime/environment.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
 import { BrokerWatch } from './broker-watch.ts';
@@ -181,12 +181,9 @@ export class Trivet {
     await this.#isWithin(Promise.all(all));
   }
 
-  async #isWithin(done: Promise<unknown>): Promise<boolean> {
-    const timeUp = Promise.withResolvers<false>();
-    const cancel = this.#parts.clock.after(settledMsMax, () => timeUp.resolve(false));
-    const isDone = await Promise.race([done.then(() => true), timeUp.promise]);
-    cancel();
-    return isDone;
+  #isWithin(done: Promise<unknown>): Promise<boolean> {
+    const isDone = done.then(() => true);
+    return within(this.#parts.clock, settledMsMax, isDone, false);
   }
 }
 

@@ -3,7 +3,7 @@ import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { QueueChannel } from './queue-channel.ts';
-import { briefPause } from './asked-again.ts';
+import { briefPause, isTransient } from './asked-again.ts';
 
 /** One question waits this long: a broker that went away with it is noticed soon after. */
 const waitOnceMs = 15_000;
@@ -84,8 +84,7 @@ async function askOnce(channel: QueueChannel, id: string, waitMs: number): Promi
     const asked = channel.ask<QueueItem>('result', { id, wait: waitMs }, { timeoutMs: waitMs + 5_000 });
     return await Promise.race([asked, anew.promise]);
   } catch (error) {
-    if (error instanceof TrivetError && (error.code === 'timeout' || error.code === 'unavailable'))
-      return undefined;
+    if (error instanceof TrivetError && isTransient(error)) return undefined;
     throw error;
   } finally {
     stop();

@@ -1,7 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Refusal, TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
-import type { Clock } from '#shared/runtime/clock.ts';
+import { type Clock, within } from '#shared/runtime/clock.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { BrokerWatch } from './broker-watch.ts';
 import { HeldJobs } from './held-jobs.ts';
@@ -328,12 +328,9 @@ export class Worker<Payload = unknown, Result = unknown> {
       });
   }
 
-  async #quietWithin(limitMs: number): Promise<boolean> {
-    const timeUp = Promise.withResolvers<false>();
-    const cancel = this.#clock.after(limitMs, () => timeUp.resolve(false));
-    const quiet = await Promise.race([this.#quiet().then(() => true), timeUp.promise]);
-    cancel();
-    return quiet;
+  #quietWithin(limitMs: number): Promise<boolean> {
+    const isQuiet = this.#quiet().then(() => true);
+    return within(this.#clock, limitMs, isQuiet, false);
   }
 
   #tellQuiet(): void {

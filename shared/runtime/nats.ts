@@ -14,7 +14,7 @@ import {
   headers,
 } from '@nats-io/transport-node';
 import { headerName } from '#shared/protocol/headers.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, within } from './clock.ts';
 import type { Log } from './log.ts';
 import { cheapenRequests } from './requests.ts';
 
@@ -262,10 +262,7 @@ const endedMsMax = 1_000;
  * answer until their patience ends. Resolves once it was, or when the server does not say so in time; never rejects.
  */
 export async function endSubscriptions(subscriptions: readonly Subscription[], clock: Clock): Promise<void> {
-  const timeUp = Promise.withResolvers<void>();
-  const cancel = clock.after(endedMsMax, timeUp.resolve);
   const ended = subscriptions.map((one) => one.drain().catch(() => undefined));
-  await Promise.race([Promise.all(ended), timeUp.promise]);
-  cancel();
+  await within(clock, endedMsMax, Promise.all(ended), undefined);
   for (const one of subscriptions) if (!one.isClosed()) one.unsubscribe();
 }

@@ -22,7 +22,7 @@ import {
   ATTR_SERVICE_NAME,
   ATTR_SERVICE_VERSION,
 } from '@opentelemetry/semantic-conventions';
-import { type Clock, sleep, systemClock } from './clock.ts';
+import { type Clock, systemClock, within } from './clock.ts';
 
 export interface TelemetryOptions {
   /** `trivet-queue`, `trivet-cache`, `trivet-telemetry` or `trivet-gateway`; `OTEL_SERVICE_NAME` overrules it. */
@@ -147,5 +147,5 @@ async function shutDown(
 ): Promise<void> {
   // A failed last export has nobody left to tell.
   const ended = Promise.allSettled(providers.map(async (provider) => provider?.shutdown()));
-  await Promise.race([ended, sleep(clock, shutdownMsMax)]);
+  await within(clock, shutdownMsMax, ended, undefined);
 }
