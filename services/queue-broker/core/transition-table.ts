@@ -65,10 +65,11 @@ export function lookUp(
  */
 export function checkTable(table: TransitionTable): readonly string[] {
   const faults: string[] = [];
-  for (const state of Object.keys(itemMachine.config.states ?? {}) as MachineState[]) {
-    for (const event of itemEvents) {
-      for (const outcome of guardOutcomes) {
-        const expected = askXState(state, event, outcome);
+  for (const outcome of guardOutcomes) {
+    const machine = machineWhere(outcome);
+    for (const state of Object.keys(itemMachine.config.states ?? {}) as MachineState[]) {
+      for (const event of itemEvents) {
+        const expected = askXState(machine, state, event);
         const found = lookUp(table, state, event, (guard) => outcome[guard]);
         const said = found === undefined ? 'nothing' : `${found.target} with ${found.actions.join(', ')}`;
         if (said !== expected)
@@ -90,8 +91,9 @@ const guardOutcomes: readonly GuardOutcome[] = booleans.flatMap((isRefused) =>
   ),
 );
 
-function askXState(state: MachineState, event: ItemEvent, outcome: GuardOutcome): string {
-  const machine = itemMachine.provide({
+/** Costs XState a tenth of a millisecond: one for each outcome, not one for each question. */
+const machineWhere = (outcome: GuardOutcome) =>
+  itemMachine.provide({
     guards: {
       isRefused: () => outcome.isRefused,
       isBlocked: () => outcome.isBlocked,
@@ -99,6 +101,8 @@ function askXState(state: MachineState, event: ItemEvent, outcome: GuardOutcome)
       mayRetry: () => outcome.mayRetry,
     },
   });
+
+function askXState(machine: typeof itemMachine, state: MachineState, event: ItemEvent): string {
   const before = machine.resolveState({ value: state, context: {} });
   if (!before.can({ type: event })) return 'nothing';
   const [after, actions] = transition(machine, before, { type: event });
