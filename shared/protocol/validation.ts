@@ -1,5 +1,5 @@
 import { type Static, type TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import { countedObjects, overfull } from './counted-names.ts';
 import { type Result, accept, refuseField } from './errors.ts';
 import { expectationOf, schemaAt } from './expectations.ts';
@@ -22,8 +22,8 @@ export function validator<S extends TSchema>(schema: S): Validator<Static<S>> {
       return refuseField(fieldPath(path) || 'body', `must not have more than ${namesMax} properties`);
     }
     if (compiled.Check(value)) return accept(value);
-    const faults = compiled.Errors(faultyPart(schema, value));
-    return describeFault(schema, faults.length > 0 ? faults : compiled.Errors(value));
+    const [, faults] = compiled.Errors(faultyPart(schema, value));
+    return describeFault(schema, faults.length > 0 ? faults : compiled.Errors(value)[1]);
   };
 }
 
