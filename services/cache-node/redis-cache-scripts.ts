@@ -1,4 +1,4 @@
-import { Script } from '#shared/runtime/redis.ts';
+import { Script } from '#shared/runtime/redis-script.ts';
 
 // The keys of a namespace are spread over parts, and each part has one hash tag: a Redis Cluster keeps it together and
 // the parts apart. A part has a hash that says who writes it:

@@ -1,4 +1,4 @@
-import { Script } from '#shared/runtime/redis.ts';
+import { Script } from '#shared/runtime/redis-script.ts';
 
 /** The tables of rows in Redis; the scripts know them by their place in this list, from 2 on. */
 export const rowTables = ['items', 'payloads', 'keys', 'records'] as const;

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { RESP_TYPES, createClient, createCluster } from 'redis';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
@@ -159,27 +158,5 @@ class ConnectionNews {
   ready(): void {
     if (this.#isLost) this.#log.info({ redis: this.#url }, 'the connection to Redis is back');
     this.#isLost = false;
-  }
-}
-
-/** A Lua script that Redis keeps by its digest. */
-export class Script {
-  readonly #source: string;
-  readonly #digest: string;
-
-  constructor(source: string) {
-    this.#source = source;
-    this.#digest = createHash('sha1').update(source).digest('hex');
-  }
-
-  /** Runs it, atomically. All keys must have one hash tag. */
-  async run(redis: Redis, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown> {
-    const rest = [String(keys.length), ...keys, ...args];
-    try {
-      return await redis.command(keys[0], ['EVALSHA', this.#digest, ...rest]);
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return redis.command(keys[0], ['EVAL', this.#source, ...rest]);
-    }
   }
 }
