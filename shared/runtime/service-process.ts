@@ -63,7 +63,7 @@ export function runService<Table extends SettingTable>(
       log,
     });
     const { otlpEndpoint } = config;
-    const telemetry = startTelemetry({ service, instance: config.name, version, otlpEndpoint });
+    const telemetry = await startTelemetry({ service, instance: config.name, version, otlpEndpoint });
     const built = await build({ config, nats, telemetry, log, ending });
     return {
       recover: () => built.recover(),

@@ -1,27 +1,4 @@
 import { type Meter, type Tracer, createNoopMeter, ProxyTracerProvider } from '@opentelemetry/api';
-import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
-import {
-  type Resource,
-  detectResources,
-  envDetector,
-  resourceFromAttributes,
-} from '@opentelemetry/resources';
-import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
-import {
-  AlwaysOffSampler,
-  AlwaysOnSampler,
-  BatchSpanProcessor,
-  ParentBasedSampler,
-  type Sampler,
-  TraceIdRatioBasedSampler,
-  TracerProvider,
-} from '@opentelemetry/sdk-trace';
-import {
-  ATTR_SERVICE_INSTANCE_ID,
-  ATTR_SERVICE_NAME,
-  ATTR_SERVICE_VERSION,
-} from '@opentelemetry/semantic-conventions';
 import { type Clock, systemClock, within } from './clock.ts';
 
 export interface TelemetryOptions {
@@ -48,7 +25,7 @@ export interface OwnTelemetry {
   shutdown(): Promise<void>;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 // A receiver that does not answer must not hold up a process that wants to end.
 const shutdownMsMax = 2_000;
@@ -58,12 +35,11 @@ const shutdownMsMax = 2_000;
  * Without an endpoint, or with `OTEL_SDK_DISABLED=true`, both do nothing and cost next to nothing. What cannot be
  * exported is dropped: a process's figures about itself never block or end it. Logs stay on stdout.
  */
-export function startTelemetry(options: TelemetryOptions): OwnTelemetry {
+export async function startTelemetry(options: TelemetryOptions): Promise<OwnTelemetry> {
   const env = options.env ?? process.env;
   const off = env['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true';
-  const resource = resourceOf(options);
-  const metrics = off ? undefined : meterProvider(endpointOf('METRICS', options, env), resource, env);
-  const traces = off ? undefined : tracerProvider(endpointOf('TRACES', options, env), resource, env);
+  const urls = (['METRICS', 'TRACES'] as const).map((signal) => endpointOf(signal, options, env));
+  const [metrics, traces] = off ? [] : await providersFor(urls, options, env);
   const tracers = traces ?? new ProxyTracerProvider();
   return {
     meter: metrics?.getMeter(options.service, options.version) ?? createNoopMeter(),
@@ -72,6 +48,21 @@ export function startTelemetry(options: TelemetryOptions): OwnTelemetry {
     isTraced: traces !== undefined,
     shutdown: () => shutDown([metrics, traces], options.clock ?? systemClock),
   };
+}
+
+async function providersFor(
+  [metricsUrl, tracesUrl]: readonly (string | undefined)[],
+  options: TelemetryOptions,
+  env: Environment,
+) {
+  if (metricsUrl === undefined && tracesUrl === undefined) return [];
+  // Only now: the SDK is two hundred modules, which a process that exports nothing need not load.
+  const { meterProvider, resourceOf, tracerProvider } = await import('./telemetry-exports.ts');
+  const resource = resourceOf(options);
+  return [
+    metricsUrl === undefined ? undefined : meterProvider(metricsUrl, resource, env),
+    tracesUrl === undefined ? undefined : tracerProvider(tracesUrl, resource, env),
+  ] as const;
 }
 
 /** Where one signal goes; undefined where it goes nowhere. */
@@ -87,58 +78,6 @@ function endpointOf(
   return base === undefined || base === ''
     ? undefined
     : `${base.replace(/\/+$/, '')}/v1/${signal.toLowerCase()}`;
-}
-
-// What the environment says wins: that is how whoever runs the process names it.
-const resourceOf = (options: TelemetryOptions): Resource =>
-  resourceFromAttributes({
-    [ATTR_SERVICE_NAME]: options.service,
-    [ATTR_SERVICE_INSTANCE_ID]: options.instance,
-    [ATTR_SERVICE_VERSION]: options.version,
-  }).merge(detectResources({ detectors: [envDetector] }));
-
-function meterProvider(url: string | undefined, resource: Resource, env: Environment) {
-  if (url === undefined) return undefined;
-  const intervalMs = positive(env['OTEL_METRIC_EXPORT_INTERVAL'], 60_000);
-  const reader = new PeriodicExportingMetricReader({
-    exporter: new OTLPMetricExporter({ url }),
-    exportIntervalMillis: intervalMs,
-    exportTimeoutMillis: Math.min(positive(env['OTEL_METRIC_EXPORT_TIMEOUT'], 30_000), intervalMs),
-  });
-  return new MeterProvider({ resource, readers: [reader] });
-}
-
-function tracerProvider(url: string | undefined, resource: Resource, env: Environment) {
-  if (url === undefined) return undefined;
-  const queueSizeMax = positive(env['OTEL_BSP_MAX_QUEUE_SIZE'], 2_048);
-  const processor = new BatchSpanProcessor({
-    exporter: new OTLPTraceExporter({ url }),
-    maxQueueSize: queueSizeMax,
-    maxExportBatchSize: Math.min(positive(env['OTEL_BSP_MAX_EXPORT_BATCH_SIZE'], 512), queueSizeMax),
-    scheduledDelayMillis: positive(env['OTEL_BSP_SCHEDULE_DELAY'], 5_000),
-    exportTimeoutMillis: positive(env['OTEL_BSP_EXPORT_TIMEOUT'], 30_000),
-  });
-  return new TracerProvider({ resource, sampler: samplerOf(env), spanProcessors: [processor] });
-}
-
-/** `OTEL_TRACES_SAMPLER` and its argument, as the OpenTelemetry specification names them. */
-function samplerOf(env: Environment): Sampler {
-  const name = env['OTEL_TRACES_SAMPLER']?.trim() ?? '';
-  const ratio = Number(env['OTEL_TRACES_SAMPLER_ARG'] ?? '1');
-  const root = rootSampler(name.replace(/^parentbased_/, ''), ratio >= 0 && ratio <= 1 ? ratio : 1);
-  return name === '' || name.startsWith('parentbased_') ? new ParentBasedSampler({ root }) : root;
-}
-
-function rootSampler(name: string, ratio: number): Sampler {
-  if (name === 'always_off') return new AlwaysOffSampler();
-  if (name === 'traceidratio') return new TraceIdRatioBasedSampler(ratio);
-  return new AlwaysOnSampler();
-}
-
-/** The number in `text`, or `otherwise` where it is none: the specification asks to ignore what cannot be read. */
-function positive(text: string | undefined, otherwise: number): number {
-  const value = Number(text ?? '');
-  return Number.isFinite(value) && value > 0 ? value : otherwise;
 }
 
 async function shutDown(

@@ -9,7 +9,7 @@ const own = { service: 'trivet-queue', instance: 'queue-broker-1', version: '0.1
 test('metrics and spans arrive under the name of the service, at the latest when it ends', async () => {
   const receiver = await startOtlpReceiver();
   const env = { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint };
-  const telemetry = startTelemetry({ ...own, env });
+  const telemetry = await startTelemetry({ ...own, env });
   telemetry.meter.createCounter('items').add(1);
   telemetry.tracer.startSpan('turn').end();
   await telemetry.shutdown();
@@ -32,7 +32,7 @@ test.each([
 ])('with %s nothing is sent', async (_name, env) => {
   const receiver = await startOtlpReceiver();
   const endpoint = 'OTEL_TRACES_SAMPLER' in env ? { otlpEndpoint: receiver.endpoint } : {};
-  const telemetry = startTelemetry({ ...own, ...endpoint, env });
+  const telemetry = await startTelemetry({ ...own, ...endpoint, env });
   telemetry.meter.createCounter('items').add(1);
   telemetry.tracer.startSpan('turn').end();
   await telemetry.shutdown();
@@ -43,7 +43,7 @@ test.each([
 test('a receiver that never answers holds a process up for two seconds at most', async () => {
   const receiver = await startOtlpReceiver();
   receiver.answerWith(() => undefined);
-  const telemetry = startTelemetry({ ...own, otlpEndpoint: receiver.endpoint, env: {} });
+  const telemetry = await startTelemetry({ ...own, otlpEndpoint: receiver.endpoint, env: {} });
   telemetry.tracer.startSpan('turn').end();
   const startedMs = performance.now();
   await telemetry.shutdown();
