@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { cacheRoot } from '#services/cli/nats-server/cache-root.ts';
 import { lastLine, runCommand } from '#services/cli/nats-server/run-command.ts';
 import { freePort } from './free-port.ts';
 
@@ -187,11 +188,9 @@ export async function startOtelCollector(options: OtelCollectorOptions = {}): Pr
 }
 
 function binaryPath(): string {
-  const own = process.env['TRIVET_CACHE_DIR'];
-  const shared = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache');
   // Another list of parts is another binary.
   const parts = createHash('sha256').update(manifest).digest('hex').slice(0, 8);
-  return join(own ?? join(shared, 'trivet'), `otelcol-${version}-${parts}`, 'otelcol');
+  return join(cacheRoot(process.env), `otelcol-${version}-${parts}`, 'otelcol');
 }
 
 async function builtBinary(): Promise<string> {

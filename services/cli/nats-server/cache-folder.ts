@@ -1,21 +1,14 @@
 import { chmod, copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+import { cacheRoot } from './cache-root.ts';
 import type { CacheFolder } from './source.ts';
 import { compareVersions, parseVersion } from './version.ts';
 
 const binaryName = 'nats-server';
 
-/** `$TRIVET_CACHE_DIR`, else `$XDG_CACHE_HOME/trivet`, else `~/.cache/trivet`; in it the folder `nats-server`. */
-export function cachePath(env: NodeJS.ProcessEnv): string {
-  const own = env['TRIVET_CACHE_DIR'];
-  if (own !== undefined && own !== '') return join(own, 'nats-server');
-  const shared = env['XDG_CACHE_HOME'];
-  const root = shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache');
-  return join(root, 'trivet', 'nats-server');
-}
+export const cachePath = (env: NodeJS.ProcessEnv): string => join(cacheRoot(env), 'nats-server');
 
 export function openCacheFolder(path: string): CacheFolder {
   return {
