@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify';
 import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { keyLengthMax } from '#shared/protocol/limits.ts';
 import type { Access } from './access.ts';
@@ -28,26 +28,35 @@ export function mountEndpoints(
   options: MountOptions,
 ): void {
   for (const endpoint of endpoints) {
-    app.route({
-      method: endpoint.method,
-      url: endpoint.url,
-      schema: routeSchema(endpoint),
-      ...(endpoint.bodyBytesMax === undefined ? {} : { bodyLimit: endpoint.bodyBytesMax }),
-      config: {
-        isPublic: endpoint.access === 'public',
-        isBearerOnly: endpoint.bearerOnly === true,
-        packsItself: true,
-        ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),
-      },
-      ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
-      // Nothing is returned: Fastify would wait for a reply that sends itself.
-      handler: (request, reply) => {
-        handle(endpoint, request, reply, options).catch((fault: unknown) => fail(fault, reply));
-      },
-    });
+    for (const method of methodsOf(endpoint)) app.route({ method, ...routeOf(endpoint, method, options) });
   }
   refuseOtherMethods(app, endpoints);
 }
+
+/** What asks for a health asks for its headers alone, often; any other `GET` may have an effect, such as a lease. */
+const methodsOf = ({ method, access }: Endpoint): readonly HTTPMethods[] =>
+  method === 'GET' && access === 'public' ? ['GET', 'HEAD'] : [method];
+
+const routeOf = (
+  endpoint: Endpoint,
+  method: HTTPMethods,
+  options: MountOptions,
+): Omit<RouteOptions, 'method'> => ({
+  url: endpoint.url,
+  schema: method === 'HEAD' ? { hide: true } : routeSchema(endpoint),
+  ...(endpoint.bodyBytesMax === undefined ? {} : { bodyLimit: endpoint.bodyBytesMax }),
+  config: {
+    isPublic: endpoint.access === 'public',
+    isBearerOnly: endpoint.bearerOnly === true,
+    packsItself: true,
+    ...(endpoint.takes === undefined ? {} : { takes: endpoint.takes }),
+  },
+  ...(endpoint.bodyOptional === true ? { preValidation: emptyBody } : {}),
+  // Nothing is returned: Fastify would wait for a reply that sends itself.
+  handler: (request, reply) => {
+    handle(endpoint, request, reply, options).catch((fault: unknown) => fail(fault, reply));
+  },
+});
 
 const emptyBody = (request: FastifyRequest, _reply: FastifyReply, done: () => void): void => {
   if (request.body === undefined) request.body = {};
@@ -196,7 +205,7 @@ const knownMethods: readonly HTTPMethods[] = [
 /** A known path with another method is 405 with `Allow`, and not an unknown path. */
 function refuseOtherMethods(app: FastifyInstance, endpoints: readonly Endpoint[]): void {
   for (const [url, group] of Map.groupBy(endpoints, (endpoint) => endpoint.url)) {
-    const allowed: readonly string[] = group.map((endpoint) => endpoint.method);
+    const allowed: readonly string[] = group.flatMap(methodsOf);
     app.route({
       method: knownMethods.filter((method) => !allowed.includes(method)),
       url,

@@ -65,6 +65,14 @@ describe('without a valid token', () => {
     expect((await gateway.call('GET', '/health/live', { headers })).body).toEqual({ status: 'live' });
     expect((await gateway.call('GET', '/health/ready', { headers })).status).toBe(503);
   });
+
+  test('health is answered to those who look at the status alone, as load balancers do', async () => {
+    const headers = { authorization: '' };
+    const live = await gateway.call('HEAD', '/health/live', { headers });
+    expect([live.status, live.text]).toEqual([200, '']);
+    expect((await gateway.call('HEAD', '/health/ready', { headers })).status).toBe(503);
+    expect((await gateway.call('HEAD', '/queue/stats', { headers })).status).toBe(401);
+  });
 });
 
 test('readiness names what is missing', async () => {
