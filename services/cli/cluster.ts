@@ -5,7 +5,7 @@ import { systemClock } from '#shared/runtime/clock.ts';
 import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import { newSigningSeed } from '#shared/runtime/signing-key.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
-import { withoutCredentials } from '#shared/runtime/nats-address.ts';
+import { loginOf, withoutCredentials } from '#shared/runtime/nats-address.ts';
 
 import {
   type ClusterAddress,
@@ -144,11 +144,11 @@ export class Cluster {
 
   async #foreignNats(url: string): Promise<Omit<ClusterAddress, 'token' | 'secrets'>> {
     const { options, terminal } = this.#given;
-    const first = new URL(url.split(',')[0] ?? url);
+    const login = loginOf({ url, user: options.natsUser, password: options.natsPassword });
     const address = {
       natsUrl: withoutCredentials(url),
-      natsUser: options.natsUser ?? (decodeURIComponent(first.username) || undefined),
-      natsPassword: options.natsPassword ?? (decodeURIComponent(first.password) || undefined),
+      natsUser: login.user,
+      natsPassword: login.password,
     };
     for (const warning of await checkServer(url)) terminal.notice('warn', warning);
     // Read here: a start with a nats-server of its own needs no client, which takes a while to read.

@@ -6,6 +6,7 @@ import { type Subjects, subjectsFor } from '#shared/protocol/subjects.ts';
 import { type Clock, systemClock, within } from '#shared/runtime/clock.ts';
 import { environmentOr } from '#shared/runtime/environment.ts';
 import { type Nats, connectNats } from '#shared/runtime/nats.ts';
+import { loginOf } from '#shared/runtime/nats-address.ts';
 import { BrokerWatch } from './broker-watch.ts';
 import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
@@ -50,7 +51,7 @@ export { type StopOptions, Worker } from './worker.ts';
 export type { Handler, WorkerOptions } from './worker-options.ts';
 
 export interface ConnectOptions {
-  /** Default `NATS_URL`, then nats://127.0.0.1:4222. */
+  /** Default `NATS_URL`, then nats://127.0.0.1:4222. `user:password@` or `token@` may stand before the host. */
   readonly url?: string;
   readonly user?: string;
   readonly password?: string;
@@ -202,9 +203,11 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
   for (const [option, value] of Object.entries(options))
     if (value !== undefined && typeof value !== 'string')
       throw new TrivetError(refuseField(option, 'must be text').error);
-  const { url, user, password, token, prefix, name } = options;
+  const { prefix, name } = options;
+  const url = options.url ?? environmentOr('NATS_URL', 'nats://127.0.0.1:4222');
+  const { user, password, token } = loginOf({ ...options, url });
   const natsOptions = {
-    url: url ?? environmentOr('NATS_URL', 'nats://127.0.0.1:4222'),
+    url,
     user,
     password,
     token,

@@ -16,6 +16,7 @@ import {
 import { headerName } from '#shared/protocol/headers.ts';
 import { type Clock, within } from './clock.ts';
 import type { Log } from './log.ts';
+import { loginOf, withoutCredentials } from './nats-address.ts';
 import { cheapenRequests } from './requests.ts';
 
 // The only door to NATS: how a process connects, and nothing of what it says.
@@ -93,6 +94,7 @@ function decodeLineByLine(bytes: Uint8Array): MsgHdrsImpl {
 }
 
 export interface NatsOptions {
+  /** One address or several, separated by commas; who comes may stand there, where it is not said beside it. */
   readonly url: string;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
@@ -151,12 +153,13 @@ export function withLog(nats: Nats, log: Log): Nats {
 }
 
 function connectionOptions(options: NatsOptions): ConnectionOptions {
+  const { user, password, token } = loginOf(options);
   return {
-    servers: options.url.split(','),
+    servers: withoutCredentials(options.url).split(','),
     name: options.name,
-    ...(options.user === undefined ? {} : { user: options.user }),
-    ...(options.password === undefined ? {} : { pass: options.password }),
-    ...(options.token === undefined ? {} : { token: options.token }),
+    ...(user === undefined ? {} : { user }),
+    ...(password === undefined ? {} : { pass: password }),
+    ...(token === undefined ? {} : { token }),
     ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
     maxReconnectAttempts: -1,
     // The library closes for good when it was refused twice; but a NATS that is started again refuses everybody until

@@ -10,7 +10,7 @@ import {
   serviceInboxPrefix,
   withLog,
 } from './nats.ts';
-import { withoutCredentials } from './nats-address.ts';
+import { loginOf, withoutCredentials } from './nats-address.ts';
 
 // How a process of ours logs in to NATS. That it is refused is a setting of somebody, not a fault of the program: it is
 // said in one sentence that names the variables, and the process ends, since no repetition would help.
@@ -39,7 +39,7 @@ export async function connectService(
       await nats.connection.close();
       throw new StartRefused(
         exitCodes.usage,
-        `the NATS at ${withoutCredentials(login.url)} lets ${login.user ?? 'this'} in as a user that may not run ` +
+        `the NATS at ${withoutCredentials(login.url)} lets ${loginOf(login).user ?? 'this'} in as a user that may not run ` +
           `services (${reason}): set ${variables} (nats.conf)`,
       );
     }
@@ -58,7 +58,8 @@ export async function connectAs(options: NatsOptions, variables: string): Promis
   } catch (error) {
     // The other one of this name is a login that took too long, which may go well the next time.
     if (!(error instanceof AuthorizationError) || !/violation/i.test(error.message)) throw error;
-    const who = options.user === undefined ? 'whoever has no user' : `the user ${options.user}`;
+    const { user } = loginOf(options);
+    const who = user === undefined ? 'whoever has no user' : `the user ${user}`;
     throw new StartRefused(
       exitCodes.usage,
       `the NATS at ${withoutCredentials(options.url)} refuses ${who} (${error.message}): set ${variables}`,

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
+import { connect } from '#shared/client/client.ts';
 import { type RunningNatsServer, startNatsServer } from '#tests/support/nats-server.ts';
 import { natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { type StartedCluster, startCluster } from './started-cluster.ts';
@@ -77,3 +78,16 @@ const endOf = (service: Promise<unknown>): Promise<string> =>
     () => 'it serves',
     (error: unknown) => String(error),
   );
+
+test('a service by hand, and a client, may be told who they are by the address', async () => {
+  const { TRIVET_NATS_USER: user, TRIVET_NATS_PASSWORD: password, ...rest } = natsEnvironment(closed);
+  const as = (word: string | undefined) => closed.url.replace('//', `//${user}:${word}@`);
+  const node = await startService('cache-node', { ...rest, NATS_URL: as(password) });
+  const trivet = await connect({ url: as(password) });
+  expect(await trivet.cache('seen').set('key', 1)).toBeDefined();
+  await trivet.close();
+  expect(await node.stop()).toBe(0);
+  await expect(connect({ url: as('guessed') })).rejects.toThrow(
+    `the NATS at ${closed.url} refuses this client`,
+  );
+});
