@@ -12,7 +12,7 @@ import { CacheNamespace } from './cache.ts';
 import type { CacheOptions } from './cache-options.ts';
 import { CacheMapRouting } from './cache-map-routing.ts';
 import { anyNode } from './cache-routing.ts';
-import { refuseUnknown, requireLayers } from './client-options.ts';
+import { refuseUnknown, requireCacheOptions, requireLayers } from './client-options.ts';
 import { connectFailure } from './connect-failure.ts';
 import { NearCaches } from './near-caches.ts';
 import { LeaseKeeper, type LeaseKeeping } from './lease-keeper.ts';
@@ -139,6 +139,7 @@ export class Trivet {
    * @param options `schema`: any Standard Schema, which every value must fit; `near`: copies in this process
    */
   cache<T = unknown>(namespace: string, options: CacheOptions<T> = {}): CacheNamespace<T> {
+    requireCacheOptions(options);
     const { nats, clock } = this.#parts;
     const routing = this.#cacheMap?.of(namespace) ?? anyNode(this.subjects, namespace);
     // A bad name is refused before anybody listens to it.

@@ -62,6 +62,24 @@ test.each(encodings)(
   },
 );
 
+test.each([
+  [{ encode: 'application/msgpack' }, 'encode'],
+  [{ encoding: 'msgpack' }, 'encoding'],
+  [{ timeoutMs: '5s' }, 'timeoutMs'],
+  [{ timeoutMs: 0 }, 'timeoutMs'],
+  [{ schema: { type: 'object' } }, 'schema'],
+  [{ onError: 'log' }, 'onError'],
+  [{ near: 'yes' }, 'near'],
+  [{ near: null }, 'near'],
+  [{ near: { max: 5 } }, 'near.max'],
+  [{ near: { entriesMax: 0 } }, 'near.entriesMax'],
+  [{ near: { ttl: 'long' } }, 'near.ttl'],
+] as const)('options %j are refused at once, by name', (options, field) => {
+  expect(() => trivet.cache('options', options as never)).toThrow(
+    expect.objectContaining({ code: 'invalid_request', details: expect.objectContaining({ field }) }),
+  );
+});
+
 test.each(encodings)(
   'a value that cannot be sent takes no other set of its turn with it (%s)',
   async (encoding) => {
