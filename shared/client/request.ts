@@ -69,10 +69,13 @@ const isRefusal = (reply: Msg): boolean => {
   return failed !== undefined && failed !== '';
 };
 
-/** The value of a reply, or the refusal that it carries. */
-export function readReply(reply: Msg): Result<unknown> {
+/**
+ * The value of a reply, or the refusal that it carries.
+ * @param read how its body is read: `decodeExactly` where the value is only passed on
+ */
+export function readReply(reply: Msg, read = decode): Result<unknown> {
   const encoding = encodingOf(reply.headers?.get('Content-Type')) ?? json;
-  const decoded = decode(reply.data, encoding);
+  const decoded = read(reply.data, encoding);
   if (!isRefusal(reply)) {
     return decoded.ok ? decoded : refuse('internal', `the reply cannot be read: ${decoded.error.message}`);
   }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { type Trivet, connect } from '#shared/client/client.ts';
-import { requestReply } from '#shared/client/request.ts';
+import { type RequestOptions, readReply, requestMessage } from '#shared/client/request.ts';
+import { decodeExactly } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import { parseExactly } from '#shared/protocol/exact-json.ts';
 import { environmentOr } from '#shared/runtime/environment.ts';
 import { localToken } from './gateway-session.ts';
 
@@ -75,16 +77,18 @@ function withWayOut(error: unknown, withToken: boolean): Error {
 /** Its message without the code. */
 const bare = ({ code, message }: TrivetError): string => message.slice(`${code}: `.length);
 
-/** One request; its reply, or the refusal thrown. */
+/** One request; its reply, with every digit of its numbers, or the refusal thrown. */
 export async function ask(
   trivet: Trivet,
   subject: string,
   body: unknown,
-  options: Parameters<typeof requestReply>[3] = {},
+  options: RequestOptions = {},
 ): Promise<unknown> {
-  const reply = await requestReply(trivet.nats, subject, body, options);
+  const reply = await requestMessage(trivet.nats, subject, body, options);
   if (!reply.ok) throw new TrivetError(reply.error);
-  return reply.value;
+  const read = readReply(reply.value, decodeExactly);
+  if (!read.ok) throw new TrivetError(read.error);
+  return read.value;
 }
 
 /** Prints a reply: JSON that people can read on a terminal, one line a value in a pipe. */
@@ -92,10 +96,10 @@ export function print(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
 }
 
-/** JSON from the command line; a bad one names the argument. */
+/** JSON from the command line, to be passed on as it is written; a bad one names the argument. */
 export function parseJson(text: string, argument: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseExactly(text);
   } catch {
     throw new TrivetError(
       refuseField(argument, `is not JSON: ${text} (a string needs its quotes: '"text"')`).error,

@@ -52,6 +52,12 @@ test('every command does to the cache what it says', { timeout: 120_000 }, async
   expect(await cache('clear', 'cli')).toHaveProperty('cleared');
 });
 
+test('every digit of a number stays, on the way in and out', { timeout: 60_000 }, async () => {
+  const value = '{"id":12345678901234567890,"price":1.10,"far":1e400}';
+  await raw('set', 'digits', 'a', value);
+  expect((await raw('get', 'digits', 'a')).stdout).toContain(`"value":${value}`);
+});
+
 test('bad input is bad usage, by the name of the field', { timeout: 60_000 }, async () => {
   for (const [args, field] of [
     [['set', 'cli', 'a', 'no json'], 'value'],

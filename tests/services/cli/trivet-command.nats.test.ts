@@ -39,6 +39,19 @@ const fails = async (...args: string[]): Promise<{ code: number; stderr: string 
     (error: unknown) => error as { code: number; stderr: string },
   );
 
+test('every digit of a payload and of a result stays', { timeout: 60_000 }, async () => {
+  const digits = '{"id":12345678901234567890,"price":1.10}';
+  const said = async (...args: string[]) =>
+    (await run(process.execPath, ['services/cli/main.ts', '--nats', server.url, ...args])).stdout;
+  await said('enqueue', 'digits', digits);
+  const leased = await said('dequeue', 'digits');
+  expect(leased).toContain(digits);
+  const { items } = JSON.parse(leased) as { items: { id: string; token: number }[] };
+  const [{ id, token } = { id: '', token: 0 }] = items;
+  await said('complete', 'digits', id, String(token), digits);
+  expect(await said('get', 'digits', id)).toContain(`"result":${digits}`);
+});
+
 test('the version is that of the package', async () => {
   const { stdout } = await run(process.execPath, ['services/cli/main.ts', '--version']);
   expect(stdout).toBe(`${version}\n`);
