@@ -222,7 +222,8 @@ function jsonSet(key: string, valueText: string | undefined, options: object | u
   if (valueText === undefined)
     throw badValue('value must not be undefined, which is what its toJSON returns');
   const head = `{"key":${JSON.stringify(key)},"value":${valueText}`;
-  const rest = jsonText(options ?? {});
+  if (options === undefined) return `${head}}`;
+  const rest = jsonText(options);
   return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;
 }
 
