@@ -55,7 +55,6 @@ export const identitySettings = {
     about: 'in the place of a JWKS URL: the public key (PEM, JWK or JWKS), or the secret of HS…',
     secret: true,
   }),
-  jwtKeyFile: optionalText({ env: 'TRIVET_JWT_KEY_FILE', about: 'a file with the same' }),
   jwtAlgorithms: algorithms,
   jwtIssuer: optionalText({
     env: 'TRIVET_JWT_ISSUER',
@@ -75,7 +74,7 @@ export const identitySettings = {
     env: 'TRIVET_AUDIT',
     default: 'changes',
     words: ['changes', 'everything'],
-    about: 'what is in the audit: what is administrative or refused, or every operation',
+    about: 'what is in the audit, what is administrative or refused (`changes`) or every operation',
   }),
   auditKey: optionalText({
     env: 'TRIVET_AUDIT_KEY',

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import {
   type JSONWebKeySet,
   type JWK,
@@ -147,19 +146,19 @@ const isSymmetric = (algorithm: string): boolean => algorithm.startsWith('HS');
 export function jwtOptions(config: {
   readonly jwtJwksUrl: string | undefined;
   readonly jwtKey: string | undefined;
-  readonly jwtKeyFile: string | undefined;
   readonly jwtAlgorithms: readonly string[];
   readonly jwtIssuer: string | undefined;
   readonly jwtAudience: string | undefined;
   readonly jwtClockSkewMs: number;
 }): JwtOptions | undefined {
-  const given = [config.jwtJwksUrl, config.jwtKey, config.jwtKeyFile].filter((one) => one !== undefined);
-  if (given.length === 0) return undefined;
-  if (given.length > 1)
+  const { jwtJwksUrl: jwksUrl, jwtKey: key } = config;
+  if (jwksUrl !== undefined && key !== undefined)
     throw new StartRefused(
       exitCodes.usage,
       'give one of TRIVET_JWT_JWKS_URL, TRIVET_JWT_KEY and TRIVET_JWT_KEY_FILE',
     );
+  const keys = key !== undefined ? { key } : jwksUrl !== undefined ? { jwksUrl } : undefined;
+  if (keys === undefined) return undefined;
   if (config.jwtIssuer === undefined || config.jwtAudience === undefined)
     throw new StartRefused(exitCodes.usage, 'JWTs need TRIVET_JWT_ISSUER and TRIVET_JWT_AUDIENCE');
   return {
@@ -167,9 +166,6 @@ export function jwtOptions(config: {
     issuer: config.jwtIssuer,
     audience: config.jwtAudience,
     clockSkewS: config.jwtClockSkewMs / 1_000,
-    keys:
-      config.jwtJwksUrl === undefined
-        ? { key: config.jwtKey ?? readFileSync(config.jwtKeyFile ?? '', 'utf8') }
-        : { jwksUrl: config.jwtJwksUrl },
+    keys,
   };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readConfig } from '#shared/runtime/config.ts';
+import { jwtOptions } from '#services/gateway/jwt-verifier.ts';
 import { gatewaySettings } from '#services/gateway/settings.ts';
 
 const faultsOf = (env: Record<string, string>) => {
@@ -72,4 +73,28 @@ test.each([
   expect(faultsOf({ TRIVET_TOKEN: 'sixteen-letters-', [variable]: value })).toEqual([
     expect.stringMatching(new RegExp(`^${variable} must be `)),
   ]);
+});
+
+test('the key of JWTs may be in a file, and goes with no JWKS URL', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'trivet-settings-'));
+  const file = join(folder, 'key');
+  const optionsOf = (env: Record<string, string>) => {
+    const read = readConfig(gatewaySettings, {
+      env: { TRIVET_TOKEN: 'sixteen-letters-', TRIVET_JWT_ISSUER: 'i', TRIVET_JWT_AUDIENCE: 'a', ...env },
+    });
+    if ('faults' in read) throw new Error(read.faults.join());
+    return jwtOptions(read.config);
+  };
+  try {
+    await writeFile(file, 'the key\n');
+    expect(optionsOf({ TRIVET_JWT_KEY_FILE: file })).toMatchObject({ keys: { key: 'the key' } });
+    expect(optionsOf({ TRIVET_JWT_KEY: 'another' })).toMatchObject({ keys: { key: 'another' } });
+    expect(optionsOf({})).toBeUndefined();
+    const jwksUrl = 'https://issuer.example/keys';
+    expect(() => optionsOf({ TRIVET_JWT_KEY_FILE: file, TRIVET_JWT_JWKS_URL: jwksUrl })).toThrow(
+      /give one of/,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
