@@ -21,14 +21,13 @@ const program = new Command('trivet')
   .option('--nats <url>', 'where NATS is (default: NATS_URL, then nats://127.0.0.1:4222)')
   .option(
     '--token <token>',
-    'an API key or a JWT, where tokens are required and for token and audit (default: TRIVET_TOKEN, then .trivet/token)',
+    'an API key or a JWT, where tokens are required and for token and audit (default: TRIVET_TOKEN, then the file token in TRIVET_DATA or .trivet)',
   )
   .option(
     '--http <url>',
     'where the gateway is, for token and audit (default: TRIVET_HTTP_URL, then http://127.0.0.1:8420)',
   )
   .option('--subject-prefix <word>', 'first token of every subject (default: TRIVET_PREFIX, then trivet)')
-  .showHelpAfterError('(trivet --help says more)')
   .exitOverride();
 
 queueCommands(program);
@@ -42,6 +41,13 @@ telemetryCommands(program);
 tokenCommands(program);
 auditCommands(program);
 readDurations(program);
+pointToHelp(program, 'trivet');
+
+/** After a fault: the help of the command that was meant, not that of all commands. */
+function pointToHelp(command: Command, path: string): void {
+  command.showHelpAfterError(`(${path} --help says more)`);
+  for (const one of command.commands) pointToHelp(one, `${path} ${one.name()}`);
+}
 
 // Whoever reads what is printed has read enough (`trivet list … | head`), which is no fault of either.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -22,7 +22,9 @@ export async function gatewayOf(command: Command): Promise<AskGateway> {
   const said = process.env['TRIVET_TOKEN'] ?? '';
   const bearer = token ?? (said === '' ? await localToken() : said);
   if (bearer === undefined)
-    throw new Error('no token: give --token or TRIVET_TOKEN, or run this where .trivet/token is');
+    throw new Error(
+      'no token: give --token or TRIVET_TOKEN, or run this where .trivet/token is (or with the TRIVET_DATA of npm start)',
+    );
   return async (method, path, body) => {
     const response = await fetch(new URL(path, url), {
       method,

@@ -39,7 +39,7 @@ function logsCommand(program: Command): void {
     .argument('<queue>')
     .argument('<id>')
     .option('--after <n>', 'only lines with larger numbers')
-    .option('--limit <n>')
+    .option('--limit <n>', 'how many at most, up to 1000 (default: 100)')
     .action(async (queue: string, id: string, options: Record<string, string>, command: Command) => {
       const { after, limit } = options;
       const body = given({

@@ -4,7 +4,7 @@ import { withoutPlace } from '#shared/client/item-refusal.ts';
 import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
-/** `trivet enqueue | dequeue | complete | fail | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
+/** `trivet enqueue | dequeue | complete | fail | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
 export function queueCommands(program: Command): void {
   addCommands(program);
   workerCommands(program);
@@ -21,11 +21,11 @@ function addCommands(program: Command): void {
     .option('--priority <word>', 'critical, high, normal or low')
     .option('--delay <duration>', 'wait before it can be taken, such as 30s')
     .option('--run-at <time>', 'the same, as an RFC 3339 time')
-    .option('--max-attempts <n>')
+    .option('--max-attempts <n>', 'how often it is tried (default: the queue’s, else 5)')
     .option('--backoff <text>', 'exponential:1s:1h or fixed:5s')
     .option('--timeout <duration>', 'longest run of one attempt')
     .option('--expires <duration>', 'never hand it out when it has waited longer')
-    .option('--group <name>')
+    .option('--group <name>', 'what limits and turns of groups go by')
     .option('--key <text>', 'idempotency key')
     .option('--on-duplicate <word>', 'what the key means when it is known: keep, replace or debounce')
     .action(async (queue: string, payload: string, options: Record<string, string>, command: Command) => {
@@ -43,6 +43,8 @@ function addCommands(program: Command): void {
       });
     });
 }
+
+const leaseToken = 'of the lease, a number: as dequeue gave it';
 
 function workerCommands(program: Command): void {
   program
@@ -63,7 +65,7 @@ function workerCommands(program: Command): void {
     .description('say that a leased item is done')
     .argument('<queue>')
     .argument('<id>')
-    .argument('<token>')
+    .argument('<token>', leaseToken)
     .argument('[result]', 'JSON')
     .action(
       async (
@@ -89,8 +91,8 @@ function workerCommands(program: Command): void {
     .description('say that an attempt went wrong')
     .argument('<queue>')
     .argument('<id>')
-    .argument('<token>')
-    .argument('<message>')
+    .argument('<token>', leaseToken)
+    .argument('<message>', 'kept with the attempt, as text')
     .option('--no-retry', 'no further attempt')
     .action(
       async (
@@ -125,12 +127,12 @@ function lookCommands(program: Command): void {
     .description('list items, oldest first')
     .argument('<queue>')
     .option('--state <word>', 'scheduled, blocked, pending, processing, retry, done, failed or cancelled')
-    .option('--priority <word>')
-    .option('--group <name>')
+    .option('--priority <word>', 'critical, high, normal or low')
+    .option('--group <name>', 'of one group')
     .option('--key <text>', 'idempotency key')
     .option('--worker <name>', 'of the newest attempt')
     .option('--q <text>', 'text in the payload, or in the fields that the queue declares in search')
-    .option('--limit <n>')
+    .option('--limit <n>', 'how many on the page, at most 500 (default: 50)')
     .option('--cursor <text>', 'where the page before ended')
     .action(async (queue: string, { limit, ...rest }: Record<string, string>, command: Command) => {
       const body = given({

@@ -11,6 +11,7 @@ import { encode, json } from '#shared/protocol/encoding.ts';
 import { type Refusal, TrivetError, refuse } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
+const atLeast = 'at least so severe: debug, info, warning, error or critical';
 const timeOrAgo = 'an RFC 3339 time, or how long ago (15m)';
 
 type Options = Readonly<Record<string, string | undefined>>;
@@ -30,7 +31,7 @@ export function telemetryCommands(program: Command): void {
   ] as const) {
     asking(
       limited(query(name, about))
-        .option('--level <level>', 'at least so severe')
+        .option('--level <level>', atLeast)
         .option('--since <time|ago>', `not older than this: ${timeOrAgo}`),
     );
   }
@@ -49,7 +50,7 @@ export function telemetryCommands(program: Command): void {
   asking(query('alerts', 'alerts and whether they fire'));
   query('tail', 'show events, errors and log records as they come, until Ctrl-C')
     .option('--source <name>', 'of one source')
-    .option('--level <level>', 'at least so severe')
+    .option('--level <level>', atLeast)
     .action(async (_: unknown, command: Command) => tail(command));
 }
 

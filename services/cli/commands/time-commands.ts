@@ -13,7 +13,7 @@ export function timeCommands(program: Command): void {
     .option('--priority <word>', 'critical, high, normal or low')
     .option('--delay <duration>', 'wait that long from now on; 0s: at once')
     .option('--run-at <time>', 'the same, as an RFC 3339 time')
-    .option('--max-attempts <n>')
+    .option('--max-attempts <n>', 'how often it is tried in all')
     .option('--backoff <text>', 'exponential:1s:1h or fixed:5s')
     .option('--timeout <duration>', 'longest run of one attempt')
     .option('--expires <duration>', 'never hand it out when it has waited longer from now on')

@@ -86,7 +86,7 @@ the client library and plain NATS clients are forbidden there what nothing else 
 
 Roles:
   producer  enqueues, uses caches, records telemetry
-  worker    dequeues, completes, fails, extends, releases, hears live events, uses caches, records telemetry
+  worker    dequeues, completes, fails, extends, releases, logs, hears live events, uses caches, records telemetry
   viewer    sees everything, changes nothing
   operator  all of these, and pauses, purges, configures, cancels, replays, edits, clears
   admin     all of these, and tokens and the audit
