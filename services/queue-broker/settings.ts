@@ -16,7 +16,7 @@ export const queueSettings = {
     env: 'TRIVET_QUEUE_STORE',
     default: 'lmdb',
     words: ['lmdb', 'redis'],
-    about: 'where the tables are: files of this process, or a Redis of all brokers',
+    about: 'where the tables are, files of this process or a Redis of all brokers',
   }),
   redisUrl: redisUrl('the Redis of the tables'),
   logBytesMax: integer({

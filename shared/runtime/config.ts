@@ -12,6 +12,8 @@ export interface Setting<T> {
   readonly default?: T;
   /** Its value is never shown, in no fault either; it may be in a file that `<env>_FILE` names. */
   readonly secret?: boolean;
+  /** What it may be, where that is one of a few words. */
+  readonly words?: readonly string[];
   /** The value of `text`, or what it must be, as the rest of a sentence that begins "must be". */
   readonly parse: (text: string) => { readonly value: T } | { readonly expected: string };
 }

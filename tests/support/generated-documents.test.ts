@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { queueRequests } from '#shared/protocol/queue-schemas.ts';
+import type { SettingTable } from '#shared/runtime/config.ts';
 import { asyncApi } from './asyncapi.ts';
+import { services, writtenDefault } from './configuration-reference.ts';
 import { generatedDocuments } from './generated-documents.ts';
 
 test('the documents that are made from the code are as the code is (npm run docs)', async () => {
@@ -26,4 +28,11 @@ test('every queue operation has a channel', () => {
   const { channels } = asyncApi() as { channels: Record<string, unknown> };
   for (const operation of ['enqueue', ...Object.keys(queueRequests)])
     expect(channels).toHaveProperty([`queue.${operation}`]);
+});
+
+test.each(Object.entries(services))('every default of %s is shown as it can be set', (_, table) => {
+  for (const { env, parse, default: value } of Object.values<SettingTable[string]>(table)) {
+    const written = writtenDefault({ env, parse, default: value, about: '' });
+    if (written !== '') expect(parse(written), env).toEqual({ value });
+  }
 });
