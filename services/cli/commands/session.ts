@@ -5,6 +5,7 @@ import { decodeExactly } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { parseExactly } from '#shared/protocol/exact-json.ts';
 import { environmentOr } from '#shared/runtime/environment.ts';
+import { readServerInfo } from '#shared/runtime/server-info.ts';
 import { localToken } from './gateway-session.ts';
 
 interface GlobalOptions {
@@ -53,14 +54,23 @@ async function connectWithOne(
 
 /**
  * What to try where no token was given: TRIVET_TOKEN, none (a NATS that lets everybody in refuses who shows a token that
- * it does not know), and the local admin's, which goes to this machine alone.
+ * it does not know, and logs it), and the local admin's, which goes to this machine alone.
  */
 async function tokensFor(url: string): Promise<readonly (string | undefined)[]> {
   const said = process.env['TRIVET_TOKEN'] ?? '';
-  if (said !== '') return [said, undefined];
+  if (said !== '') return (await asksWho(url)) ? [said, undefined] : [undefined, said];
   const isLocal = /^([a-z]+:\/\/)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?\/?$/.test(url);
   const local = isLocal ? await localToken() : undefined;
   return local === undefined ? [undefined] : [undefined, local];
+}
+
+/** Where it does not say so at once it is left to the connection to find out. */
+async function asksWho(url: string): Promise<boolean> {
+  try {
+    return (await readServerInfo(url.split(',')[0] ?? url)).asksWho;
+  } catch {
+    return true;
+  }
 }
 
 function withWayOut(error: unknown, withToken: boolean): Error {

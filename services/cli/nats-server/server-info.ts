@@ -1,19 +1,11 @@
-import { connect } from 'node:net';
-
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 import { withoutCredentials } from '#shared/runtime/nats-address.ts';
+import { type ServerInfo, readServerInfo } from '#shared/runtime/server-info.ts';
 
 import { floorText, isSupportedVersion } from './version.ts';
 
-export interface ServerInfo {
-  readonly version: string;
-  readonly jetstream: boolean;
-  readonly maxPayloadBytes: number;
-}
-
 /** A payload of 1 MiB with its envelope, and room for a group of records in one append. */
 const recommendedPayloadBytes = 8 * 1024 * 1024;
-const infoTimeoutMs = 5_000;
 
 /**
  * Checks a NATS that somebody else runs, by what it says of itself before any login.
@@ -50,43 +42,4 @@ function judge(url: string, info: ServerInfo): readonly string[] {
     `the NATS at ${url} takes messages up to ${info.maxPayloadBytes} bytes; set max_payload to 8MB, ` +
       'or payloads near 1 MiB and large batches will be refused',
   ];
-}
-
-/** Reads the INFO line that every nats-server sends first, before TLS and login. */
-export function readServerInfo(url: string): Promise<ServerInfo> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const socket = connect({
-      host: hostname.replace(/^\[|\]$/g, ''),
-      port: port === '' ? 4222 : Number(port),
-    });
-    let text = '';
-    const fail = (reason: string) => {
-      socket.destroy();
-      reject(new Error(reason));
-    };
-    socket.setTimeout(infoTimeoutMs, () => fail(`nothing came within ${infoTimeoutMs / 1000} s`));
-    socket.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-      const end = text.indexOf('\r\n');
-      if (end < 0) return;
-      const info = parseInfo(text.slice(0, end));
-      if (info === undefined) return fail('what answers there is not a nats-server');
-      socket.destroy();
-      resolve(info);
-    });
-    socket.on('error', (error) => fail(error.message));
-    socket.on('close', () => fail('it closed the connection'));
-  });
-}
-
-function parseInfo(line: string): ServerInfo | undefined {
-  if (!line.startsWith('INFO {')) return undefined;
-  const info = JSON.parse(line.slice('INFO '.length)) as Partial<Record<string, unknown>>;
-  const { version, jetstream, max_payload: maxPayload } = info;
-  return {
-    version: typeof version === 'string' ? version : '',
-    jetstream: jetstream === true,
-    maxPayloadBytes: typeof maxPayload === 'number' ? maxPayload : 0,
-  };
 }

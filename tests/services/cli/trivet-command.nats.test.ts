@@ -261,5 +261,9 @@ test(
       env: { ...process.env, TRIVET_TOKEN: 'unknown' },
     });
     expect(JSON.parse(stdout)).toHaveProperty('queues');
+    // A refusal would be an error in the log of that NATS, each time.
+    const closedOnes = await (await fetch(`${server.monitorUrl}/connz?state=closed&limit=1000`)).text();
+    expect(closedOnes).toContain('Client Closed');
+    expect(closedOnes).not.toContain('Authentication Failure');
   },
 );
