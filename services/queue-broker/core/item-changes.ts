@@ -58,6 +58,7 @@ const actions: Readonly<Record<ActionName, (item: Draft, change: Change, readyOr
   undoAttempt: (item) => {
     item.attempt -= 1;
     item.attempts = item.attempts.slice(0, -1);
+    item.startedAt = item.attempts.at(-1)?.startedAt;
   },
   // Without its expiry: whoever replays an item that grew too old wants it to be worked on all the same.
   resetAttempts: (item) => {

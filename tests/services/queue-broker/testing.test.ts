@@ -229,3 +229,32 @@ function watchTimers() {
     },
   };
 }
+
+test('an item that was handed back shows the start of no attempt but those that it has had', async () => {
+  let runs = 0;
+  trivet.worker('returned', () => {
+    runs += 1;
+    throw runs === 2 ? new Error('no server') : new RetryAfter('1h');
+  });
+  await trivet.queue('returned').add(1, { backoff: 'fixed:1h' });
+  await trivet.idle();
+  expect((await trivet.items('returned'))[0]).toMatchObject({ state: 'scheduled', attempts: [] });
+  expect((await trivet.items('returned'))[0]).not.toHaveProperty('startedAt');
+  await trivet.clock.advance('1h');
+  await trivet.clock.advance('1h');
+  const [item] = await trivet.items('returned');
+  expect([runs, item?.state, item?.startedAt]).toEqual([3, 'scheduled', item?.attempts[0]?.startedAt]);
+});
+
+test('the time for which an item was held and handed back is neither that of a run nor that of a wait', async () => {
+  const queue = trivet.queue('held');
+  const ask = (operation: string, body: object) =>
+    trivet.nats.connection.request(`trivet.queue.held.${operation}`, JSON.stringify(body));
+  const { id } = await queue.add(1);
+  const taken = (await ask('dequeue', { lease: '1h' })).json<{ items: { token: number }[] }>();
+  await trivet.clock.advance('10m');
+  await ask('release', { id, token: taken.items[0]?.token });
+  await ask('dequeue', {});
+  const nothing = { p50: 0, p95: 0, p99: 0 };
+  expect(await queue.stats()).toMatchObject({ attempts: 2, runMs: nothing, waitMs: nothing });
+});
