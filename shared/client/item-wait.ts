@@ -20,13 +20,20 @@ export class ItemNotDone extends Error {
   readonly item: QueueItem;
 
   constructor(item: QueueItem) {
-    const reason = item.attempts.at(-1)?.error?.message;
+    const reason = reasonOf(item);
     super(
       `item ${item.id} ${item.state === 'failed' ? 'has failed' : 'was cancelled'}${reason === undefined ? '' : `: ${reason}`}`,
     );
     this.name = 'ItemNotDone';
     this.item = item;
   }
+}
+
+/** What the last attempt left is why it failed, unless it ended while it waited for another one. */
+function reasonOf({ state, attempts, transitions }: QueueItem): string | undefined {
+  if (state === 'cancelled') return undefined;
+  if (transitions.at(-1)?.why === 'expired') return 'it grew too old before it was handed out';
+  return attempts.at(-1)?.error?.message;
 }
 
 /**

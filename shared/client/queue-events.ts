@@ -1,5 +1,6 @@
-import { TrivetError, refuse } from '#shared/protocol/errors.ts';
+import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueuePriority, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+import { states as allStates } from '#shared/protocol/queue-words.ts';
 import { failureOf } from './handler-errors.ts';
 import type { QueueChannel } from './queue-channel.ts';
 
@@ -24,13 +25,18 @@ export interface EventsOptions {
 /** Events that wait for a reader. Beyond it the oldest go: a reader that is too slow misses some, as it may anyway. */
 const waitingMax = 10_000;
 
-/** Calls `listener` for every event of these states. The returned function ends it. */
+/**
+ * Calls `listener` for every event of these states. The returned function ends it. Throws `invalid_request` for a state
+ * that there is not: nothing would ever be heard of it.
+ */
 export function listenToEvents(
   channel: QueueChannel,
   states: readonly QueueStatus[] | undefined,
   listener: (event: QueueEvent) => void,
   onClosed: (fault: Error | undefined) => void = () => undefined,
 ): () => void {
+  if (states?.every((state) => allStates.includes(state)) === false)
+    throw new TrivetError(refuseField('state', `must be one of ${allStates.join(', ')}`).error);
   const { nats, subjects, queue } = channel;
   const subscriptions = (states ?? ['*']).map((state) =>
     nats.connection.subscribe(subjects.queueEvents(queue, state), {

@@ -5,5 +5,8 @@ export const namePattern = `^[A-Za-z0-9_-]{1,${nameLengthMax}}$`;
 
 const nameExpression = new RegExp(namePattern);
 
-/** True when `name` may name a queue or a cache namespace. O(length), never throws. */
-export const isName = (name: string): boolean => nameExpression.test(name);
+/**
+ * True when `name` may name a queue or a cache namespace. O(length), never throws. Callers without types may bring
+ * anything: an expression would take undefined, such as a variable of the environment that is not set, for its text.
+ */
+export const isName = (name: unknown): boolean => typeof name === 'string' && nameExpression.test(name);

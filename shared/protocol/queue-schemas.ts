@@ -5,20 +5,11 @@ import { AwaitResult, Cancel, Log, Logs, Purge, Update } from './queue-more-sche
 import { QueuePriority, UserHeaders, itemOptions, ownedItemOptions } from './queue-item-options.ts';
 import { Configure } from './queue-settings-schemas.ts';
 import { EnqueueFlow } from './queue-more-schemas.ts';
+import { states } from './queue-words.ts';
 
 export { Backoff, QueuePriority, UserHeaders, itemOptions } from './queue-item-options.ts';
-export { priorities } from './queue-words.ts';
+export { priorities, states } from './queue-words.ts';
 
-export const states = [
-  'scheduled',
-  'blocked',
-  'pending',
-  'processing',
-  'retry',
-  'done',
-  'failed',
-  'cancelled',
-] as const;
 export type QueueStatus = (typeof states)[number];
 export const QueueStatus = Word(states);
 

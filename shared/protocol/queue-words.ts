@@ -5,6 +5,18 @@ import type { EnqueueOptions } from './queue-schemas.ts';
 /** The four priorities, most urgent first; their index is their band. */
 export const priorities = ['critical', 'high', 'normal', 'low'] as const;
 
+/** The states of an item. */
+export const states = [
+  'scheduled',
+  'blocked',
+  'pending',
+  'processing',
+  'retry',
+  'done',
+  'failed',
+  'cancelled',
+] as const;
+
 /** What an `enqueue` means whose key stands for an item already. */
 export const onDuplicates = ['keep', 'replace', 'debounce'] as const;
 

@@ -174,3 +174,34 @@ test('a handler hears that its attempt has had its time, however long the lease 
     attempts: [{ error: { type: 'timeout' } }],
   });
 });
+
+test('a name that is no text is refused, and not taken for the text of it', () => {
+  for (const name of [undefined, null, 7, ['letters']] as never[]) {
+    expect(() => trivet.queue(name)).toThrow('queue must be 1 to 64 characters');
+    expect(() => trivet.worker(name, () => undefined)).toThrow('queue must be 1 to 64 characters');
+  }
+});
+
+test('events of a state that there is not are refused, since nobody would ever hear one', () => {
+  const queue = trivet.queue('letters');
+  const refusal = { code: 'invalid_request', details: { field: 'state' } };
+  for (const state of ['completed', '*', undefined] as never[]) {
+    expect(() => queue.on(state, () => undefined)).toThrow(expect.objectContaining(refusal));
+    expect(() => queue.events({ states: ['done', state] })).toThrow(expect.objectContaining(refusal));
+  }
+});
+
+test('who waits for a result hears why the item ended, and not what an earlier attempt left', async () => {
+  const queue = trivet.queue('letters');
+  trivet.worker('letters', () => Promise.reject(new Error('no server')));
+  const options = { backoff: 'fixed:1h' };
+  const old = await queue.add(1, { ...options, expires: '10m' });
+  const cancelled = await queue.add(2, options);
+  await trivet.idle();
+  await queue.cancel(cancelled.id);
+  await trivet.clock.advance('10m');
+  await expect(old.result()).rejects.toThrow(
+    `${old.id} has failed: it grew too old before it was handed out`,
+  );
+  await expect(cancelled.result()).rejects.toThrow(new RegExp(`${cancelled.id} was cancelled$`));
+});
