@@ -46,6 +46,7 @@ export class JobNotes {
   }
 
   log(job: RunningJob, text: string): void {
+    if (typeof text !== 'string') throw new TrivetError(refuseField('line', 'must be text').error);
     const notes = this.#of(job);
     for (const line of linesOf(text)) {
       notes.lines.push(line);

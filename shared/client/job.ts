@@ -25,7 +25,10 @@ export interface Job<Payload = unknown> {
    * the item. Throws a `TrivetError` for a note that cannot be sent.
    */
   progress(note: unknown): void;
-  /** Adds a line to the item's log (`queue.logs`). Sent within 250 ms; long texts become several lines. */
+  /**
+   * Adds a line to the item's log (`queue.logs`). Sent within 250 ms; long texts become several lines.
+   * Throws a `TrivetError` for what is no text.
+   */
   log(line: string): void;
   /** What this item's children left, where it is the parent of a flow. */
   childResults(): Promise<readonly ChildView[]>;

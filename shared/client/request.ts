@@ -102,7 +102,10 @@ function tooLargeFor(
 function unanswered(subject: string, error: unknown): Result<never> {
   const name = error instanceof Error ? error.name : '';
   const text = error instanceof Error ? error.message : String(error);
-  const isUnasked = text.includes('illegal subject') || text.includes('no responders');
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.name : '';
+  const isForbidden = cause === 'PermissionViolationError';
+  // An empty name makes a subject that no permission covers.
+  const isUnasked = text.includes('illegal subject') || text.includes('no responders') || isForbidden;
   const badName = isUnasked ? refuseBadName(subject) : undefined;
   if (badName !== undefined) return badName;
   // Something else with a blank or a dot too many: the library refuses it before anybody is asked.
@@ -115,8 +118,7 @@ function unanswered(subject: string, error: unknown): Result<never> {
       noResponders: true,
     });
   }
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause.name : '';
-  if (cause === 'PermissionViolationError') return refuse('forbidden', text);
+  if (isForbidden) return refuse('forbidden', text);
   return refuse('unavailable', text);
 }
 

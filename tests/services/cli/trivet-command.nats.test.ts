@@ -205,6 +205,10 @@ test('bad usage ends with 2 and names the argument', { timeout: 90_000 }, async 
     code: 2,
     stderr: expect.stringContaining('queue must be 1 to 64 characters of A-Z') as string,
   });
+  expect(await fails('--nats', server.url, 'enqueue', '', '1')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('queue must be 1 to 64 characters of A-Z') as string,
+  });
   expect(await fails('--nats', server.url, 'purge', 'mail')).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('id or --state <word> or --all must be given') as string,

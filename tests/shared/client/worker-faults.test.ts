@@ -253,3 +253,9 @@ test('a worker asks on after it asked for something more urgent that nobody gave
   await turns();
   expect(questions).toHaveLength(1);
 });
+
+test('a line of the log that is no text is refused by its name', async () => {
+  trivet.worker('letters', (_, job) => job.log(7 as never));
+  const added = await trivet.queue('letters').add(1, { maxAttempts: 1 });
+  await expect(added.result()).rejects.toThrow('invalid_request: line must be text');
+});
