@@ -11,6 +11,12 @@ export function refuseUnknown(options: object, known: readonly string[]): void {
   );
 }
 
+/** Throws a `TrivetError` `invalid_request` where a program without types brings nothing, or text, in its place. */
+export function requireObject(value: unknown, field: string): void {
+  if (typeof value !== 'object' || value === null)
+    throw new TrivetError(refuseField(field, 'must be an object').error);
+}
+
 /** Of queues and workers alike: found out only with the first item, it would fail every one of them. */
 export function requireLayers({ schema, middleware }: { schema?: unknown; middleware?: unknown }): void {
   const standard = (schema as { '~standard'?: { validate?: unknown } } | undefined)?.['~standard'];

@@ -12,6 +12,7 @@ import { json, msgpack } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { type Added, AddedItem, type Accepted } from './added-item.ts';
 import { type WaitOptions, waitForResult } from './item-wait.ts';
+import { requireObject } from './client-options.ts';
 import type { AddOptions } from './new-item.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { type EventsOptions, EventIteration, type QueueEvent, listenToEvents } from './queue-events.ts';
@@ -93,6 +94,7 @@ export class Queue<Payload = unknown, Result = unknown> {
    * root's payload alone, and middleware stands around `add` only.
    */
   async flow(tree: Flow<Payload>): Promise<Added<Result> & { readonly children: number }> {
+    requireObject(tree, 'flow');
     const accepted = await this.#producer.flow<Accepted & { readonly children: number }>(tree);
     const added = new AddedItem(this.#channel, accepted) as unknown as Added<Result>;
     return Object.assign(added, { children: accepted.children });
@@ -142,6 +144,7 @@ export class Queue<Payload = unknown, Result = unknown> {
     id: string,
     changes: Omit<Update, 'id' | 'payload'> & { payload?: Payload },
   ): Promise<{ readonly state: QueueStatus }> {
+    requireObject(changes, 'changes');
     if (changes.payload !== undefined) await this.#producer.check(changes.payload);
     // In JSON bytes would arrive as base64 text.
     const encoding = changes.payload instanceof Uint8Array ? msgpack : json;
@@ -222,6 +225,7 @@ export class Queue<Payload = unknown, Result = unknown> {
 
   /** Makes an item at each slot of a cron pattern; the same name again changes the schedule. */
   async schedule(name: string, schedule: Schedule): Promise<QueueDescription> {
+    requireObject(schedule, 'schedule');
     if (schedule.payload instanceof Uint8Array)
       throw new TrivetError(refuseField('payload', 'must be a JSON value: bytes are not taken here').error);
     return this.configure({ schedules: { [name]: schedule } });

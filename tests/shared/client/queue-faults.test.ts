@@ -205,3 +205,16 @@ test('who waits for a result hears why the item ended, and not what an earlier a
   );
   await expect(cancelled.result()).rejects.toThrow(new RegExp(`${cancelled.id} was cancelled$`));
 });
+
+test('nothing in the place of an object is refused by its name', async () => {
+  const queue = trivet.queue('letters');
+  const { id } = await queue.add(1, { delay: '1h' });
+  for (const none of [null, undefined, 'text'] as never[]) {
+    for (const [field, asked] of [
+      ['changes', queue.update(id, none)],
+      ['schedule', queue.schedule('daily', none)],
+      ['flow', queue.flow(none)],
+    ] as const)
+      await expect(asked).rejects.toMatchObject({ code: 'invalid_request', details: { field } });
+  }
+});
