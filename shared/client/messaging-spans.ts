@@ -1,6 +1,7 @@
 import {
   type Attributes,
   type Context,
+  type ContextManager,
   ProxyTracerProvider,
   ROOT_CONTEXT,
   type Span,
@@ -23,11 +24,25 @@ export type { Span } from '@opentelemetry/api';
 type Headers = Readonly<Record<string, string>>;
 const scope = 'trivet';
 
+/** What an SDK has registered for the whole process, whichever copy of OpenTelemetry's API it came by. */
+interface Registered {
+  readonly trace?: Pick<ProxyTracerProvider, 'getDelegateTracer'>;
+  readonly context?: Pick<ContextManager, 'with'>;
+}
+
+/**
+ * Where every 1.x of the API keeps it. A copy gives out nothing that an older one has registered, since it may have
+ * more functions; the few that are called here are as old as 1.0. An SDK of 2.x takes no API from 1.10 on, so that
+ * beside it ours is always the newer copy.
+ */
+const registered = (): Registered | undefined =>
+  (globalThis as Record<symbol, Registered | undefined>)[Symbol.for('opentelemetry.js.api.1')];
+
 /** The tracer of the SDK that the program has registered; undefined when there is none. */
 export function messagingTracer(): Tracer | undefined {
   const provider = trace.getTracerProvider();
-  if (provider instanceof ProxyTracerProvider) return provider.getDelegateTracer(scope, version);
-  return provider.getTracer(scope, version);
+  if (!(provider instanceof ProxyTracerProvider)) return provider.getTracer(scope, version);
+  return provider.getDelegateTracer(scope, version) ?? registered()?.trace?.getDelegateTracer(scope, version);
 }
 
 /** The span of one item that is added: begun in the caller's context, carried on by the item's headers. */
@@ -92,7 +107,7 @@ export function processInSpan<Outcome>(
 
 async function inSpan<Outcome>(span: Span, active: Context, work: () => Promise<Outcome> | Outcome) {
   try {
-    return await context.with(active, work);
+    return await (registered()?.context ?? context).with(active, work);
   } catch (error) {
     failSpan(span, error);
     throw error;
