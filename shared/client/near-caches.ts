@@ -26,18 +26,19 @@ export interface NearCachesOptions {
 export class NearCaches {
   readonly #options: NearCachesOptions;
   readonly #made = new Map<string, { readonly near: NearCache; readonly stop: () => void }>();
+  #ended = false;
 
   constructor(options: NearCachesOptions) {
     this.#options = options;
   }
 
-  /** The near cache of a namespace; undefined where `near` does not ask for one. */
+  /** The near cache of a namespace; undefined where `near` does not ask for one, or the client was closed. */
   open(
     namespace: string,
     { near = false, encoding = json }: Pick<CacheOptions, 'near' | 'encoding'>,
     routing: CacheRouting,
   ): NearCache | undefined {
-    if (near === false) return undefined;
+    if (near === false || this.#ended) return undefined;
     const name = `${namespace} ${encoding}`;
     const known = this.#made.get(name);
     if (known !== undefined) return known.near;
@@ -47,6 +48,7 @@ export class NearCaches {
   }
 
   stop(): void {
+    this.#ended = true;
     for (const { stop } of this.#made.values()) stop();
     this.#made.clear();
   }
@@ -80,7 +82,8 @@ export class NearCaches {
     // With the schemas, which most programs never need: until it is there, nothing is kept.
     const begin = async (): Promise<void> => {
       const loaded = await import('./near-feed.ts');
-      if (ended) return;
+      // A connection that has ended has nothing to hear, and refuses to listen: whoever asks for a value is told.
+      if (ended || nats.connection.isClosed()) return;
       feed = new loaded.NearFeed(feedOptions);
       feed.start();
     };

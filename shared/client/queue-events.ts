@@ -1,6 +1,7 @@
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueuePriority, QueueStatus } from '#shared/protocol/queue-schemas.ts';
 import { states as allStates } from '#shared/protocol/queue-words.ts';
+import type { Subscription } from '#shared/runtime/nats.ts';
 import { failureOf } from './handler-errors.ts';
 import type { QueueChannel } from './queue-channel.ts';
 
@@ -17,9 +18,9 @@ export interface QueueEvent {
 
 export interface EventsOptions {
   /** Default: all. */
-  readonly states?: readonly QueueStatus[];
+  readonly states?: readonly QueueStatus[] | undefined;
   /** Ends the iteration. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Events that wait for a reader. Beyond it the oldest go: a reader that is too slow misses some, as it may anyway. */
@@ -27,7 +28,7 @@ const waitingMax = 10_000;
 
 /**
  * Calls `listener` for every event of these states. The returned function ends it. Throws `invalid_request` for a state
- * that there is not: nothing would ever be heard of it.
+ * that there is not: nothing would ever be heard of it; `unavailable` once the client was closed.
  */
 export function listenToEvents(
   channel: QueueChannel,
@@ -37,22 +38,32 @@ export function listenToEvents(
 ): () => void {
   if (states?.every((state) => allStates.includes(state)) === false)
     throw new TrivetError(refuseField('state', `must be one of ${allStates.join(', ')}`).error);
-  const { nats, subjects, queue } = channel;
-  const subscriptions = (states ?? ['*']).map((state) =>
-    nats.connection.subscribe(subjects.queueEvents(queue, state), {
-      callback: (error, message) => {
-        if (error !== null) return;
-        const entered = message.subject.slice(message.subject.lastIndexOf('.') + 1) as QueueStatus;
-        for (const event of eventsOf(message.data)) tell(listener, { queue, state: entered, ...event });
-      },
-    }),
-  );
+  const subscriptions = (states ?? ['*']).map((state) => subscribeTo(channel, state, listener));
   // The connection was closed, or the subscription was refused.
   for (const { closed } of subscriptions)
     void closed.then((fault) => onClosed(fault instanceof Error ? fault : undefined));
   return () => {
     for (const subscription of subscriptions) subscription.unsubscribe();
   };
+}
+
+function subscribeTo(
+  { nats, subjects, queue }: QueueChannel,
+  state: string,
+  listener: (event: QueueEvent) => void,
+): Subscription {
+  try {
+    return nats.connection.subscribe(subjects.queueEvents(queue, state), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const entered = message.subject.slice(message.subject.lastIndexOf('.') + 1) as QueueStatus;
+        for (const event of eventsOf(message.data)) tell(listener, { queue, state: entered, ...event });
+      },
+    });
+  } catch (error) {
+    // The library's own error, of a connection that was closed or is about to be.
+    throw new TrivetError(refuse('unavailable', failureOf(error).message).error, { cause: error });
+  }
 }
 
 /** Thrown on, it would end the library's reading of the socket, and the client would hear nothing more. */
@@ -70,7 +81,8 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
   readonly #waiting: QueueEvent[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #unsubscribe: () => void;
-  #wake: (() => void) | undefined;
+  /** Those whose `next` waits: several may, and each has an event of its own. */
+  readonly #readers = new Set<() => void>();
   #ended = false;
   #fault: Error | undefined;
 
@@ -82,7 +94,7 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
       (event) => {
         if (this.#waiting.length === waitingMax) this.#waiting.shift();
         this.#waiting.push(event);
-        this.#wake?.();
+        this.#wake();
       },
       (fault) => {
         // Ended with the one that was refused, the others have no fault to tell.
@@ -103,7 +115,7 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
       if (fault !== undefined) throw new TrivetError(refuse('forbidden', fault.message).error);
       if (this.#ended) return { done: true, value: undefined };
       await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.#readers.add(resolve);
       });
     }
   }
@@ -122,8 +134,14 @@ export class EventIteration implements AsyncIterableIterator<QueueEvent> {
     this.#ended = true;
     this.#signal?.removeEventListener('abort', this.#end);
     this.#unsubscribe();
-    this.#wake?.();
+    this.#wake();
   };
+
+  /** All in their order: the first finds the event, the others wait on. */
+  #wake(): void {
+    for (const read of this.#readers) read();
+    this.#readers.clear();
+  }
 }
 
 /** What cannot be read is no event: anybody who may publish there can have written it. */

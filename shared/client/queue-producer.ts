@@ -20,8 +20,8 @@ export interface ProducerOptions<Payload> {
 
 interface FlowItem {
   readonly payload: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly children?: readonly FlowItem[];
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly children?: readonly FlowItem[] | undefined;
 }
 
 /** In a request that is JSON bytes would arrive as base64 text, which no worker expects. */
@@ -66,10 +66,11 @@ export class QueueProducer<Payload> {
     this.#plain = schema === undefined && middleware.length === 0;
   }
 
-  add(payload: Payload, options: AddOptions): Promise<Added> {
+  add(payload: Payload, options: AddOptions | null): Promise<Added> {
     const { queue } = this.#channel;
     const tracer = messagingTracer();
-    const item: NewItem = { queue, payload, options };
+    // In a program without types null is none, as in `addMany`.
+    const item: NewItem = { queue, payload, options: options ?? {} };
     if (tracer !== undefined) return this.#add(item, startSend(tracer, queue, 'send'));
     if (!this.#plain) return this.#add(item);
     try {

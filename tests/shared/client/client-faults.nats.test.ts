@@ -191,3 +191,15 @@ test('closing while NATS is away ends the client', async () => {
   expect(other.nats.connection.isClosed()).toBe(true);
   await server.stop();
 });
+
+test('a client that was closed refuses to listen as it refuses all else, and a near cache ends nothing', async () => {
+  const other = await client.another();
+  await other.close();
+  const unavailable = expect.objectContaining({ name: 'TrivetError', code: 'unavailable' }) as Error;
+  expect(() => other.queue('closed').on('done', () => {})).toThrow(unavailable);
+  expect(() => other.queue('closed').events()).toThrow(unavailable);
+  // What it begins in the background would be an unhandled rejection, which ends a process.
+  const cache = other.cache('closed', { near: true });
+  await expect(cache.get('k')).rejects.toEqual(unavailable);
+  await setTimeout(100);
+});

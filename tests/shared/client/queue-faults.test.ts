@@ -41,6 +41,24 @@ test('what is no item is refused alone by addMany', async () => {
   expect(outcomes.map((one) => one.status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
 });
 
+test('null in the place of options is none, for one item as for many', async () => {
+  const queue = trivet.queue('letters');
+  expect(await queue.add(1, null as never)).toMatchObject({ state: 'pending' });
+  const outcomes = await queue.addMany([{ payload: 2, options: null as never }]);
+  expect(outcomes.map((one) => one.status)).toEqual(['fulfilled']);
+});
+
+test('who asks for several events at once gets each of them, and the end', async () => {
+  const queue = trivet.queue('letters');
+  const events = queue.events({ states: ['pending'] });
+  const asked = [events.next(), events.next(), events.next()];
+  const ids = [(await queue.add(1)).id, (await queue.add(2)).id];
+  const [first, second] = await Promise.all(asked.slice(0, 2));
+  expect([first?.value?.id, second?.value?.id]).toEqual(ids);
+  await events.return?.();
+  expect(await asked[2]).toEqual({ done: true, value: undefined });
+});
+
 test('of what is added in one turn as much goes in as there is room for, the first ones', async () => {
   const queue = trivet.queue('small');
   await queue.configure({ maxSize: 10 });
