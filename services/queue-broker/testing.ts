@@ -17,7 +17,7 @@ import { QuietWatch } from './quiet-watch.ts';
 
 export interface TestOptions {
   /** The time at which it begins. Default: now. */
-  readonly now?: Date | string | number;
+  readonly now?: Date | string | number | undefined;
 }
 
 export interface TestClock {

@@ -32,6 +32,8 @@ export interface Found<T> {
   readonly stale: boolean;
 }
 
+export const valueFound = <T>({ value }: Found<T>): T | undefined => value;
+
 interface LoadFailure {
   readonly loadToken: number;
   readonly error: { readonly message: string };

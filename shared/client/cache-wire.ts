@@ -15,11 +15,16 @@ export interface CacheTarget {
   readonly timeoutMs: number;
 }
 
+/** How often `update` and `pull` begin anew when somebody else was quicker. */
+export const updatesMax = 1_000;
+
 /** What a set may weigh beside its value: the key, written as JSON escapes, and the options. */
 const setEnvelopeBytesMax = 65_536;
 
 export type SetReply = { readonly version: number; readonly ttlMs?: number };
 export type DeleteReply = { readonly deleted: boolean };
+
+export const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
 
 /** One item of a reply to a batch: what was asked for, or why not. */
 export type Item<Reply> = Reply | { readonly error: Refusal };

@@ -3,35 +3,27 @@ import { json } from '#shared/protocol/encoding.ts';
 import { type Result, TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { type Clock, systemClock } from '#shared/runtime/clock.ts';
-import type { Nats } from '#shared/runtime/nats.ts';
 import { CacheBatches } from './cache-batches.ts';
-import { CacheFill, type Found, warnOfRefresh } from './cache-fill.ts';
+import { CacheFill, type Found, valueFound, warnOfRefresh } from './cache-fill.ts';
 import type {
   CacheEntry,
   CacheNamespaceOptions,
+  CacheParts,
   Fill,
+  Find,
+  ForeverOptions,
   GetOrSetOptions,
   IncrementOptions,
   NearStats,
   SetOptions,
   Ttl,
+  WrapOptions,
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
-import { CacheWire, isRefused, refusedItem } from './cache-wire.ts';
+import { CacheWire, isRefused, refusedItem, updatesMax, valueOf } from './cache-wire.ts';
 import type { Began, Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 import { SharedReads, type WriteOptions, isConstant } from './shared-reads.ts';
-
-/** How often `update` and `pull` begin anew when somebody else was quicker. */
-const updatesMax = 1_000;
-
-/** What a namespace lives on. */
-export interface CacheParts {
-  readonly nats: Nats;
-  readonly clock?: Clock;
-  /** Shared by all that use one namespace of one client in one encoding. */
-  readonly near?: NearCache;
-}
 
 /**
  * One namespace of the cache, with values of type `T`. Without a `schema` the type is the caller's promise: what other
@@ -298,24 +290,36 @@ export class CacheNamespace<T = unknown> {
    * the others get what it set; when it rejects, all reject and nothing is set. In its grace a stale value comes at
    * once, while one caller fetches a fresh one. A cache that cannot be reached counts as a miss.
    */
-  async getOrSet(key: string, fill: Fill<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
+  getOrSet(key: string, fill: Fill<T>, options?: GetOrSetOptions<T>): Promise<T>;
+  getOrSet(key: string, fill: Find<T>, options?: GetOrSetOptions<T>): Promise<T | undefined>;
+  async getOrSet(key: string, fill: Find<T>, options: GetOrSetOptions<T> = {}): Promise<T | undefined> {
     if (options.forceFresh !== true && options.earlyRefresh !== true) {
       const copy = this.#near?.read(key, this.#clock.monotonicMs(), this.#schema);
       if (copy !== undefined) return copy.value as T;
     }
-    return this.#fill.getOrSet(key, fill, options);
+    return this.#fill.getOrSet(key, fill as Fill<T>, options);
   }
 
   /** As `getOrSet`, with no end to what was filled. */
-  getOrSetForever(key: string, fill: Fill<T>, options: Omit<GetOrSetOptions<T>, 'ttl' | 'grace'> = {}) {
+  getOrSetForever(key: string, fill: Fill<T>, options?: ForeverOptions<T>): Promise<T>;
+  getOrSetForever(key: string, fill: Find<T>, options?: ForeverOptions<T>): Promise<T | undefined>;
+  getOrSetForever(key: string, fill: Find<T>, options: ForeverOptions<T> = {}): Promise<T | undefined> {
     return this.getOrSet(key, fill, { ...options, ttl: 0 });
   }
 
   /** A function that answers from the cache: `getOrSet` with a key made of its arguments. */
   wrap<Arguments extends unknown[]>(
     compute: (...args: Arguments) => T | Promise<T>,
-    options: GetOrSetOptions<T> & { readonly key: (...args: Arguments) => string },
-  ): (...args: Arguments) => Promise<T> {
+    options: WrapOptions<T, Arguments>,
+  ): (...args: Arguments) => Promise<T>;
+  wrap<Arguments extends unknown[]>(
+    compute: (...args: Arguments) => ReturnType<Find<T>>,
+    options: WrapOptions<T, Arguments>,
+  ): (...args: Arguments) => Promise<T | undefined>;
+  wrap<Arguments extends unknown[]>(
+    compute: (...args: Arguments) => ReturnType<Find<T>>,
+    options: WrapOptions<T, Arguments>,
+  ): (...args: Arguments) => Promise<T | undefined> {
     const { key, ...fillOptions } = options;
     return (...args) => this.getOrSet(key(...args), () => compute(...args), fillOptions);
   }
@@ -394,6 +398,3 @@ export class CacheNamespace<T = unknown> {
     return result.value as Reply;
   }
 }
-
-const valueOf = (reply: GetReply): unknown => (reply.hit ? reply.value : undefined);
-const valueFound = <T>({ value }: Found<T>): T | undefined => value;

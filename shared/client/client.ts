@@ -31,6 +31,7 @@ export type {
   CacheOptions,
   Fill,
   FillContext,
+  Find,
   GetOrSetOptions,
   IncrementOptions,
   NearCacheOptions,
@@ -52,15 +53,15 @@ export type { Handler, WorkerOptions } from './worker-options.ts';
 
 export interface ConnectOptions {
   /** Default `NATS_URL`, then nats://127.0.0.1:4222. `user:password@` or `token@` may stand before the host. */
-  readonly url?: string;
-  readonly user?: string;
-  readonly password?: string;
+  readonly url?: string | undefined;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
   /** An API key, a JWT, or the local admin's token. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** First token of every subject. Default `TRIVET_PREFIX`, then `trivet`. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /** Shown by nats-server for this connection, and the `source` of its telemetry. Default `trivet-client`. */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 /** What a client lives on: NATS and the time, or what stands for them in a test. */

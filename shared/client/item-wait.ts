@@ -10,9 +10,9 @@ const waitOnceMs = 15_000;
 
 export interface WaitOptions {
   /** Such as "5m". Default: for ever. */
-  readonly timeout?: string | number;
+  readonly timeout?: string | number | undefined;
   /** Ends the waiting; the item goes on. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The item that was waited for has ended, and not well: `failed` or `cancelled`. */

@@ -5,7 +5,8 @@ import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
 
-export type AddOptions = EnqueueOptions;
+/** What is undefined is left out. */
+export type AddOptions = { [Name in keyof EnqueueOptions]: EnqueueOptions[Name] | undefined };
 
 /** An item on its way out, as middleware sees it: both parts may be replaced before `next`. */
 export interface NewItem {

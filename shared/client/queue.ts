@@ -21,18 +21,18 @@ import { type ProducerOptions, QueueProducer } from './queue-producer.ts';
 export type QueueOptions<Payload> = ProducerOptions<Payload>;
 
 export interface ListOptions {
-  readonly state?: QueueStatus;
-  readonly priority?: QueuePriority;
-  readonly group?: string;
-  readonly key?: string;
+  readonly state?: QueueStatus | undefined;
+  readonly priority?: QueuePriority | undefined;
+  readonly group?: string | undefined;
+  readonly key?: string | undefined;
   /** Of the newest attempt. */
-  readonly worker?: string;
+  readonly worker?: string | undefined;
   /** Text in the payload. */
-  readonly q?: string;
+  readonly q?: string | undefined;
   /** Text in declared fields of the payload, by their paths. */
-  readonly fields?: Readonly<Record<string, string>>;
-  readonly limit?: number;
-  readonly cursor?: string;
+  readonly fields?: Readonly<Record<string, string>> | undefined;
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
 }
 
 type Item<Payload, Result> = QueueItem & { readonly payload?: Payload; readonly result?: Result };
@@ -42,15 +42,15 @@ export interface FlowChild extends Omit<AddOptions, 'key' | 'onDuplicate'> {
   readonly queue: string;
   readonly payload: unknown;
   /** What a child of this item that failed means for it. Default `fail`. */
-  readonly onChildFailure?: 'fail' | 'continue' | 'wait';
-  readonly children?: readonly FlowChild[];
+  readonly onChildFailure?: 'fail' | 'continue' | 'wait' | undefined;
+  readonly children?: readonly FlowChild[] | undefined;
 }
 
 /** A tree of items: a parent begins when its children have ended. */
 export interface Flow<Payload> extends Omit<FlowChild, 'queue' | 'payload'> {
   readonly payload: Payload;
   /** Idempotency key of the whole. */
-  readonly key?: string;
+  readonly key?: string | undefined;
   readonly children: readonly FlowChild[];
 }
 

@@ -13,26 +13,26 @@ export type Handler<Payload, Result> = (payload: Payload, job: Job<Payload>) => 
 
 export interface WorkerOptions<Payload = unknown, Result = unknown> {
   /** Handlers that run at once. Default 10. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /**
    * Most items that are leased ahead of their handlers, so that these do not wait for the broker. Default:
    * `concurrency`. Never more are held than the worker begins in some 100 ms at its present pace, so a worker with
    * slow handlers holds none, whatever this says.
    */
-  readonly prefetch?: number;
+  readonly prefetch?: number | undefined;
   /** How long the broker waits for a sign of life, such as "30s" (default). Renewed at a third of it, by a thread. */
-  readonly lease?: string | number;
+  readonly lease?: string | number | undefined;
   /** Shown on the item's attempts and in the registry of workers (`queue.workers`). Default: none. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Payloads that do not fit fail for good, with an error of the type `invalid_payload`; what fits is what it makes of them. */
-  readonly schema?: PayloadSchema<unknown, Payload>;
+  readonly schema?: PayloadSchema<unknown, Payload> | undefined;
   /** Layers around schema and handler, the outermost first. */
-  readonly middleware?: readonly Middleware<IncomingJob, Result>[];
+  readonly middleware?: readonly Middleware<IncomingJob, Result>[] | undefined;
   /**
    * Hears of what went wrong beside the handler: a lost lease, a broker that does not answer, an outcome that was
    * refused. The worker goes on by itself. Default: a Node.js warning, at most one in ten seconds for each kind.
    */
-  readonly onError?: (error: Error) => void;
+  readonly onError?: ((error: Error) => void) | undefined;
 }
 
 /** A worker's options, checked and complete. */

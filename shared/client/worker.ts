@@ -33,7 +33,7 @@ export interface WorkerParts {
 
 export interface StopOptions {
   /** How long handlers may take to finish, such as "10s". Default: as long as they need. */
-  readonly timeout?: string | number;
+  readonly timeout?: string | number | undefined;
 }
 
 /** What an aborted handler may take to notice it. */

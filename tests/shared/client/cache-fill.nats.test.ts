@@ -157,11 +157,11 @@ test('a key that was deleted while it was filled does not come back', async () =
 });
 
 test('a fill that finds nothing sets nothing, and whoever waits for it gets nothing, too', async () => {
-  const values = trivet.cache<string | undefined>('nothing');
+  const values = trivet.cache<string>('nothing');
   const { promise: filled, resolve: finish } = Promise.withResolvers<undefined>();
   const first = values.getOrSet('k', () => filled);
   await expect.poll(async () => (await values.stats()).loads.granted).toBe(1);
-  const second = trivet.cache<string | undefined>('nothing').getOrSet('k', () => 'asked again');
+  const second = trivet.cache<string>('nothing').getOrSet('k', (): string | undefined => 'asked again');
   await expect.poll(async () => (await values.stats()).loads.waiting).toBe(1);
   finish(undefined);
   expect(await Promise.all([first, second])).toEqual([undefined, undefined]);

@@ -110,3 +110,19 @@ test('middleware that refuses fails the attempt, or the add', async () => {
   await worker.stop();
   expect(await queue.get(id)).toMatchObject({ attempts: [{ error: { type: 'RangeError' } }] });
 });
+
+test('an option that is undefined is one that was not given, for the compiler as well', async () => {
+  // As `process.env` and optional arguments have it, where a project sets `exactOptionalPropertyTypes` as this one does.
+  const none = undefined;
+  const other = await client.another({ token: none, name: none, prefix: none });
+  const queue = other.queue<number, number>('undefined', { schema: none, middleware: none });
+  const options = { concurrency: none, lease: none, name: none, schema: none, onError: none };
+  const worker = other.worker<number, number>('undefined', (payload) => payload + 1, options);
+  const added = await queue.add(1, { key: none, priority: none, delay: none, headers: none });
+  expect(await added.result({ timeout: none, signal: none })).toBe(2);
+  expect((await queue.list({ state: none, cursor: none })).items).toHaveLength(1);
+  await queue.events({ states: none, signal: none }).return?.();
+  await worker.stop({ timeout: none });
+  other.cache<number>('undefined', { near: none, timeoutMs: none });
+  await other.close({ timeout: none });
+});
