@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 import { systemClock } from '#shared/runtime/clock.ts';
 import { exitCodes } from '#shared/runtime/exit-codes.ts';
 
+import { FullDiskWatch } from './full-disk-watch.ts';
 import {
   launchArguments,
   launchEnvironment,
@@ -44,13 +46,35 @@ process.stdout.on('error', () => {
 
 let serves = false;
 let ending = false;
+let endCode: number = exitCodes.done;
+
+const fullDisk = new FullDiskWatch({
+  clock: systemClock,
+  freeBytes: () => {
+    const { bavail, bsize } = statfsSync(launch.portsPath);
+    return bavail * bsize;
+  },
+  stuck: () => {
+    process.stdout.write(
+      'nats-server goes on refusing writes of a disk that was full, which has room again: it is ended for a new start\n',
+    );
+    failLater();
+  },
+});
+// It serves then, and nobody will ever know where: it writes that file once.
+const unknownPorts = /Error writing ports file/;
+for (const stream of [server.stdout, server.stderr])
+  createInterface({ input: stream, crlfDelay: Infinity }).on('line', (line) => {
+    if (unknownPorts.test(line)) failLater();
+    fullDisk.line(line);
+  });
 
 server.on('error', (error) => {
   process.stdout.write(`${launch.binary} does not start: ${error.message}\n`);
   process.exit(exitCodes.missingPart);
 });
 server.on('close', (code, signal) => {
-  if (ending) process.exit(exitCodes.done);
+  if (ending) process.exit(endCode);
   // Before it ever served it is its configuration that it does not like: a port that is taken, a folder that it may
   // not write to.
   const refused = !serves && signal === null;
@@ -62,10 +86,16 @@ process.on('SIGINT', () => undefined);
 process.on('SIGTERM', end);
 process.on('disconnect', () => systemClock.after(orphanGraceMs, end));
 
+/** Ends it in an orderly way, and this process as failed, so that the supervisor starts both again. */
+function failLater(): void {
+  endCode = exitCodes.failed;
+  end();
+}
+
 function end(): void {
   if (ending) return;
   ending = true;
-  if (server.exitCode !== null || server.signalCode !== null) process.exit(exitCodes.done);
+  if (server.exitCode !== null || server.signalCode !== null) process.exit(endCode);
   server.kill('SIGTERM');
   systemClock.after(shutdownMsMax, () => server.kill('SIGKILL'));
 }
