@@ -106,13 +106,26 @@ export class JetStreamLog implements PartitionLog {
         if (error instanceof InvalidArgumentError) throw error;
         if (error instanceof JetStreamApiError && error.code !== serverNotReady) throw error;
         if (this.#options.nats.connection.isClosed()) throw error;
-        this.#options.log.warn(
-          { err: error, partition: this.#options.partition, attempt },
-          'the log does not answer, asking again',
-        );
+        const { partition, log } = this.#options;
+        if (await this.#isGone(error))
+          log.error(
+            { stream: this.#stream, partition, attempt },
+            'the stream of the log is not there: nothing is taken in until it is restored (docs/operations.md)',
+          );
+        else log.warn({ err: error, partition, attempt }, 'the log does not answer, asking again');
         await sleep(this.#options.clock, Math.min(50 * attempt, 1_000));
       }
     }
+  }
+
+  /** Nobody hears an append where there is no stream; the library takes that for a NATS without JetStream. */
+  async #isGone(error: unknown): Promise<boolean> {
+    // The library does not export the class.
+    if (!(error instanceof Error && error.name === 'JetStreamNotEnabled')) return false;
+    return this.#manager.streams.info(this.#stream).then(
+      () => false,
+      (unknown: unknown) => unknown instanceof JetStreamApiError && unknown.status === 404,
+    );
   }
 
   async #publishFence(fence: Uint8Array, expectedFence: number, msgID: string): Promise<number> {

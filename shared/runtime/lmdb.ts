@@ -1,6 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, type RootDatabase, type Transaction, open } from 'lmdb';
+import { systemClock, within } from './clock.ts';
 
 // The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding, or bytes; values are
 // bytes, so that the codec of each table is our own and can carry a version.
@@ -88,7 +89,7 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
     transaction: async (gather) => {
       const writes = new Writes();
       const value = gather(writes);
-      await root.batch(() => writes.write());
+      await root.batch(() => writes.write()).catch((error: unknown) => whyNotCommitted(options.path, error));
       return value;
     },
     readTransaction: () => {
@@ -101,6 +102,29 @@ export function openEnvironment(options: EnvironmentOptions): Environment {
     close: () => root.close(),
   };
 }
+
+/**
+ * The library says no more than "see commitError", and prints what the system said (a full disk, mostly) beside the
+ * log. It gives that reason as the rejection of a promise, a moment later or never.
+ */
+async function whyNotCommitted(path: string, error: unknown): Promise<never> {
+  if (!(error instanceof Error && 'commitError' in error)) throw error;
+  const reason = await within(systemClock, reasonMsMax, settled(error.commitError), undefined);
+  if (reason === undefined) throw error;
+  throw new Error(`${path} could not be written: ${reason}`, { cause: error });
+}
+
+const reasonMsMax = 1_000;
+
+const settled = (reason: unknown): Promise<string | undefined> =>
+  Promise.resolve(reason).then(
+    () => undefined,
+    (error: unknown) => {
+      const text = error instanceof Error ? error.message : String(error);
+      // LMDB makes this of a write that ended before its last byte.
+      return text === 'Input/output error' ? `${text}, mostly a full disk` : text;
+    },
+  );
 
 /** In the first page of each file of LMDB, in the order of this machine's bytes. */
 const magic = Buffer.from(new Uint32Array([0xbe_ef_c0_de]).buffer);

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { JetStreamLog } from '#services/queue-broker/jetstream-log.ts';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
@@ -76,3 +77,30 @@ function nats(index: number): Nats {
   if (found === undefined) throw new Error('a third broker connects to the log');
   return found;
 }
+
+test('an append to a stream that somebody deleted says that it is gone, and lands once it is restored', async () => {
+  const said: string[] = [];
+  const streams = streamsFor('trivet');
+  const options = {
+    nats: nats(0),
+    subjects: subjectsFor('trivet'),
+    streams,
+    partition: 998,
+    replicas: 1,
+    bytesMax: 16 * 1_048_576,
+    clock: systemClock,
+    log: pino({ base: null, timestamp: false }, { write: (line: string) => void said.push(line) }),
+  };
+  const log = await JetStreamLog.open(options);
+  const epoch = await log.raiseFence(new Uint8Array(1), 0);
+  const manager = await nats(0).manager();
+  const { config } = await manager.streams.info(streams.log(998));
+  await manager.streams.delete(config.name);
+  const appended = log.append(new Uint8Array(1), { epoch, lastSequence: epoch });
+  await expect.poll(() => said.join('')).toContain('the stream of the log is not there');
+  expect(said.join('')).not.toContain('jetstream is not enabled');
+  // The fence that stood there is what a restored copy has as well.
+  await manager.streams.add({ ...config, first_seq: epoch });
+  await nats(0).js.publish(subjectsFor('trivet').fence(998), new Uint8Array(1));
+  expect(await appended).toBe(epoch + 1);
+});

@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Environment, type Table, openEnvironment } from '#shared/runtime/lmdb.ts';
 
@@ -45,4 +47,28 @@ test('a transaction does all in its order, reads what was there before, and reso
   });
   expect(seen).toEqual({ old: '1' });
   expect(rows()).toEqual({ b: '3' });
+});
+
+test('a transaction that the disk has no room for says so, and where', async () => {
+  const folder = join(path, 'full');
+  const program = `
+    import { openEnvironment } from '#shared/runtime/lmdb.ts';
+    process.on('SIGXFSZ', () => undefined);
+    const environment = openEnvironment({ path: process.argv[1] });
+    const table = environment.table('table');
+    await environment
+      .transaction((writes) => {
+        for (let row = 0; row < 2_000; row += 1) writes.put(table, String(row), Buffer.alloc(3_000));
+      })
+      .catch((error) => console.log(error.message));
+    process.exit();`;
+  // A limit on the size of files stands for the end of a disk.
+  const { stdout } = await promisify(execFile)(
+    'bash',
+    ['-c', 'ulimit -f 1000; exec "$0" --input-type=module -e "$1" "$2"', process.execPath, program, folder],
+    { cwd: join(import.meta.dirname, '..', '..', '..') },
+  );
+  expect(stdout.trim()).toMatch(
+    new RegExp(`^${folder} could not be written: (File too large|Input/output error, mostly a full disk)$`),
+  );
 });
