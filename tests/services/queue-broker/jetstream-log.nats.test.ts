@@ -99,8 +99,10 @@ test('an append to a stream that somebody deleted says that it is gone, and land
   const appended = log.append(new Uint8Array(1), { epoch, lastSequence: epoch });
   await expect.poll(() => said.join('')).toContain('the stream of the log is not there');
   expect(said.join('')).not.toContain('jetstream is not enabled');
-  // The fence that stood there is what a restored copy has as well.
-  await manager.streams.add({ ...config, first_seq: epoch });
-  await nats(0).js.publish(subjectsFor('trivet').fence(998), new Uint8Array(1));
+  // The fence that stood there is what a restored copy has as well; it hears the next try only once that stands in it.
+  const fence = subjectsFor('trivet').fence(998);
+  await manager.streams.add({ ...config, subjects: [fence], first_seq: epoch });
+  await nats(0).js.publish(fence, new Uint8Array(1));
+  await manager.streams.update(config.name, { subjects: config.subjects });
   expect(await appended).toBe(epoch + 1);
 });
