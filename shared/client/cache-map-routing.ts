@@ -42,16 +42,9 @@ export class CacheMapRouting {
     const slotOf = slotsOf(namespace);
     const direct = new Map<string, Map<string, string>>();
     const nodeAt = new Map<string, string>();
-    // All keys of a message are asked about one after the other, and most have one node.
-    let last = { operation: '', node: '', subject: '' };
     const directSubject = (operation: string, node: string): string => {
-      if (node !== last.node || operation !== last.operation)
-        last = { operation, node, subject: madeSubject(operation, node) };
-      return last.subject;
-    };
-    const madeSubject = (operation: string, node: string): string => {
-      let byNode = direct.get(operation);
-      if (byNode === undefined) direct.set(operation, (byNode = new Map<string, string>()));
+      const byNode = direct.get(operation) ?? new Map<string, string>();
+      direct.set(operation, byNode);
       const known = byNode.get(node);
       if (known !== undefined) return known;
       const made = this.#subjects.cacheNode(namespace, operation, node);

@@ -227,8 +227,7 @@ function jsonSet(key: string, valueText: string | undefined, options: object | u
   if (valueText === undefined)
     throw badValue('value must not be undefined, which is what its toJSON returns');
   const head = `{"key":${JSON.stringify(key)},"value":${valueText}`;
-  if (options === undefined) return `${head}}`;
-  const rest = jsonText(options);
+  const rest = jsonText(options ?? {});
   return rest === '{}' ? `${head}}` : `${head},${rest.slice(1)}`;
 }
 
