@@ -1,9 +1,9 @@
 import { durationMs } from '#shared/protocol/durations.ts';
-import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
+import type { Refusal } from '#shared/protocol/errors.ts';
 import { keyLengthMax, leaseMsMax, leaseMsMin } from '#shared/protocol/limits.ts';
 import { isName } from '#shared/protocol/names.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
-import { refuseUnknown, requireLayers } from './client-options.ts';
+import { refuseUnknown, reject, requireLayers } from './client-options.ts';
 import { failureOf } from './handler-errors.ts';
 import type { IncomingJob, Job } from './job.ts';
 import type { Middleware } from './middleware.ts';
@@ -94,10 +94,6 @@ function guarded(queue: string, onError: (error: Error) => void): (error: Error)
 function requireWhole(field: string, value: number, least: number): void {
   if (Number.isInteger(value) && value >= least && value <= concurrencyMax) return;
   reject(field, `must be an integer from ${least} to ${concurrencyMax}`);
-}
-
-function reject(field: string, problem: string): never {
-  throw new TrivetError(refuseField(field, problem).error);
 }
 
 const warningMs = 10_000;

@@ -11,7 +11,7 @@ export interface Clock {
 }
 
 // setTimeout overflows to "at once" beyond 2^31 − 1 ms; a longer wait is cut and the caller asks again.
-const timerMsMax = 2_147_483_647;
+export const timerMsMax = 2_147_483_647;
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
