@@ -1,6 +1,7 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { QueueItem } from '#shared/protocol/queue-schemas.ts';
+import { expiredMessage } from '#shared/protocol/queue-words.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { briefPause, isTransient } from './asked-again.ts';
@@ -32,7 +33,7 @@ export class ItemNotDone extends Error {
 /** What the last attempt left is why it failed, unless it ended while it waited for another one. */
 function reasonOf({ state, attempts, transitions }: QueueItem): string | undefined {
   if (state === 'cancelled') return undefined;
-  if (transitions.at(-1)?.why === 'expired') return 'it grew too old before it was handed out';
+  if (transitions.at(-1)?.why === 'expired') return expiredMessage;
   return attempts.at(-1)?.error?.message;
 }
 

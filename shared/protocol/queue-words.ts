@@ -1,6 +1,6 @@
 import type { EnqueueOptions } from './queue-schemas.ts';
 
-// What the client needs of a queue's protocol. Without the schemas: a library of 700 files that it would wait for.
+// What the client needs of a queue's protocol. Without the schemas: a library of 500 files that it would wait for.
 
 /** The four priorities, most urgent first; their index is their band. */
 export const priorities = ['critical', 'high', 'normal', 'low'] as const;
@@ -16,6 +16,9 @@ export const states = [
   'failed',
   'cancelled',
 ] as const;
+
+/** Why an item failed whose `expires` was over. */
+export const expiredMessage = 'it grew too old before it was handed out';
 
 /** What an `enqueue` means whose key stands for an item already. */
 export const onDuplicates = ['keep', 'replace', 'debounce'] as const;

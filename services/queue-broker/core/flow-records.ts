@@ -1,4 +1,5 @@
 import { childResultBytesMax } from '#shared/protocol/limits.ts';
+import { expiredMessage } from '#shared/protocol/queue-words.ts';
 import type { ChildEnded, ChildError, EndState, FlowMember, ItemPlace } from './flow-facts.ts';
 import type { Item, Parent } from './item.ts';
 
@@ -91,8 +92,7 @@ export function endingRecord(item: Item, parent: Parent, state: EndState, ending
 
 /** Without the stack: that stays with the child. */
 function failureOf(item: Item): ChildError | undefined {
-  if (item.transitions.at(-1)?.why === 'expired')
-    return { message: 'it grew too old before it was handed out', type: 'expired' };
+  if (item.transitions.at(-1)?.why === 'expired') return { message: expiredMessage, type: 'expired' };
   const error = item.attempts.at(-1)?.error;
   if (error === undefined) return undefined;
   return error.type === undefined ? { message: error.message } : { message: error.message, type: error.type };
