@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { readSlots } from '#shared/protocol/slot-text.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cacheSlots, slotOf } from '#shared/protocol/cache-slots.ts';
 import { type ServiceProcess, natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { type Reply, type RunningCache, startCache } from './running-cache.ts';
+import { mapOf, settledMapOf } from './settled-map.ts';
 
 let cache: RunningCache;
 const others: ServiceProcess[] = [];
@@ -35,32 +35,8 @@ async function startNode(name: string, env: Record<string, string> = {}): Promis
   return node;
 }
 
-/** The map, once `names` are in it and everything has arrived. */
-async function settledMap(...names: string[]) {
-  // Hooks wait for it, too, where there is no expect.poll.
-  await vi.waitFor(
-    async () => {
-      const { nodes, moving } = await mapNow();
-      expect([moving, ...nodes.map((node) => node.name).sort()]).toEqual([0, ...[...names].sort()]);
-    },
-    { timeout: 20_000 },
-  );
-  return mapNow();
-}
-
-async function mapNow() {
-  const map = (await cache.send('trivet.cache.map', '')).body as {
-    serial: number;
-    nodes: { id: string; name: string }[];
-    owners: string;
-    moving: number;
-  };
-  const owners = readSlots(
-    map.owners,
-    map.nodes.map((node) => node.name),
-  );
-  return { ...map, ownerNames: owners ?? [] };
-}
+const mapNow = () => mapOf(cache);
+const settledMap = (...names: string[]) => settledMapOf(cache, names);
 
 const keys = Array.from({ length: 500 }, (_, n) => `key-${n}`);
 const setAll = () =>
@@ -282,28 +258,6 @@ describe('nodes that end', () => {
       expect((await cache.ask(namespace, 'get', { key: `count-${caller}` })).body).toMatchObject({
         value: count,
       });
-  });
-
-  test('a node that is killed is out of the map within three seconds, and versions go on growing', async () => {
-    const second = await startNode('second');
-    const { ownerNames } = await settledMap('cache-node-1', 'second');
-    await setAll();
-    const key = keys.find((one) => ownerNames[slotOf(namespace, one)] === 'second') ?? '';
-    const before = (await cache.ask(namespace, 'get', { key })).body as { version: number };
-    await second.kill();
-    const killedMs = performance.now();
-    let isOut = false;
-    while (!isOut) isOut = (await mapNow()).nodes.length === 1;
-    // The request that asked takes its time, too, on a busy machine.
-    expect(performance.now() - killedMs).toBeLessThan(3_000);
-    expect((await cache.ask(namespace, 'get', { key })).body).toEqual({ hit: false });
-    const after = (await cache.ask(namespace, 'set', { key, value: 1 })).body as { version: number };
-    expect(after.version).toBeGreaterThan(before.version);
-    const others = keys.filter((one) => ownerNames[slotOf(namespace, one)] !== 'second');
-    const kept = (await cache.ask(namespace, 'get-many', { keys: others })).body as {
-      items: { hit: boolean }[];
-    };
-    expect(kept.items.every((item) => item.hit)).toBe(true);
   });
 
   test('a node that was paused serves nothing of what it held before', async () => {
