@@ -20,21 +20,28 @@ export interface AskedAgainOptions {
   readonly timeoutMs: number;
   /** Whether it may be asked twice, and the answer is the same. */
   readonly isRepeatable: boolean;
+  /**
+   * How long it is asked on while nobody is there to answer (`unavailable`: it was not done) though somebody was
+   * before, in milliseconds: a broker is started again, or another one takes over. Default 0.
+   */
+  readonly gapMsMax?: number;
 }
 
 /**
- * Asks. Where another broker begins to serve, or the connection was lost and is back, the answer may never come: what
+ * Asks. What is refused because no broker is there is asked again for `gapMsMax`. Where another broker begins to serve, or the connection was lost and is back, the answer may never come: what
  * may be asked twice is asked again then, until it is answered or the time is over; of the rest it is said soon that it
  * is not known what became of it.
  * @param ask never rejects; it is given how long it may take, in milliseconds
  */
 export function askedAgain<T>(
-  { nats, clock, brokers, timeoutMs, isRepeatable }: AskedAgainOptions,
+  { nats, clock, brokers, timeoutMs, isRepeatable, gapMsMax = 0 }: AskedAgainOptions,
   ask: (timeoutMs: number) => Promise<Result<T>>,
 ): Promise<Result<T>> {
-  const untilMs = clock.monotonicMs() + timeoutMs;
+  const fromMs = clock.monotonicMs();
+  const untilMs = fromMs + timeoutMs;
   return new Promise((resolve) => {
     let asked = 0;
+    let isRenewed = false;
     let isOver = false;
     let cancelLate = () => {};
     const answer = (reply: Result<T>): void => {
@@ -43,19 +50,30 @@ export function askedAgain<T>(
       cancelLate();
       resolve(reply);
     };
+    /** Whether there may be another answer to the newest question, which had this one. */
+    const mayFollow = ({ code }: Refusal): boolean => {
+      const nowMs = clock.monotonicMs();
+      if (nowMs >= untilMs || nats.connection.isClosed()) return false;
+      if (isRenewed && isRepeatable) return true;
+      return code === 'unavailable' && brokers.wasHeard && nowMs < fromMs + gapMsMax;
+    };
     const askOnce = async (): Promise<void> => {
       asked += 1;
       const number = asked;
       const reply = await ask(Math.max(1, untilMs - clock.monotonicMs()));
       if (isOver) return;
-      if (reply.ok || !isTransient(reply.error)) return answer(reply);
+      if (reply.ok || !isTransient(reply.error)) {
+        brokers.hear();
+        return answer(reply);
+      }
       // The newest question is the one that goes on.
       if (number !== asked) return;
-      if (number === 1 || clock.monotonicMs() >= untilMs || nats.connection.isClosed()) return answer(reply);
+      if (!mayFollow(reply.error)) return answer(reply);
       await briefPause(clock);
       if (number === asked && !isOver) await askOnce();
     };
     const stop = brokers.onNew((why) => {
+      isRenewed = true;
       if (isRepeatable) void askOnce();
       else if (why === 'connection') {
         cancelLate();

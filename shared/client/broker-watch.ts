@@ -13,10 +13,21 @@ export class BrokerWatch {
   readonly #subject: string;
   readonly #actions = new Set<(why: Renewal) => void>();
   #isWatching = false;
+  #wasHeard = false;
 
   constructor(nats: Nats, { queueBrokerEvents }: Subjects) {
     this.#nats = nats;
     this.#subject = queueBrokerEvents;
+  }
+
+  /** Whether a broker has answered this client before: where none does then, another one is about to. */
+  get wasHeard(): boolean {
+    return this.#wasHeard;
+  }
+
+  /** A broker has answered. */
+  hear(): void {
+    this.#wasHeard = true;
   }
 
   /** Calls `action` each time, until the function that is returned is called. */

@@ -21,6 +21,8 @@ const itemsPerMessage = 200;
 /** Characters of items in one message: larger batches gain nothing and delay what stands behind them. */
 const batchLengthMax = 1_048_576;
 const enqueueTimeoutMs = 30_000;
+/** Twice what a broker that was killed is followed in: those who add need not notice. Milliseconds. */
+const brokerGapMsMax = 6_000;
 /** Refusals of a whole message, of which a part may be taken. */
 const refusedAsOne: ReadonlySet<string> = new Set(['payload_too_large', 'queue_full']);
 
@@ -106,7 +108,7 @@ export class QueueChannel {
 
   #asking(isRepeatable: boolean): AskedAgainOptions {
     const { nats, clock, brokers } = this;
-    return { nats, clock, brokers, timeoutMs: enqueueTimeoutMs, isRepeatable };
+    return { nats, clock, brokers, timeoutMs: enqueueTimeoutMs, isRepeatable, gapMsMax: brokerGapMsMax };
   }
 
   async #send(items: readonly string[], isRepeatable: boolean): Promise<readonly Result<Added>[]> {

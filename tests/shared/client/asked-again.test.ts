@@ -7,22 +7,32 @@ import { VirtualClock } from '#tests/support/virtual-clock.ts';
 
 const timeoutMs = 30_000;
 
+interface Gap {
+  readonly wasHeard?: boolean;
+  readonly gapMsMax?: number;
+  readonly replies?: readonly Result<string>[];
+}
+
+const nobody: Result<string> = refuse('unavailable', 'nobody');
+
 /** Asks a broker that never answers, until `replies` has something for it. */
-function asking(isRepeatable: boolean) {
+function asking(isRepeatable: boolean, gap: Gap = {}) {
   const clock = new VirtualClock();
   const actions = new Set<(why: Renewal) => void>();
   const brokers = {
+    wasHeard: gap.wasHeard ?? false,
+    hear: () => undefined,
     onNew: (action: (why: Renewal) => void) => {
       actions.add(action);
       return () => actions.delete(action);
     },
   } as unknown as BrokerWatch;
   const connection = { isClosed: () => false };
-  const replies: Result<string>[] = [];
+  const replies = [...(gap.replies ?? [])];
   const counts = { asked: 0 };
   let answer: Result<string> | undefined;
   void askedAgain<string>(
-    { nats: { connection } as unknown as Nats, clock, brokers, timeoutMs, isRepeatable },
+    { nats: { connection } as unknown as Nats, clock, brokers, timeoutMs, isRepeatable, gapMsMax: gap.gapMsMax ?? 0 },
     (msMax) => {
       counts.asked += 1;
       const reply = replies.shift();
@@ -76,4 +86,30 @@ test('a refusal is an answer, also to the first of two questions', async () => {
   made.renewed('connection');
   await made.clock.advance(1);
   expect(made.answer()).toMatchObject({ ok: false, error: { code: 'queue_full' } });
+});
+
+test('while no broker is there it is asked on, for as long as the gap may last', async () => {
+  const short = asking(false, { wasHeard: true, gapMsMax: 6_000, replies: [nobody, nobody, accept('added')] });
+  await short.clock.advance(2_000);
+  expect(short.answer()).toEqual(accept('added'));
+  const long = asking(false, { wasHeard: true, gapMsMax: 6_000, replies: Array(100).fill(nobody) });
+  await long.clock.advance(5_000);
+  expect(long.answer()).toBeUndefined();
+  await long.clock.advance(2_000);
+  expect(long.answer()).toMatchObject({ ok: false, error: { code: 'unavailable' } });
+});
+
+test('who never heard of a broker hears at once that there is none', async () => {
+  const made = asking(true, { gapMsMax: 6_000, replies: [nobody] });
+  await made.clock.advance(1);
+  expect(made.answer()).toMatchObject({ ok: false, error: { code: 'unavailable' } });
+});
+
+test('what came to no answer behind a gap may have been done, and is not asked again', async () => {
+  const made = asking(false, { wasHeard: true, gapMsMax: 60_000, replies: [nobody] });
+  await made.clock.advance(29_500);
+  expect(made.counts.asked).toBe(2);
+  await made.clock.advance(1_000);
+  expect(made.answer()).toMatchObject({ ok: false, error: { code: 'timeout' } });
+  expect(made.counts.asked).toBe(2);
 });

@@ -154,6 +154,28 @@ test('an item with a key is added by the broker that follows the one that was ki
   await server.stop();
 }, 60_000);
 
+test('what is added while no broker is there is added by the one that follows, with a key or without', async () => {
+  const server = await startNatsServer();
+  const broker = await startBroker(server);
+  const other = await connect({ url: server.url });
+  const queue = other.queue('gap');
+  await queue.add(0);
+  await broker.kill();
+  const added = Promise.all([
+    ...Array.from({ length: 20 }, (_, n) => queue.add(n)),
+    queue.add('keyed', { key: 'one' }),
+    queue.add(new Uint8Array([1])),
+  ]);
+  const next = await startBroker(server);
+  const ids = (await added).map(({ id }) => id);
+  const { items } = await queue.list({ limit: 100 });
+  expect(items.map(({ id }) => id).filter((id) => ids.includes(id))).toHaveLength(22);
+  expect(items).toHaveLength(23);
+  await other.close();
+  await next.stop();
+  await server.stop();
+}, 60_000);
+
 test('closing while NATS is frozen ends the client in its time, whatever was to be told', async () => {
   const frozen = await startClient();
   const other = await connect({ url: frozen.server.url });
