@@ -51,7 +51,7 @@ let endCode: number = exitCodes.done;
 const fullDisk = new FullDiskWatch({
   clock: systemClock,
   freeBytes: () => {
-    const { bavail, bsize } = statfsSync(launch.portsPath);
+    const { bavail, bsize } = statfsSync(launch.storePath);
     return bavail * bsize;
   },
   stuck: () => {
