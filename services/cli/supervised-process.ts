@@ -170,7 +170,7 @@ export class SupervisedProcess {
       this.#firstReady.reject(
         new StartRefused(code, `${this.plan.name} cannot start: ${messageOf(this.#lastLine)}`),
       );
-    } else this.#restartLater(life.sinceMs, signal ?? `exit code ${code}`);
+    } else this.#restartLater(life.sinceMs, reasonOf(code, signal));
     this.#report.changed();
   }
 
@@ -188,6 +188,14 @@ export class SupervisedProcess {
 
 function isReadyMessage(message: unknown): message is ReadyMessage {
   return typeof message === 'object' && message !== null && 'type' in message && message.type === 'ready';
+}
+
+// LMDB reads its file as memory: where the file is cut or garbled the system ends the process, which can say nothing.
+const memorySignals: ReadonlySet<string | null> = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT']);
+
+function reasonOf(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === null) return `exit code ${code}`;
+  return memorySignals.has(signal) ? `${signal}: its file may be damaged, see docs/operations.md` : signal;
 }
 
 // A negative pid means the group; it is gone already when the process was alone in it.

@@ -67,8 +67,8 @@ export class Writes {
 
 /** The file is none of LMDB's, or no longer. */
 export class DamagedFileError extends Error {
-  constructor(file: string) {
-    super(`${file} is damaged: it does not begin as a file of LMDB does`);
+  constructor(file: string, fault: string, options?: ErrorOptions) {
+    super(`${file} is damaged: ${fault}`, options);
     this.name = 'DamagedFileError';
   }
 }
@@ -76,16 +76,28 @@ export class DamagedFileError extends Error {
 /** Opens the environment in `path`, making the folder. Throws when it cannot be opened or is damaged. */
 export function openEnvironment(options: EnvironmentOptions): Environment {
   mkdirSync(options.path, { recursive: true });
-  refuseDamaged(join(options.path, 'data.mdb'));
-  const root: RootDatabase<Buffer, TableKey> = open<Buffer, TableKey>({
-    path: options.path,
-    mapSize: options.bytesMax ?? 64 * 1024 ** 3,
-    encoding: 'binary',
-    maxDbs: 32,
-  });
+  const file = join(options.path, 'data.mdb');
+  refuseDamaged(file);
+  const opened = <Opened>(openOne: () => Opened): Opened => {
+    try {
+      return openOne();
+    } catch (error) {
+      throw isDamage(error) ? new DamagedFileError(file, error.message, { cause: error }) : error;
+    }
+  };
+  const root: RootDatabase<Buffer, TableKey> = opened(() =>
+    open<Buffer, TableKey>({
+      path: options.path,
+      mapSize: options.bytesMax ?? 64 * 1024 ** 3,
+      encoding: 'binary',
+      maxDbs: 32,
+    }),
+  );
   return {
-    table: <K extends TableKey>(name: string) => root.openDB<Buffer, K>({ name, encoding: 'binary' }),
-    bytesTable: (name) => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
+    table: <K extends TableKey>(name: string) =>
+      opened(() => root.openDB<Buffer, K>({ name, encoding: 'binary' })),
+    bytesTable: (name) =>
+      opened(() => root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })),
     transaction: async (gather) => {
       const writes = new Writes();
       const value = gather(writes);
@@ -129,12 +141,19 @@ const settled = (reason: unknown): Promise<string | undefined> =>
 /** In the first page of each file of LMDB, in the order of this machine's bytes. */
 const magic = Buffer.from(new Uint32Array([0xbe_ef_c0_de]).buffer);
 
-/** The library does not say that a file is damaged, it ends the process. So its first bytes are looked at before. */
+/** What LMDB says of pages that are none, where it notices (`MDB_CORRUPTED: Located page was wrong type`). */
+const isDamage = (error: unknown): error is Error =>
+  error instanceof Error && /^MDB_(?:CORRUPTED|PAGE_NOTFOUND|INVALID)\b/.test(error.message);
+
+/**
+ * Mostly the library does not say that a file is damaged, it ends the process. So its first bytes are looked at before.
+ */
 function refuseDamaged(file: string): void {
   if (!existsSync(file)) return;
   const head = Buffer.alloc(64);
   const descriptor = openSync(file, 'r');
   const length = readSync(descriptor, head);
   closeSync(descriptor);
-  if (length > 0 && !head.includes(magic)) throw new DamagedFileError(file);
+  if (length > 0 && !head.includes(magic))
+    throw new DamagedFileError(file, 'it does not begin as a file of LMDB does');
 }

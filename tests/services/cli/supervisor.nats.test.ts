@@ -71,6 +71,13 @@ test('a killed service is started again, and the screen says so', async () => {
   expect(await cluster.line('serves again')).toContain('queue-broker-1');
 });
 
+test('of a service that the system ends as it does where a file is damaged, the screen says so', async () => {
+  const cluster = await start();
+  const { pids } = await cluster.ready();
+  process.kill(pids['queue-broker'][0] ?? 0, 'SIGBUS');
+  expect(await cluster.line('ended by itself (SIGBUS: its file may be damaged')).toContain('queue-broker-1');
+});
+
 test('a disk on which nothing can be written down does not end what runs', async () => {
   const cluster = await start();
   const { pids } = await cluster.ready();

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -71,4 +71,31 @@ test('a transaction that the disk has no room for says so, and where', async () 
   expect(stdout.trim()).toMatch(
     new RegExp(`^${folder} could not be written: (File too large|Input/output error, mostly a full disk)$`),
   );
+});
+
+test('a file whose pages are none is told by its name, where the library notices', async () => {
+  const folder = join(path, 'garbled');
+  const file = join(folder, 'data.mdb');
+  const garbled = openEnvironment({ path: folder });
+  const rows = garbled.table<string>('table');
+  await garbled.transaction((writes) => writes.put(rows, 'a', Buffer.from('1')));
+  await garbled.close();
+  // Behind the two pages that say where the others are.
+  await writeFile(file, (await readFile(file)).fill(0, 8_192));
+  const program = `
+    import { openEnvironment } from '#shared/runtime/lmdb.ts';
+    try {
+      openEnvironment({ path: process.argv[1] }).table('table');
+    } catch (error) {
+      console.log(error.message);
+    }`;
+  // In a process of its own: of most other garbage it would die.
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--input-type=module', '-e', program, folder],
+    {
+      cwd: join(import.meta.dirname, '..', '..', '..'),
+    },
+  );
+  expect(stdout.trim()).toMatch(new RegExp(`^${file} is damaged: MDB_CORRUPTED: `));
 });
