@@ -1,4 +1,4 @@
-import { isName } from '#shared/protocol/names.ts';
+import { isName, isPrefix, prefixForm } from '#shared/protocol/names.ts';
 import { subjectsAs } from '#shared/protocol/administrative.ts';
 import { TrivetError, refuse, refuseField } from '#shared/protocol/errors.ts';
 import { privateInbox } from '#shared/protocol/credentials.ts';
@@ -165,6 +165,11 @@ export class Trivet {
     return this.#closed;
   }
 
+  /** `await using trivet = await connect()` closes it at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async #end(options: StopOptions): Promise<void> {
     await Promise.all([...this.#workers].map((worker) => worker.stop(options)));
     await this.#settled();
@@ -205,7 +210,12 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
   for (const [option, value] of Object.entries(options))
     if (value !== undefined && typeof value !== 'string')
       throw new TrivetError(refuseField(option, 'must be text').error);
-  const { prefix, name } = options;
+  const { name } = options;
+  const prefix = options.prefix ?? environmentOr('TRIVET_PREFIX', 'trivet');
+  if (!isPrefix(prefix))
+    throw new TrivetError(
+      refuseField(options.prefix === undefined ? 'TRIVET_PREFIX' : 'prefix', `must be ${prefixForm}`).error,
+    );
   const url = options.url ?? environmentOr('NATS_URL', 'nats://127.0.0.1:4222');
   const { user, password, token } = loginOf({ ...options, url });
   const natsOptions = {
@@ -227,7 +237,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Trivet> {
     clock: systemClock,
     // It connects in the same way, on a thread of its own.
     keeper: new LeaseKeeper(natsOptions),
-    prefix: prefix ?? environmentOr('TRIVET_PREFIX', 'trivet'),
+    prefix,
     name: natsOptions.name,
   });
 }

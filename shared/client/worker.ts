@@ -157,6 +157,11 @@ export class Worker<Payload = unknown, Result = unknown> {
     return this.#stopped;
   }
 
+  /** `await using worker = trivet.worker(…)` stops it at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** A later stop may give less time than an earlier one. */
   async #hurry(timeoutMs: number): Promise<void> {
     if (await this.#quietWithin(timeoutMs)) return;

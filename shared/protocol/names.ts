@@ -10,3 +10,9 @@ const nameExpression = new RegExp(namePattern);
  * anything: an expression would take undefined, such as a variable of the environment that is not set, for its text.
  */
 export const isName = (name: unknown): boolean => typeof name === 'string' && nameExpression.test(name);
+
+/** First token of every subject of one cluster. */
+export const isPrefix = (prefix: string): boolean => /^[A-Za-z0-9_-]{1,32}$/.test(prefix);
+
+/** What a prefix must be, behind "must be" or "expected". */
+export const prefixForm = '1 to 32 characters of A-Z, a-z, 0-9, _ and -';

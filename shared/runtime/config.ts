@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isPrefix, prefixForm } from '#shared/protocol/names.ts';
 
 /**
  * Configuration from the environment and a JSON file into one frozen object, or every fault at once, by name.
@@ -69,10 +70,7 @@ export const portOrOff = (setting: About<number | 'off'>): Setting<number | 'off
 
 export const prefix = (setting: About<string>): Setting<string> => ({
   ...setting,
-  parse: (given) =>
-    /^[A-Za-z0-9_-]{1,32}$/.test(given)
-      ? { value: given }
-      : { expected: '1 to 32 characters of A-Z, a-z, 0-9, _ and -' },
+  parse: (given) => (isPrefix(given) ? { value: given } : { expected: prefixForm }),
 });
 
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';

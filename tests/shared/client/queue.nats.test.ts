@@ -77,6 +77,28 @@ test('an option that there is not is refused, of a client as of a worker', async
   );
 });
 
+test('a prefix that is no word of a subject is refused', async () => {
+  for (const prefix of ['a b', 'a.b', '', '*'])
+    await expect(connect({ url: server.url, prefix })).rejects.toMatchObject({
+      code: 'invalid_request',
+      details: { field: 'prefix' },
+    });
+});
+
+test('at the end of a block that uses them a worker stops and a client closes', async () => {
+  const handled: unknown[] = [];
+  let left: Trivet;
+  {
+    await using own = await connect({ url: server.url });
+    await using worker = own.worker('used', (payload) => void handled.push(payload));
+    left = own;
+    await (await own.queue('used').add('once')).result({ timeout: '10s' });
+    expect(worker.queue).toBe('used');
+  }
+  expect(left.nats.connection.isClosed()).toBe(true);
+  expect(handled).toEqual(['once']);
+});
+
 test('who finds no NATS, or is refused by one, is told where and how to go on', async () => {
   await expect(connect({ url: 'nats://ada:secret@127.0.0.1:1' })).rejects.toMatchObject({
     code: 'unavailable',
