@@ -9,6 +9,7 @@ import {
   type NatsConnection,
   type Status,
   type Subscription,
+  AuthorizationError,
   PermissionViolationError,
   connect,
   headers,
@@ -198,6 +199,12 @@ export const onDisconnect = (nats: Nats, action: () => void): (() => void) =>
 export const onForbidden = (nats: Nats, action: (error: Error) => void): (() => void) =>
   onStatus(nats, 'error', (status) => {
     if (status.type === 'error' && status.error instanceof PermissionViolationError) action(status.error);
+  });
+
+/** Calls `action` each time that nats-server refuses who this client is, mostly when it comes back. */
+export const onRefused = (nats: Nats, action: () => void): (() => void) =>
+  onStatus(nats, 'error', (status) => {
+    if (status.type === 'error' && status.error instanceof AuthorizationError) action();
   });
 
 function onStatus(nats: Nats, wanted: Status['type'], action: (status: Status) => void): () => void {

@@ -4,6 +4,7 @@ import {
   createInbox,
   onDisconnect,
   onForbidden,
+  onRefused,
   onReconnect,
   subscribe,
 } from '#shared/runtime/nats.ts';
@@ -131,13 +132,21 @@ function watchConnection(
   told: { readonly onBack: () => void; readonly onForbidden: (error: Error) => void },
 ): void {
   let isAway = false;
+  let isRefused = false;
   onDisconnect(nats, () => {
     if (!isAway) console.error('NATS went away; waiting for it');
     isAway = true;
   });
   onReconnect(nats, () => {
     isAway = false;
+    isRefused = false;
     told.onBack();
+  });
+  onRefused(nats, () => {
+    // Not the end: while no gateway runs nobody's token is known.
+    if (!isRefused)
+      console.error('NATS refuses the token: it was revoked, has expired, or nobody is there to check it');
+    isRefused = true;
   });
   onForbidden(nats, told.onForbidden);
 }

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import {
   type ClosedCluster,
@@ -31,22 +32,37 @@ async function ended({ child, complaints }: RunningTail) {
   return { code, stderr: complaints() };
 }
 
-test.each(['admin', 'viewer'] as const)('a token of the role %s shows records as they come', async (role) => {
-  const token = role === 'admin' ? adminToken : (await cluster.createToken('eyes', [{ role }])).token;
+/** Once it shows a record of this text, which is recorded until then. */
+async function shows({ records }: RunningTail, message: string): Promise<void> {
   const recorder = await cluster.connect((await cluster.createToken('shop', [{ role: 'producer' }])).token);
-  tail = runTail(['--nats', cluster.nats.url, '--token', token]);
   await until(
     async () => {
-      const records = JSON.stringify([{ message: role, level: 'error' }]);
-      await recorder.request('trivet.telemetry.log', records, { timeout: 10_000 });
-      return tail?.records() ?? [];
+      const body = JSON.stringify([{ message, level: 'error' }]);
+      await recorder.request('trivet.telemetry.log', body, { timeout: 10_000 });
+      return records();
     },
-    (records) => records.some(({ message }) => message === role),
+    (shown) => shown.some((one) => one.message === message),
     30_000,
   );
+}
+
+test.each(['admin', 'viewer'] as const)('a token of the role %s shows records as they come', async (role) => {
+  const token = role === 'admin' ? adminToken : (await cluster.createToken('eyes', [{ role }])).token;
+  tail = runTail(['--nats', cluster.nats.url, '--token', token]);
+  await shows(tail, role);
   expect(tail.complaints()).toBe('');
   tail.child.kill('SIGINT');
   expect(await ended(tail)).toEqual({ code: 0, stderr: '' });
+});
+
+test('a token that is revoked meanwhile is told so, once', async () => {
+  const key = await cluster.createToken('was there', [{ role: 'viewer' }]);
+  tail = runTail(['--nats', cluster.nats.url, '--token', key.token]);
+  await shows(tail, 'before');
+  await cluster.call('POST', `/v1/tokens/${key.id}/revoke`, adminToken);
+  await expect.poll(() => tail?.complaints(), { timeout: 20_000 }).toContain('NATS refuses the token');
+  await setTimeout(3_000);
+  expect(tail.complaints().match(/NATS refuses the token/g)).toHaveLength(1);
 });
 
 test('a token that may not ask is told so in one line', async () => {
