@@ -12,7 +12,7 @@ import { json, msgpack } from '#shared/protocol/encoding.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { type Added, AddedItem, type Accepted } from './added-item.ts';
 import { type WaitOptions, waitForResult } from './item-wait.ts';
-import { requireObject } from './client-options.ts';
+import { reject, requireObject } from './client-options.ts';
 import type { AddOptions } from './new-item.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { type EventsOptions, EventIteration, type QueueEvent, listenToEvents } from './queue-events.ts';
@@ -160,12 +160,12 @@ export class Queue<Payload = unknown, Result = unknown> {
     await this.#ask('cancel', { id, ...options });
   }
 
-  /** Cancels what waits in one state. At most `limit` (default and most 1,000) a call; returns how many. */
+  /** Cancels what waits in one state: all of it, or `limit` items. Returns how many. A request for each 1,000. */
   async cancelAll(
     state: (typeof waitingStates)[number],
     options: { readonly limit?: number } = {},
   ): Promise<number> {
-    return (await this.#ask<{ count: number }>('cancel', { state, ...options })).count;
+    return this.#askEach('cancel', { state }, { pageMax: 1_000, most: mostOf(options) });
   }
 
   /** Gives a failed item all its attempts again. */
@@ -173,9 +173,16 @@ export class Queue<Payload = unknown, Result = unknown> {
     await this.#ask('replay', { id });
   }
 
-  /** Replays failed items, the oldest first. At most `limit` (default 100, most 500) a call; returns how many. */
+  /**
+   * Replays failed items, the oldest first: all that there are now, or `limit` of them. Returns how many. A request for
+   * each 500.
+   */
   async replayAll(options: { readonly limit?: number } = {}): Promise<number> {
-    return (await this.#ask<{ count: number }>('replay', { state: 'failed', ...options })).count;
+    const most = mostOf(options);
+    // What fails again meanwhile is not replayed again.
+    const { counts } = await this.stats();
+    const page = { pageMax: 500, most: Math.min(most, counts.failed) };
+    return this.#askEach('replay', { state: 'failed' }, page);
   }
 
   /**
@@ -189,6 +196,22 @@ export class Queue<Payload = unknown, Result = unknown> {
       count += reply.count;
       if (reply.more !== true || what.limit !== undefined) return count;
     }
+  }
+
+  /** Asks until less than asked for was there, or `most` is reached. */
+  async #askEach(
+    operation: string,
+    body: object,
+    { pageMax, most }: { readonly pageMax: number; readonly most: number },
+  ): Promise<number> {
+    let sum = 0;
+    while (sum < most) {
+      const limit = Math.min(pageMax, most - sum);
+      const { count } = await this.#ask<{ count: number }>(operation, { ...body, limit });
+      sum += count;
+      if (count < limit) break;
+    }
+    return sum;
   }
 
   /** Log lines of an item, from the one after `after` on. */
@@ -257,4 +280,10 @@ export class Queue<Payload = unknown, Result = unknown> {
   #ask<Reply>(operation: string, body: unknown): Promise<Reply> {
     return this.#channel.ask<Reply>(operation, body);
   }
+}
+
+function mostOf({ limit = Number.POSITIVE_INFINITY }: { readonly limit?: number }): number {
+  if (!(limit >= 1) || (Number.isFinite(limit) && !Number.isInteger(limit)))
+    reject('limit', 'must be a whole number, at least 1');
+  return limit;
 }

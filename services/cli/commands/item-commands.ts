@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Trivet } from '#shared/client/client.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, print } from './session.ts';
 
@@ -79,9 +80,22 @@ function purgeCommand(program: Command): void {
           all,
           limit: limit === undefined ? undefined : parseInteger(limit, '--limit'),
         });
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, 'purge'), body)),
-        );
+        await inSession(command, async (trivet) => print(await purged(trivet, queue, body)));
       },
     );
+}
+
+interface Purged {
+  readonly count: number;
+  readonly more?: boolean;
+}
+
+/** Asks again until nothing is left, unless it was said how many at most. */
+async function purged(trivet: Trivet, queue: string, body: object): Promise<Purged> {
+  let count = 0;
+  for (;;) {
+    const reply = (await ask(trivet, trivet.subjects.queue(queue, 'purge'), body)) as Purged;
+    count += reply.count;
+    if (reply.more !== true || 'limit' in body) return { ...reply, count };
+  }
 }

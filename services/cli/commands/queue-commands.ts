@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import type { Trivet } from '#shared/client/client.ts';
 import { withoutPlace } from '#shared/client/item-refusal.ts';
-import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
+import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
 
-/** `trivet enqueue | dequeue | complete | fail | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
+/** `trivet enqueue | dequeue | complete | fail | extend | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
 export function queueCommands(program: Command): void {
   addCommands(program);
   workerCommands(program);
+  leaseCommands(program);
   lookCommands(program);
   adminCommands(program);
 }
@@ -111,6 +112,53 @@ function workerCommands(program: Command): void {
     );
 }
 
+/** What a worker without a program of its own needs besides. */
+function leaseCommands(program: Command): void {
+  program
+    .command('extend')
+    .description('keep a leased item for longer, and say how far it is')
+    .argument('<queue>')
+    .argument('<id>')
+    .argument('<token>', leaseToken)
+    .argument('<lease>', 'how long from now on, such as 30s')
+    .option('--progress <json>', 'shown with the item')
+    .action(
+      async (
+        queue: string,
+        id: string,
+        token: string,
+        lease: string,
+        { progress }: { progress?: string },
+        command: Command,
+      ) => {
+        const body = given({
+          id,
+          token: parseInteger(token, 'token'),
+          lease,
+          progress: progress === undefined ? undefined : parseJson(progress, '--progress'),
+        });
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, 'extend'), body)),
+        );
+      },
+    );
+  program
+    .command('release')
+    .description('hand a leased item back; the attempt is not charged')
+    .argument('<queue>')
+    .argument('<id>')
+    .argument('<token>', leaseToken)
+    .option('--delay <duration>', 'nobody has it for so long')
+    .action(
+      async (queue: string, id: string, token: string, { delay }: { delay?: string }, command: Command) => {
+        const body = given({ id, token: parseInteger(token, 'token'), delay });
+        await inSession(command, async (trivet) =>
+          print(await ask(trivet, trivet.subjects.queue(queue, 'release'), body)),
+        );
+      },
+    );
+}
+
 function lookCommands(program: Command): void {
   program
     .command('get')
@@ -171,25 +219,40 @@ async function allStats(trivet: Trivet): Promise<{ readonly queues: readonly unk
 function adminCommands(program: Command): void {
   program
     .command('cancel')
-    .description('cancel an item')
+    .description('cancel an item, or all of one state')
     .argument('<queue>')
-    .argument('<id>')
+    .argument('[id]')
     .option('--children', 'and everything below it')
-    .action(async (queue: string, id: string, options: { children?: true }, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'cancel'), { id, ...options })),
-      );
-    });
+    .option('--state <word>', 'all of them: scheduled, blocked, pending or retry')
+    .action(
+      async (
+        queue: string,
+        id: string | undefined,
+        { children, state }: { children?: true; state?: string },
+        command: Command,
+      ) => {
+        requireOne({ id, state }, '--state <word>');
+        await inSession(command, async (trivet) => {
+          if (id === undefined) print({ count: await trivet.queue(queue).cancelAll(state as 'pending') });
+          else print(await ask(trivet, trivet.subjects.queue(queue, 'cancel'), given({ id, children })));
+        });
+      },
+    );
   program
     .command('replay')
-    .description('give a failed item all its attempts again')
+    .description('give a failed item all its attempts again, or all that have failed until now')
     .argument('<queue>')
-    .argument('<id>')
-    .action(async (queue: string, id: string, _: unknown, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'replay'), { id })),
-      );
-    });
+    .argument('[id]')
+    .option('--failed', 'all of them, the oldest first')
+    .action(
+      async (queue: string, id: string | undefined, { failed }: { failed?: true }, command: Command) => {
+        requireOne({ id, failed }, '--failed');
+        await inSession(command, async (trivet) => {
+          if (id === undefined) print({ count: await trivet.queue(queue).replayAll() });
+          else print(await ask(trivet, trivet.subjects.queue(queue, 'replay'), { id }));
+        });
+      },
+    );
   program
     .command('configure')
     .description('set what a queue is to do; null takes a setting back to its default')
@@ -216,4 +279,13 @@ function adminCommands(program: Command): void {
         );
       });
   }
+}
+
+/** An item, or what says which ones. */
+function requireOne({ id, ...others }: Readonly<Record<string, unknown>>, option: string): void {
+  const isMany = Object.values(others).some((value) => value !== undefined);
+  if (id === undefined && !isMany)
+    throw new TrivetError(refuseField('id', `or ${option} must be given`).error);
+  if (id !== undefined && isMany)
+    throw new TrivetError(refuseField('id', `must not be given beside ${option}`).error);
 }

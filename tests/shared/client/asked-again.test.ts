@@ -32,7 +32,14 @@ function asking(isRepeatable: boolean, gap: Gap = {}) {
   const counts = { asked: 0 };
   let answer: Result<string> | undefined;
   void askedAgain<string>(
-    { nats: { connection } as unknown as Nats, clock, brokers, timeoutMs, isRepeatable, gapMsMax: gap.gapMsMax ?? 0 },
+    {
+      nats: { connection } as unknown as Nats,
+      clock,
+      brokers,
+      timeoutMs,
+      isRepeatable,
+      gapMsMax: gap.gapMsMax ?? 0,
+    },
     (msMax) => {
       counts.asked += 1;
       const reply = replies.shift();
@@ -89,7 +96,11 @@ test('a refusal is an answer, also to the first of two questions', async () => {
 });
 
 test('while no broker is there it is asked on, for as long as the gap may last', async () => {
-  const short = asking(false, { wasHeard: true, gapMsMax: 6_000, replies: [nobody, nobody, accept('added')] });
+  const short = asking(false, {
+    wasHeard: true,
+    gapMsMax: 6_000,
+    replies: [nobody, nobody, accept('added')],
+  });
   await short.clock.advance(2_000);
   expect(short.answer()).toEqual(accept('added'));
   const long = asking(false, { wasHeard: true, gapMsMax: 6_000, replies: Array(100).fill(nobody) });

@@ -75,8 +75,11 @@ test('an item that waits is edited, rescheduled, and replaced or put off by its 
 test('what waits is cancelled by state, what failed is replayed, and all is purged, however much', async () => {
   const queue = trivet.queue<number>('swept');
   await queue.addMany(numbers(1_200));
-  expect(await queue.cancelAll('pending')).toBe(1_000);
-  expect(await queue.cancelAll('pending')).toBe(200);
+  expect(await queue.cancelAll('pending', { limit: 50 })).toBe(50);
+  expect(await queue.cancelAll('pending')).toBe(1_150);
+  await expect(queue.cancelAll('pending', { limit: 0 })).rejects.toMatchObject({
+    details: { field: 'limit' },
+  });
   expect(await queue.purge({ state: 'cancelled', limit: 500 })).toBe(500);
   expect(await queue.purge({ state: 'cancelled' })).toBe(700);
   const { id } = await queue.add(1, { maxAttempts: 1 });
