@@ -135,7 +135,7 @@ function endpointsOf(
   { figures, streams, app }: GatewayParts,
 ): readonly Endpoint[] {
   const subjects = subjectsFor(prefix);
-  const readiness = new Readiness(nats, clock);
+  const readiness = new Readiness(nats, subjects, clock);
   return [
     ...cacheEndpoints({ nats, subjects, clock }),
     ...queueEndpoints({ nats, subjects, clock }),

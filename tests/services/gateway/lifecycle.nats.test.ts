@@ -2,9 +2,12 @@ import { Agent, createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterEach, expect, test } from 'vitest';
+import { streamsFor } from '#shared/protocol/subjects.ts';
 import { natsEnvironment, startService } from '#tests/support/service-process.ts';
 import { startNatsServer } from '#tests/support/nats-server.ts';
+import { startCluster } from './running-cluster.ts';
 import { type RunningGateway, startGateway, token } from './running-gateway.ts';
 
 // How a gateway begins and ends, and how it lives without NATS.
@@ -61,6 +64,27 @@ test('without NATS the gateway stays, says so, and serves again when NATS is bac
   const services = 'trivet-queue, trivet-cache, trivet-telemetry';
   await expect.poll(async () => (await ready())?.body['missing'], { timeout: 20_000 }).toBe(services);
 });
+
+test('where no broker serves the gateway is not ready, though one lives', async () => {
+  const cluster = await startCluster();
+  try {
+    const ready = () => cluster.gateway.call('GET', '/health/ready');
+    expect((await ready()).status).toBe(200);
+    const manager = await jetstreamManager(cluster.gateway.connection);
+    for (let partition = 0; partition < 4; partition += 1)
+      await manager.streams.delete(streamsFor('trivet').log(partition));
+    // The log takes nothing any more, which shows as soon as there is something to take.
+    cluster.gateway.connection.publish('trivet.queue.stuck.enqueue', '{"payload":1}');
+    await expect.poll(async () => (await ready()).body['missing'], { timeout: 20_000 }).toBe('trivet-queue');
+    expect((await cluster.gateway.connection.request('$SRV.PING.trivet-queue')).json()).toMatchObject({
+      name: 'trivet-queue',
+    });
+  } finally {
+    // It would wait for its log.
+    await cluster.services[0]?.kill();
+    await cluster.stop();
+  }
+}, 60_000);
 
 test('the gateway answers the NATS service protocol', async () => {
   gateway = await startGateway({ TRIVET_NAME: 'gateway-7' });
