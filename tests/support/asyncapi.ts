@@ -1,5 +1,7 @@
 import type { TSchema } from 'typebox';
+import { CacheMap } from '#shared/protocol/cache-map.ts';
 import {
+  CacheClusterStats,
   CacheEvent,
   CacheStats,
   GetReply,
@@ -8,16 +10,21 @@ import {
   cacheRequests,
 } from '#shared/protocol/cache-schemas.ts';
 import { errorTable } from '#shared/protocol/errors.ts';
+import { QueueStatsList } from '#shared/protocol/http-schemas.ts';
+import { batchItemsMax } from '#shared/protocol/limits.ts';
+import { QueueNames, queueReplies } from '#shared/protocol/queue-reply-schemas.ts';
 import {
+  BriefQueueStats,
+  Empty,
   Enqueued,
   EnqueueOptions,
   LeasedItem,
-  QueueItem,
-  QueueStats,
+  QueuePage,
+  QueueStatsPage,
   batchItems,
+  finishFields,
   queueRequests,
 } from '#shared/protocol/queue-schemas.ts';
-import { QueueDescription } from '#shared/protocol/queue-settings-schemas.ts';
 import { telemetryQueries } from '#shared/protocol/telemetry-queries.ts';
 import { telemetryRecords } from '#shared/protocol/telemetry-records.ts';
 import { telemetryReplies } from '#shared/protocol/telemetry-replies.ts';
@@ -34,13 +41,6 @@ interface Channel {
 const anyValue = { description: 'any bytes; JSON when it reads as JSON' };
 
 /** Replies that have a schema of their own; the others are described in docs/protocol.md. */
-const queueReplies: Readonly<Record<string, TSchema>> = {
-  enqueue: Enqueued,
-  get: QueueItem,
-  stats: QueueStats,
-  configure: QueueDescription,
-  describe: QueueDescription,
-};
 const cacheReplies: Readonly<Record<string, TSchema>> = {
   get: GetReply,
   load: LoadReply,
@@ -51,7 +51,7 @@ const cacheReplies: Readonly<Record<string, TSchema>> = {
 
 /** docs/asyncapi.json: AsyncAPI 3 from the schemas that the services validate with. */
 export function asyncApi(): object {
-  const channels = [...queueChannels(), ...cacheChannels(), ...telemetryChannels()];
+  const channels = [...queueChannels(), ...cacheChannels(), ...overallChannels, ...telemetryChannels()];
   return {
     asyncapi: '3.0.0',
     info: {
@@ -69,12 +69,26 @@ export function asyncApi(): object {
   };
 }
 
+/** What is asked of the whole cluster. */
+const overallChannels: readonly Channel[] = [
+  {
+    address: 'trivet.queue.stats',
+    title: 'queue.stats-all',
+    request: QueueStatsPage,
+    reply: { anyOf: [QueueStatsList, BriefQueueStats] },
+  },
+  { address: 'trivet.queue.list', title: 'queue.list-all', request: QueuePage, reply: QueueNames },
+  { address: 'trivet.cache.stats', title: 'cache.stats-all', request: Empty, reply: CacheClusterStats },
+  { address: 'trivet.cache.map', title: 'cache.map', request: Empty, reply: CacheMap },
+];
+
 function queueChannels(): readonly Channel[] {
-  const requests = Object.entries(queueRequests).map(([operation, schema]) => ({
+  const operations = Object.keys(queueRequests) as (keyof typeof queueRequests)[];
+  const requests = operations.map((operation) => ({
     address: `trivet.queue.{queue}.${operation}`,
     title: `queue.${operation}`,
-    request: schema,
-    reply: queueReplies[operation] ?? {},
+    request: requestOf(operation),
+    reply: queueReplies[operation],
     parameters: ['queue'],
   }));
   const options = { 'x-options-in-headers': EnqueueOptions };
@@ -95,6 +109,28 @@ function queueChannels(): readonly Channel[] {
     ...requests,
   ];
 }
+
+/** Operations on leased items take one item, or a batch of them. */
+function requestOf(operation: keyof typeof queueRequests): object {
+  const single = queueRequests[operation];
+  if (!Object.hasOwn(batchItems, operation)) return single;
+  const finishes = operation === 'complete' || operation === 'fail';
+  const items = {
+    type: 'array',
+    minItems: 1,
+    maxItems: batchItemsMax,
+    items: { $ref: `#/components/schemas/${itemName(operation)}` },
+  };
+  const batch = {
+    type: 'object',
+    required: ['items'],
+    properties: { items, ...(finishes ? finishFields : {}) },
+    additionalProperties: false,
+  };
+  return operation === 'enqueue-many' ? batch : { anyOf: [single, batch] };
+}
+
+const itemName = (operation: string): string => `Item-of-${operation}`;
 
 const cacheChannels = (): readonly Channel[] =>
   Object.entries(cacheRequests).map(([operation, schema]) => ({
@@ -159,12 +195,7 @@ function operationObject(channel: Channel): object {
 }
 
 const batchSchemas = () =>
-  Object.fromEntries(
-    Object.entries(batchItems).map(([operation, schema]) => [
-      `Item of ${operation}`.replaceAll(' ', '-'),
-      schema,
-    ]),
-  );
+  Object.fromEntries(Object.entries(batchItems).map(([operation, schema]) => [itemName(operation), schema]));
 
 const errorBody = {
   type: 'object',

@@ -30,6 +30,25 @@ test('every queue operation has a channel', () => {
     expect(channels).toHaveProperty([`queue.${operation}`]);
 });
 
+test('what is asked of the whole cluster has a channel', () => {
+  const { channels } = asyncApi() as { channels: Record<string, { address: string }> };
+  const addresses = Object.values(channels).map(({ address }) => address);
+  for (const address of ['queue.stats', 'queue.list', 'cache.stats', 'cache.map'])
+    expect(addresses).toContain(`trivet.${address}`);
+});
+
+test.each(['complete', 'fail', 'extend', 'release'])(
+  'the batch form of %s is a request, too',
+  (operation) => {
+    const { channels } = asyncApi() as {
+      channels: Record<string, { messages: { request: { payload: object } } }>;
+    };
+    expect(channels[`queue.${operation}`]?.messages.request.payload).toMatchObject({
+      anyOf: [{ required: expect.arrayContaining(['id', 'token']) as string[] }, { required: ['items'] }],
+    });
+  },
+);
+
 test.each(Object.entries(services))('every default of %s is shown as it can be set', (_, table) => {
   for (const { env, parse, default: value } of Object.values<SettingTable[string]>(table)) {
     const written = writtenDefault({ env, parse, default: value, about: '' });
