@@ -166,7 +166,11 @@ function valueIn(stored: StoredValue, encoding: Encoding): Result<Uint8Array> {
   const bytes = stored.rawBytes > 0 ? decompress(stored) : stored.bytes;
   if (stored.encoding === encoding) return accept(bytes);
   const decoded = decode(bytes, stored.encoding);
-  if (!decoded.ok) return refuse('wrong_state', `the value cannot be read as ${stored.encoding}`);
+  if (!decoded.ok)
+    return refuse(
+      'wrong_state',
+      `the value is kept as ${stored.encoding} and cannot be given as ${encoding}`,
+    );
   try {
     // In a batch all the values beside it would be unreadable, too.
     if (stored.encoding === json && mayHoldHalves(bytes) && holdsHalves(decoded.value))

@@ -141,7 +141,7 @@ export class QueueService {
     const body = read(message.data, encodings.request);
     if (!body.ok) return body.error;
     if (operation === 'enqueue-many') {
-      const read = readEnqueueMany(queue, body.value, encodings.request, owners);
+      const read = readEnqueueMany(queue, orEmpty(body.value), encodings.request, owners);
       if (!read.ok) return read.error;
       partition.submit(works.enqueueManyWork(read.value, caller));
       return undefined;
@@ -195,4 +195,6 @@ const unknownOperation = (operation: string): Refusal =>
   refuseField('operation', `is not one that a queue knows: ${operation}`).error;
 
 const tooLarge = (bytes: number): Refusal =>
-  refuse('payload_too_large', `the request has ${bytes} bytes, the most is ${requestBytesMax}`).error;
+  refuse('payload_too_large', `the request has ${bytes} bytes, the most is ${requestBytesMax}`, {
+    field: 'body',
+  }).error;

@@ -18,6 +18,7 @@ import { type ItemWithPayload, leasedJson, leasedView, withPayload } from './ite
 import type { Partition } from './partition.ts';
 import type { LeasedCall } from './leased-requests.ts';
 import type { DequeueCall, Each } from './queue-requests.ts';
+import { inItem } from './request-parts.ts';
 import { type AfterCommit, type Answer, type Room, type Work, prepared } from './work.ts';
 
 /**
@@ -66,11 +67,16 @@ export function enqueueManyWork(requests: readonly Each<EnqueueRequest>[], calle
     decide: (turn) => {
       const decided = decideEnqueueMany(turn, requests);
       if (!decided.ok) return () => caller.refuse(decided.error);
-      const answers = decided.value;
+      const answers = decided.value.map((one, index) => placed(one, requests[index], index));
       return { prepare: () => caller.written(listWritten(answers, enqueuedManyView)) };
     },
     refuse: caller.refuse,
   };
+}
+
+/** What the decision refuses names its place, as a fault in what was read does already. */
+function placed<A>(decided: Result<A>, read: Result<unknown> | undefined, index: number): Result<A> {
+  return decided.ok || read?.ok === false ? decided : { ok: false, error: inItem(decided.error, index) };
 }
 
 /** A dequeue is answered at once when something is ready or it does not wait; otherwise it joins the line. */

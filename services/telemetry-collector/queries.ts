@@ -1,5 +1,5 @@
 import { decode, encode } from '#shared/protocol/encoding.ts';
-import { type Result, accept, refuse } from '#shared/protocol/errors.ts';
+import { type Result, accept, refuse, refuseField } from '#shared/protocol/errors.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import {
   type TailQuery,
@@ -68,7 +68,7 @@ async function serveOne(answers: ClusterAnswers, message: Msg): Promise<string |
   const { request, reply } = encodings.value;
   const query = message.subject.slice(message.subject.lastIndexOf('.') + 1);
   const body = decode(message.data, request);
-  const answer = body.ok ? await answerTo(answers, query, body.value ?? {}, message) : body;
+  const answer = body.ok ? await answerTo(answers, query, orEmpty(body.value), message) : body;
   if (!answer.ok) {
     replyRefusal(message, answer.error, reply);
     return answer.error.code;
@@ -77,18 +77,17 @@ async function serveOne(answers: ClusterAnswers, message: Msg): Promise<string |
   return undefined;
 }
 
+/** An empty body stands for an empty request; a `null` that was sent does not. */
+const orEmpty = (body: unknown): unknown => (body === undefined ? {} : body);
+
 async function answerTo(
   answers: ClusterAnswers,
   query: string,
   body: unknown,
   message: Msg,
 ): Promise<Result<object>> {
-  if (!isTelemetryQuery(query)) {
-    return refuse(
-      'not_found',
-      `there is no query ${query}; there are ${Object.keys(telemetryQueries).join(', ')}`,
-    );
-  }
+  if (!isTelemetryQuery(query))
+    return refuseField('operation', `must be one of ${Object.keys(telemetryQueries).join(', ')}`);
   const asked: Readonly<Record<TelemetryQueryName, () => Promise<Result<object>>>> = {
     stats: () => answered(valid.stats(body), () => answers.stats()),
     series: () => answered(valid.series(body), (given) => answers.series(given)),

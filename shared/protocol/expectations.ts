@@ -82,9 +82,10 @@ function anObject({ properties, required = [] }: SchemaNode): string {
 
 const after = (kind: string, bounds: string): string => (bounds === '' ? kind : `${kind} ${bounds}`);
 
-/** `1 to 64`, `at most 64`, `at least 1`. Bounds that are those of the number format alone are no news. */
+/** `1 to 64`, `at most 64`, `at least 1`. An upper bound of the number format alone is no news. */
 function range(min: number | undefined, max: number | undefined, from = ''): string {
-  const upper = max === undefined || max >= Number.MAX_SAFE_INTEGER ? undefined : max;
+  const isNews = max !== undefined && (max < Number.MAX_SAFE_INTEGER || min === Number.MIN_SAFE_INTEGER);
+  const upper = isNews ? max : undefined;
   if (upper === undefined) return min === undefined ? '' : `at least ${min}`;
   return min === undefined ? `at most ${upper}` : `${from}${min} to ${upper}`;
 }

@@ -44,6 +44,9 @@ export const pageItemsMax = 500;
 /** Queues on one page of all queues' names or figures: the broker decides nothing else while it puts them together. */
 export const queuesPageMax = 10_000;
 
+/** Longest subject, in characters: `max_control_line` of nats-server. */
+export const subjectLengthMax = 4_096;
+
 /** Longest idempotency key or group key, in characters. */
 export const keyLengthMax = 256;
 

@@ -4,6 +4,7 @@ import { ChildView, LogLine, WorkerView } from './queue-more-schemas.ts';
 import {
   Enqueued,
   LeasedItem,
+  ListedQueue,
   QueueItem,
   type QueueOperation,
   QueuePriority,
@@ -43,7 +44,7 @@ export const QueueItemPage = Type.Object({
 });
 
 export const QueueNames = Type.Object({
-  queues: Type.Array(Name),
+  queues: Type.Array(ListedQueue),
   /** Leads to the next page; there is none when it is absent. */
   cursor: Type.Optional(Type.String()),
 });

@@ -123,10 +123,21 @@ export type Reprioritize = Static<typeof Reprioritize>;
 
 export const Empty = Strict({});
 
+/**
+ * A queue as the lists of all queues name it. That may be no name that can be asked for: a plain publish goes to
+ * whatever token NATS lets through, and is kept there as failed.
+ */
+export const ListedQueue = Type.String({
+  minLength: 1,
+  maxLength: limits.subjectLengthMax,
+  pattern: String.raw`^[^ \t\r\n.]+$`,
+  'x-expected': 'the name of a queue, as the lists of all queues have it',
+});
+
 /** A page of all queues, in the order of their names; the cursor is the last name of the page before. */
 export const QueuePage = Strict({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.queuesPageMax })),
-  cursor: Type.Optional(Name),
+  cursor: Type.Optional(ListedQueue),
 });
 export type QueuePage = Static<typeof QueuePage>;
 
@@ -264,7 +275,7 @@ const Rates = Type.Object({
 const Percentiles = Type.Object({ p50: Type.Number(), p95: Type.Number(), p99: Type.Number() });
 
 export const QueueStats = Type.Object({
-  queue: Name,
+  queue: ListedQueue,
   paused: Type.Boolean(),
   counts: Type.Record(QueueStatus, Type.Integer()),
   byPriority: Type.Record(QueuePriority, Type.Integer()),
@@ -298,7 +309,7 @@ export type QueueTotals = Static<typeof QueueTotals>;
 
 /** Answer of `trivet.queue.stats` with `brief`. */
 export const BriefQueueStats = Type.Object({
-  queues: Type.Array(Type.Object({ queue: Name, ...QueueTotals.properties })),
+  queues: Type.Array(Type.Object({ queue: ListedQueue, ...QueueTotals.properties })),
   /** All queues that are not in the list, and how many they are: sums, and the longest wait. */
   others: Type.Object({ queues: Type.Integer(), ...QueueTotals.properties }),
   /** How long the log of each partition is, and may become: `bytesMax` 0 is no limit. */

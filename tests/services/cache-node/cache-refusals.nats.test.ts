@@ -95,6 +95,32 @@ test('a lone surrogate is no key', async () => {
   expect(reply).toMatchObject(refusal('key'));
 });
 
+test('what may be added is bounded on both sides, and the refusal says so', async () => {
+  const { body } = await cache.ask('bounds', 'increment', { key: 'a', by: 2 ** 60 });
+  expect(body).toMatchObject({
+    error: {
+      message: 'by must be a whole number from -9007199254740991 to 9007199254740991',
+      details: { field: 'by' },
+    },
+  });
+});
+
+test('a value that only its own encoding can carry is refused in the other one, which is named', async () => {
+  // {key: 'a', value: an extension type that nobody here knows}
+  const body = Buffer.from('82a36b6579a161a576616c7565d40701', 'hex');
+  const packed = { 'Content-Type': 'application/msgpack' };
+  expect(await cache.send('trivet.cache.foreign.set', body, packed)).toMatchObject({ status: 0 });
+  expect(await cache.ask('foreign', 'get', { key: 'a' })).toMatchObject({
+    status: 409,
+    body: {
+      error: {
+        code: 'wrong_state',
+        message: 'the value is kept as application/msgpack and cannot be given as application/json',
+      },
+    },
+  });
+});
+
 test('an unknown operation and a bad namespace are named', async () => {
   expect(await cache.ask('some', 'peek', {})).toMatchObject(refusal('operation'));
   expect(await cache.ask('some', 'constructor', {})).toMatchObject(refusal('operation'));

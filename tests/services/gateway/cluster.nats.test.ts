@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { jetstream } from '@nats-io/jetstream';
 import type { TSchema } from 'typebox';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CacheResponse } from '#shared/protocol/cache-schemas.ts';
@@ -268,6 +269,17 @@ test('records of every kind arrive, and bad ones beside them are listed', async 
 test('one bad record alone is 400', async () => {
   const answer = await post('/telemetry/record', { type: 'metric', name: 'x' });
   expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', field: 'value' } });
+});
+
+test('a publish to a name that no queue can have takes no figure away', async () => {
+  await enqueue('beside-no-queue');
+  await jetstream(gateway.connection).publish('trivet.jobs.no$queue', '1');
+  const text = async () => (await gateway.call('GET', '/metrics')).text;
+  await expect
+    .poll(text, { timeout: 10_000 })
+    .toContain('trivet_queue_items{queue="no$queue",state="failed"} 1');
+  expect(await text()).toContain('trivet_queue_items{queue="beside-no-queue",state="pending"} 1');
+  expectAnswer(await gateway.call('GET', '/queue/stats'), 200, QueueStatsList);
 });
 
 test("the collectors' metrics stand beside the gateway's own", async () => {

@@ -189,6 +189,23 @@ test('a publish to a name that no queue can have does not wait for ever', async 
   expect(queues.find((one) => one.queue === 'no$queue')?.counts).toMatchObject({ pending: 0, failed: 1 });
 });
 
+test('the pages of all queues lead past a name that no queue can have', async () => {
+  await queue.publish('a$b', '1');
+  for (const what of ['list', 'stats']) {
+    const seen: unknown[] = [];
+    let cursor: string | undefined;
+    do {
+      const { status, body } = await queue.send(`trivet.queue.${what}`, JSON.stringify({ limit: 1, cursor }));
+      expect(status).toBe(0);
+      const page = body as { queues: (string | { queue: string })[]; cursor?: string };
+      seen.push(...page.queues.map((one) => (typeof one === 'string' ? one : one.queue)));
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect(seen).toContain('a$b');
+    expect(seen).toContain('a-queue');
+  }
+});
+
 test('a worker that waits is served by a publish at once, every time', async () => {
   for (let n = 0; n < 50; n += 1) {
     const waiting = queue.ask(`waited-for-${n}`, 'dequeue', { wait: '5s' });

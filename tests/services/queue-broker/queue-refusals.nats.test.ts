@@ -315,13 +315,21 @@ test('a body that is not of its encoding, and an encoding that we do not speak, 
   expect(await queue.send('trivet.queue.list', '{"a":1}')).toMatchObject(refusal('a'));
 });
 
+test('an empty body is an empty request', async () => {
+  for (const body of ['', '{}'])
+    expect(await queue.send('trivet.queue.empty.enqueue-many', body)).toMatchObject(refusal('items'));
+});
+
 test('what is too large is refused, alone where it can be', async () => {
   const tooLarge = { status: 413, body: { error: { code: 'payload_too_large' } } };
   const large = 'x'.repeat(1_048_577);
   expect(await queue.ask('large', 'enqueue', large)).toMatchObject(tooLarge);
   const many = await queue.ask('large', 'enqueue-many', { items: [{ payload: large }, { payload: 1 }] });
   expect(many.body).toMatchObject({
-    items: [{ error: { code: 'payload_too_large' } }, { state: 'pending' }],
+    items: [
+      { error: { code: 'payload_too_large', details: { field: 'items[0].payload' } } },
+      { state: 'pending' },
+    ],
   });
   const result = 'x'.repeat(262_145);
   expect(await queue.ask('large', 'complete', { ...item, result })).toMatchObject(tooLarge);
@@ -332,7 +340,7 @@ test('what is too large is refused, alone where it can be', async () => {
     refusal('error.message'),
   );
   const whole = await queue.send('trivet.queue.large.enqueue-many', Buffer.alloc(7 * 1_048_576 + 1, ' '));
-  expect(whole).toMatchObject(tooLarge);
+  expect(whole).toMatchObject({ status: 413, body: { error: { details: { field: 'body' } } } });
 });
 
 test('a batch that grows beyond a record of the log is refused whole, and the queue lives on', async () => {

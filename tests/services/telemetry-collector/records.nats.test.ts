@@ -83,7 +83,13 @@ test('a query with a field that it does not know names the field', async () => {
   await expect(cluster.ask('series', { colour: 'red' })).rejects.toThrow(
     'invalid_request: colour is not a known field',
   );
-  await expect(cluster.ask('weather')).rejects.toThrow('not_found: there is no query weather');
+  await expect(cluster.ask('series', null)).rejects.toThrow('invalid_request: body must be an object');
+});
+
+test('a query that is not there is an unknown operation', async () => {
+  await expect(cluster.ask('weather')).rejects.toThrow(
+    'invalid_request: operation must be one of stats, series',
+  );
 });
 
 test('Prometheus reads the same text over HTTP and over NATS', async () => {
