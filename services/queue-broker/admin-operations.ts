@@ -3,6 +3,8 @@ import { pageItemsMax } from '#shared/protocol/limits.ts';
 import { priorities, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { decidePause, decideReplay, decideReplayFailed, decideReprioritize } from './core/admin-decisions.ts';
+import type { Turn } from './core/turn.ts';
+import { badCursor, listCursor, placeOf } from './item-list.ts';
 import { dequeueBytes } from './log-bytes.ts';
 import { type QueueRequest, submitPlain } from './queue-request.ts';
 import * as works from './queue-works.ts';
@@ -40,16 +42,29 @@ function resume({ partition, queue, caller }: QueueRequest, body: unknown): Refu
 function replay({ partition, queue, caller }: QueueRequest, body: unknown): Refusal | undefined {
   const checked = checkReplay(body);
   if (!checked.ok) return checked.error;
-  const { id, state, limit: asked = replayedDefault } = checked.value;
+  const { id, state, limit: asked = replayedDefault, cursor } = checked.value;
   if (id !== undefined && state !== undefined) return refuseField('state', 'cannot stand beside id').error;
   if (id === undefined && state === undefined) return refuseField('id', 'is missing').error;
+  if (id !== undefined && cursor !== undefined) return refuseField('cursor', 'cannot stand beside id').error;
   const limit = Math.min(asked, pageItemsMax);
   const work = works.plainWork(caller, (turn): Result<unknown> =>
-    id === undefined
-      ? accept({ count: decideReplayFailed(turn, queue, limit) })
-      : decideReplay(turn, queue, id),
+    id === undefined ? replayFailed(turn, queue, { limit, cursor }) : decideReplay(turn, queue, id),
   );
   // The order of each item stands in the log.
   partition.submit({ ...work, bytes: dequeueBytes(id === undefined ? limit : 1) });
   return undefined;
+}
+
+/** One page of failed items. A cursor leads on, where there may be more. */
+function replayFailed(
+  turn: Turn,
+  queue: string,
+  { limit, cursor }: { readonly limit: number; readonly cursor: string | undefined },
+): Result<{ readonly count: number; readonly cursor?: string }> {
+  const after = placeOf(turn.table, queue, cursor);
+  if (after === undefined) return badCursor();
+  const orders = decideReplayFailed(turn, queue, { after, limit });
+  const last = orders.at(-1);
+  const isLast = last === undefined || orders.length < limit;
+  return accept({ count: orders.length, ...(isLast ? {} : { cursor: listCursor(last) }) });
 }

@@ -23,7 +23,7 @@ const defaultLimit = 50;
  */
 export function listItems(table: PartitionTable, queue: string, request: List): Result<ItemPage> {
   const after = placeOf(table, queue, request.cursor);
-  if (after === undefined) return refuseField('cursor', 'is not one that a list of this queue returned');
+  if (after === undefined) return badCursor();
   const made = itemFilter(table, queue, request);
   if (!made.ok) return made;
   const filter = made.value;
@@ -41,8 +41,12 @@ export function listItems(table: PartitionTable, queue: string, request: List): 
   return accept({ items });
 }
 
-/** The order that a cursor stands for; undefined for one that no list of this queue has returned, as far as is known. */
-function placeOf(table: PartitionTable, queue: string, cursor: string | undefined): number | undefined {
+/** The order that a cursor stands for; undefined for one that this queue has not returned, as far as is known. */
+export function placeOf(
+  table: PartitionTable,
+  queue: string,
+  cursor: string | undefined,
+): number | undefined {
   if (cursor === undefined) return 0;
   const order = Number.parseInt(cursor, 36);
   if (!Number.isSafeInteger(order) || listCursor(order) !== cursor) return undefined;
@@ -51,6 +55,8 @@ function placeOf(table: PartitionTable, queue: string, cursor: string | undefine
   const item = table.item(order);
   return item === undefined || item.queue === queue ? order : undefined;
 }
+
+export const badCursor = () => refuseField('cursor', 'is not one that this queue returned');
 
 /** Where the page after the item of this order begins. */
 export const listCursor = (order: number): string => order.toString(36);

@@ -81,7 +81,7 @@ export const queueReplies = {
   purge: Type.Object({ count: Count, more: Type.Boolean() }),
   log: Type.Object({ id: ItemId, count: Count }),
   logs: Type.Object({ lines: Type.Array(LogLine), count: Count }),
-  replay: Type.Partial(Type.Object({ ...changed, count: Count })),
+  replay: Type.Partial(Type.Object({ ...changed, count: Count, cursor: Type.String() })),
   reprioritize: Type.Object({ id: ItemId, priority: QueuePriority }),
   update: Changed,
   pause: Paused,

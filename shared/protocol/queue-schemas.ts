@@ -95,6 +95,9 @@ export const SearchFields = Type.Record(
   },
 );
 
+/** Where a page begins: what the page before said. */
+const Cursor = Type.String({ minLength: 1, maxLength: 64 });
+
 export const List = Strict({
   state: Type.Optional(QueueStatus),
   priority: Type.Optional(QueuePriority),
@@ -106,7 +109,7 @@ export const List = Strict({
   fields: Type.Optional(SearchFields),
   q: Type.Optional(Type.String({ minLength: 1, maxLength: limits.keyLengthMax })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.pageItemsMax })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+  cursor: Type.Optional(Cursor),
 });
 export type List = Static<typeof List>;
 
@@ -115,6 +118,7 @@ export const Replay = Strict({
   id: Type.Optional(ItemId),
   state: Type.Optional(Word(['failed'] as const)),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: limits.batchItemsMax })),
+  cursor: Type.Optional(Cursor),
 });
 export type Replay = Static<typeof Replay>;
 

@@ -52,16 +52,24 @@ export function decideReplay(turn: Turn, queue: string, id: string): Result<Stat
   return accept({ id, state: 'pending' });
 }
 
-/** Gives failed items all their attempts again, the oldest first, but for those of flows that are not complete yet. */
-export function decideReplayFailed(turn: Turn, queue: string, limit: number): number {
+/**
+ * Gives failed items above `after` all their attempts again, the oldest first, but for those of flows that are not
+ * complete yet. What fails again at once is not met again by who goes on above the last one.
+ * @returns the orders of the items, ascending
+ */
+export function decideReplayFailed(
+  turn: Turn,
+  queue: string,
+  { after, limit }: { readonly after: number; readonly limit: number },
+): readonly number[] {
   const orders: number[] = [];
-  for (const order of turn.table.queue(queue)?.ordersOf('failed', 0) ?? []) {
+  for (const order of turn.table.queue(queue)?.ordersOf('failed', after) ?? []) {
     if (turn.table.flows.isHeld(order)) continue;
     orders.push(order);
     if (orders.length === limit) break;
   }
   if (orders.length > 0) turn.emit({ kind: 'replayed', orders });
-  return orders.length;
+  return orders;
 }
 
 export function decideReprioritize(turn: Turn, queue: string, id: string, band: number): Result<StateAnswer> {
