@@ -54,9 +54,10 @@ function workerCommands(program: Command): void {
     .argument('<queue>')
     .option('--max <n>', 'how many at most', '1')
     .option('--wait <duration>', 'wait for one, at most 60s', '0s')
-    .option('--lease <duration>', 'how long they are yours', '30s')
-    .action(async (queue: string, { max, wait, lease }: Record<string, string>, command: Command) => {
-      const body = { max: parseInteger(max ?? '1', '--max'), wait, lease };
+    .option('--lease <duration>', 'how long they are yours (default: the queue’s, else 30s)')
+    .option('--worker <name>', 'who takes them, as list and workers show it')
+    .action(async (queue: string, { max, ...rest }: Record<string, string>, command: Command) => {
+      const body = given({ max: parseInteger(max ?? '1', '--max'), ...rest });
       await inSession(command, async (trivet) => {
         print(await ask(trivet, trivet.subjects.queue(queue, 'dequeue'), body, { timeoutMs: 70_000 }));
       });

@@ -136,6 +136,18 @@ test('a failed item is listed and replayed; a paused queue hands out nothing', a
   expect(await trivet('cancel', 'flaky', item?.id ?? '')).toMatchObject({ state: 'cancelled' });
 });
 
+test('items are leased for as long as their queue says, under the name that is given', async () => {
+  await trivet('enqueue', 'leased', '1');
+  await trivet('configure', 'leased', '{"lease":"1d"}');
+  const { items } = (await trivet('dequeue', 'leased', '--worker', 'by hand')) as {
+    items: { id: string; leaseExpiresAt: string }[];
+  };
+  expect(Date.parse(items[0]?.leaseExpiresAt ?? '') - Date.now()).toBeGreaterThan(3_600_000);
+  expect(await trivet('workers', 'leased')).toMatchObject({
+    workers: [{ worker: 'by hand', items: [{ id: items[0]?.id }] }],
+  });
+});
+
 test('a result is waited for, logs and workers are shown, and what is not needed is purged', async () => {
   const { id } = (await trivet('enqueue', 'shown', '{"to":"ada"}', '--key', 'k')) as { id: string };
   await trivet('enqueue', 'shown', '2');
