@@ -9,6 +9,7 @@ import {
 } from '#shared/protocol/limits.ts';
 import { type Clock, within } from '#shared/runtime/clock.ts';
 import type { Fill, GetOrSetOptions, SetOptions, Ttl } from './cache-options.ts';
+import { isError, thrownText } from './error-stack.ts';
 
 /** What filling needs of a namespace. */
 export interface FillPort<T> {
@@ -264,12 +265,11 @@ function msOf(duration: Ttl | undefined, field: string): number | undefined {
 
 /** What a fill rejected with, as others hear of it; never the text that stands for "nothing found". */
 function textOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = isError(error) ? error.message : thrownText(error);
   return text === nothingFound ? `the fill failed: ${text}` : text;
 }
 
 /** Where nobody asked to hear of it. */
 export function warnOfRefresh(namespace: string, key: string, error: unknown): void {
-  const text = error instanceof Error ? error.message : String(error);
-  process.emitWarning(`a refresh of ${key} in ${namespace} failed: ${text}`, 'TrivetWarning');
+  process.emitWarning(`a refresh of ${key} in ${namespace} failed: ${textOf(error)}`, 'TrivetWarning');
 }

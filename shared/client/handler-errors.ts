@@ -1,7 +1,8 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { delayMsMax, errorMessageLengthMax, keyLengthMax, stackLengthMax } from '#shared/protocol/limits.ts';
+import { delayMsMax, errorMessageLengthMax, keyLengthMax } from '#shared/protocol/limits.ts';
 import type { Failure } from '#shared/protocol/queue-schemas.ts';
+import { isError, stackOf, thrownText } from './error-stack.ts';
 
 // What a handler may throw to say more than "this attempt has failed".
 
@@ -37,7 +38,7 @@ export class RetryAfter extends Error {
    * @param delay such as "30s", or milliseconds
    * @param options `pauseWorker`: the worker takes nothing else either for as long
    */
-  constructor(delay: string | number, options: { readonly pauseWorker?: boolean } = {}) {
+  constructor(delay: string | number, options: { readonly pauseWorker?: boolean | undefined } = {}) {
     super('to be tried again later, uncharged');
     this.name = 'RetryAfter';
     this.delayMs = delayOf(delay);
@@ -47,13 +48,12 @@ export class RetryAfter extends Error {
 
 /** A thrown value as the item remembers it. */
 export function failureOf(error: unknown): Failure {
-  if (!(error instanceof Error)) return { message: textOf(() => error).slice(0, errorMessageLengthMax) };
+  if (!isError(error)) return { message: thrownText(error).slice(0, errorMessageLengthMax) };
   const stack = stackOf(error);
-  return {
-    message: textOf(() => error.message).slice(0, errorMessageLengthMax),
-    type: textOf(() => error.name).slice(0, keyLengthMax),
-    ...(stack === undefined ? {} : { stack: stack.slice(0, stackLengthMax) }),
-  };
+  const type = textOf(() => error.name).slice(0, keyLengthMax);
+  // Some errors have no message, such as that of a connection whose every address was tried.
+  const message = textOf(() => error.message).slice(0, errorMessageLengthMax) || type;
+  return { message, type, ...(stack === undefined ? {} : { stack }) };
 }
 
 /** Anything may be thrown, and an error's members may be anything: none of it may throw again where it is told. */
@@ -62,16 +62,6 @@ function textOf(read: () => unknown): string {
     return String(read());
   } catch {
     return 'a value that has no text';
-  }
-}
-
-/** The stack where it is a text: `Error.prepareStackTrace` can make something else of it. */
-function stackOf(error: Error): string | undefined {
-  try {
-    const stack: unknown = error.stack;
-    return typeof stack === 'string' ? stack : undefined;
-  } catch {
-    return undefined;
   }
 }
 
