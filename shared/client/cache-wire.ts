@@ -21,6 +21,13 @@ export const updatesMax = 1_000;
 /** What a set may weigh beside its value: the key, written as JSON escapes, and the options. */
 const setEnvelopeBytesMax = 65_536;
 
+/** What `keys` is asked with. */
+export interface KeysOptions {
+  readonly prefix?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly cursor?: string | undefined;
+}
+
 export type SetReply = { readonly version: number; readonly ttlMs?: number };
 export type DeleteReply = { readonly deleted: boolean };
 

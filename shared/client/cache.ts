@@ -20,7 +20,7 @@ import type {
   WrapOptions,
 } from './cache-options.ts';
 import { anyNode } from './cache-routing.ts';
-import { CacheWire, isRefused, refusedItem, updatesMax, valueOf } from './cache-wire.ts';
+import { CacheWire, type KeysOptions, isRefused, refusedItem, updatesMax, valueOf } from './cache-wire.ts';
 import type { Began, Kept, NearCache } from './near-cache.ts';
 import { type PayloadSchema, checkPayload } from './payload-schema.ts';
 import { SharedReads, type WriteOptions, isConstant } from './shared-reads.ts';
@@ -257,17 +257,17 @@ export class CacheNamespace<T = unknown> {
   }
 
   /** Every key with `prefix`, page by page. A key that does not change meanwhile comes, and comes once unless it moves to another node. */
-  async *keys(options: { readonly prefix?: string; readonly limit?: number } = {}): AsyncGenerator<string> {
+  async *keys(options: Omit<KeysOptions, 'cursor'> = {}): AsyncGenerator<string> {
     let cursor: string | undefined;
     do {
-      const page = await this.keysPage(cursor === undefined ? options : { ...options, cursor });
+      const page = await this.keysPage({ ...options, cursor });
       yield* page.keys;
       cursor = page.cursor;
     } while (cursor !== undefined);
   }
 
   /** One page of keys. A page may be short or empty and still have a `cursor`: only a page without one is the last. */
-  keysPage(options: { readonly prefix?: string; readonly limit?: number; readonly cursor?: string } = {}) {
+  keysPage(options: KeysOptions = {}) {
     return this.#ask<{ readonly keys: readonly string[]; readonly cursor?: string }>('keys', options);
   }
 

@@ -23,7 +23,11 @@ import { isPinned, tokenPrincipal } from './token-principal.ts';
 import { type StopOptions, Worker } from './worker.ts';
 import type { Handler, WorkerOptions } from './worker-options.ts';
 
+export type { CacheStats } from '#shared/protocol/cache-schemas.ts';
 export { TrivetError } from '#shared/protocol/errors.ts';
+export type { ChildView, LogLine, WorkerView } from '#shared/protocol/queue-more-schemas.ts';
+export type { QueueItem, QueuePriority, QueueStats, QueueStatus } from '#shared/protocol/queue-schemas.ts';
+export type { Configure, QueueDescription, Schedule } from '#shared/protocol/queue-settings-schemas.ts';
 export type { Added } from './added-item.ts';
 export { CacheNamespace } from './cache.ts';
 export type {

@@ -101,13 +101,15 @@ export class JobNotes {
 }
 
 function noteText(note: unknown): string {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = jsonText(note);
+    text = jsonText(note) as string | undefined;
   } catch (error) {
     const { error: refusal } = refuseField('progress', 'cannot be written as JSON');
     throw new TrivetError(refusal, { cause: error });
   }
+  if (text === undefined)
+    throw new TrivetError(refuseField('progress', 'must be a JSON value: no function, no symbol').error);
   if (Buffer.byteLength(text) <= progressBytesMax) return text;
   const message = `progress must be at most ${progressBytesMax} bytes`;
   throw new TrivetError(refuse('payload_too_large', message, { field: 'progress' }).error);

@@ -4,9 +4,13 @@ import { headerName } from '#shared/protocol/headers.ts';
 import { payloadBytesLimit } from '#shared/protocol/limits.ts';
 import { optionHeaders } from '#shared/protocol/queue-words.ts';
 import type { EnqueueOptions } from '#shared/protocol/queue-schemas.ts';
+import type { OrLeftOut } from './left-out.ts';
 
-/** What is undefined is left out. */
-export type AddOptions = { [Name in keyof EnqueueOptions]: EnqueueOptions[Name] | undefined };
+/** What `add` takes beside the payload. A time may be a `Date`, which travels as JSON has it. */
+export type AddOptions = OrLeftOut<Omit<EnqueueOptions, 'runAt'> & { runAt?: Moment }>;
+
+/** RFC 3339, epoch milliseconds, or a date. */
+export type Moment = NonNullable<EnqueueOptions['runAt']> | Date;
 
 /** An item on its way out, as middleware sees it: both parts may be replaced before `next`. */
 export interface NewItem {
@@ -57,7 +61,7 @@ export function bytesHeaders(payload: Uint8Array, options: AddOptions): Record<s
     const header = optionHeaders[option as keyof typeof optionHeaders] as string | undefined;
     if (header === undefined) throw refused(option, 'is not a known field');
     // As JSON has it, which every other payload's options go through.
-    const value: unknown = (given as unknown) instanceof Date ? (given as unknown as Date).toJSON() : given;
+    const value: unknown = given instanceof Date ? given.toJSON() : given;
     // To the broker a header without a text is one that is not there: a key would be none.
     if (value === '') throw refused(option, 'must not be empty');
     headers[header] = asHeader(option, typeof value === 'number' ? String(value) : value);

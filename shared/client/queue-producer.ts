@@ -82,7 +82,7 @@ export class QueueProducer<Payload> {
 
   /** Adds many, each on its own; in a trace, one span for the batch and one for each item. */
   async addMany(
-    items: readonly { readonly payload: Payload; readonly options?: AddOptions }[],
+    items: readonly { readonly payload: Payload; readonly options?: AddOptions | undefined }[],
   ): Promise<readonly PromiseSettledResult<Added>[]> {
     const tracer = messagingTracer();
     if (tracer === undefined)

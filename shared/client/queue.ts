@@ -13,7 +13,8 @@ import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
 import { type Added, AddedItem, type Accepted } from './added-item.ts';
 import { type WaitOptions, waitForResult } from './item-wait.ts';
 import { reject, requireObject } from './client-options.ts';
-import type { AddOptions } from './new-item.ts';
+import type { OrLeftOut } from './left-out.ts';
+import type { AddOptions, Moment } from './new-item.ts';
 import type { QueueChannel } from './queue-channel.ts';
 import { type EventsOptions, EventIteration, type QueueEvent, listenToEvents } from './queue-events.ts';
 import { type ProducerOptions, QueueProducer } from './queue-producer.ts';
@@ -36,6 +37,13 @@ export interface ListOptions {
 }
 
 type Item<Payload, Result> = QueueItem & { readonly payload?: Payload; readonly result?: Result };
+
+/** What `configure` takes. */
+type Settings = OrLeftOut<
+  Omit<Configure, 'schedules'> & {
+    schedules?: Readonly<Record<string, OrLeftOut<Schedule> | null>> | null;
+  }
+>;
 
 /** An item of a flow below its root; its own children come first. */
 export interface FlowChild extends Omit<AddOptions, 'key' | 'onDuplicate'> {
@@ -84,7 +92,7 @@ export class Queue<Payload = unknown, Result = unknown> {
 
   /** Adds many, in order; one that is refused does not hold up its neighbours. Never rejects for a single item. */
   addMany(
-    items: readonly { readonly payload: Payload; readonly options?: AddOptions }[],
+    items: readonly { readonly payload: Payload; readonly options?: AddOptions | undefined }[],
   ): Promise<readonly PromiseSettledResult<Added<Result>>[]> {
     return this.#producer.addMany(items) as Promise<readonly PromiseSettledResult<Added<Result>>[]>;
   }
@@ -109,7 +117,10 @@ export class Queue<Payload = unknown, Result = unknown> {
    * As `get`, as soon as the item is final or `wait` (at most a minute) is over: look at `state`.
    * `finished` is for those who only want the result.
    */
-  result(id: string, options: { readonly wait?: string | number } = {}): Promise<Item<Payload, Result>> {
+  result(
+    id: string,
+    options: { readonly wait?: string | number | undefined } = {},
+  ): Promise<Item<Payload, Result>> {
     // The longest wait of the wire and some: a shorter one is answered sooner.
     return this.#channel.ask('result', { id, ...options }, { timeoutMs: 65_000 });
   }
@@ -142,13 +153,15 @@ export class Queue<Payload = unknown, Result = unknown> {
   /** Edits an item that waits; `delay` and `runAt` reschedule it. Rejects with `wrong_state` once it is worked on. */
   async update(
     id: string,
-    changes: Omit<Update, 'id' | 'payload'> & { payload?: Payload },
+    changes: OrLeftOut<Omit<Update, 'id' | 'payload' | 'runAt'> & { payload?: Payload; runAt?: Moment }>,
   ): Promise<{ readonly state: QueueStatus }> {
     requireObject(changes, 'changes');
     if (changes.payload !== undefined) await this.#producer.check(changes.payload);
     // In JSON bytes would arrive as base64 text.
     const encoding = changes.payload instanceof Uint8Array ? msgpack : json;
-    return this.#channel.ask('update', { ...changes, id }, { encoding });
+    const { runAt } = changes;
+    const time = runAt instanceof Date ? { runAt: runAt.toJSON() } : {};
+    return this.#channel.ask('update', { ...changes, ...time, id }, { encoding });
   }
 
   async reprioritize(id: string, priority: QueuePriority): Promise<void> {
@@ -156,14 +169,14 @@ export class Queue<Payload = unknown, Result = unknown> {
   }
 
   /** Cancels an item in any state that is not final; a running handler sees it as an aborted signal. */
-  async cancel(id: string, options: { readonly children?: boolean } = {}): Promise<void> {
+  async cancel(id: string, options: { readonly children?: boolean | undefined } = {}): Promise<void> {
     await this.#ask('cancel', { id, ...options });
   }
 
   /** Cancels what waits in one state: all of it, or `limit` items. Returns how many. A request for each 1,000. */
   async cancelAll(
     state: (typeof waitingStates)[number],
-    options: { readonly limit?: number } = {},
+    options: { readonly limit?: number | undefined } = {},
   ): Promise<number> {
     return this.#askEach('cancel', { state }, { pageMax: 1_000, most: mostOf(options) });
   }
@@ -174,22 +187,28 @@ export class Queue<Payload = unknown, Result = unknown> {
   }
 
   /**
-   * Replays failed items, the oldest first: all that there are now, or `limit` of them. Returns how many. A request for
-   * each 500.
+   * Replays failed items, the oldest first: all of them, or `limit`. What fails again meanwhile is not replayed again.
+   * Returns how many. A request for each 500.
    */
-  async replayAll(options: { readonly limit?: number } = {}): Promise<number> {
+  async replayAll(options: { readonly limit?: number | undefined } = {}): Promise<number> {
     const most = mostOf(options);
-    // What fails again meanwhile is not replayed again.
-    const { counts } = await this.stats();
-    const page = { pageMax: 500, most: Math.min(most, counts.failed) };
-    return this.#askEach('replay', { state: 'failed' }, page);
+    let sum = 0;
+    let cursor: string | undefined;
+    do {
+      const limit = Math.min(500, most - sum);
+      const asked = { state: 'failed', limit, ...(cursor === undefined ? {} : { cursor }) };
+      const reply = await this.#ask<{ count: number; cursor?: string }>('replay', asked);
+      sum += reply.count;
+      ({ cursor } = reply);
+    } while (cursor !== undefined && sum < most);
+    return sum;
   }
 
   /**
    * Removes items for good: one, all of one state, or the whole queue with its settings. Returns how many.
    * Asks again until nothing is left, unless `limit` says how many at most.
    */
-  async purge(what: Purge): Promise<number> {
+  async purge(what: OrLeftOut<Purge>): Promise<number> {
     let count = 0;
     for (;;) {
       const reply = await this.#ask<{ count: number; more?: boolean }>('purge', what);
@@ -217,7 +236,7 @@ export class Queue<Payload = unknown, Result = unknown> {
   /** Log lines of an item, from the one after `after` on. */
   logs(
     id: string,
-    options: { readonly after?: number; readonly limit?: number } = {},
+    options: { readonly after?: number | undefined; readonly limit?: number | undefined } = {},
   ): Promise<{ readonly lines: readonly LogLine[]; readonly count: number }> {
     return this.#ask('logs', { id, ...options });
   }
@@ -242,12 +261,12 @@ export class Queue<Payload = unknown, Result = unknown> {
   }
 
   /** Changes settings; those that are not named stay, `null` is a setting's default. Answers as `describe`. */
-  configure(settings: Configure): Promise<QueueDescription> {
+  configure(settings: Settings): Promise<QueueDescription> {
     return this.#ask('configure', settings);
   }
 
   /** Makes an item at each slot of a cron pattern; the same name again changes the schedule. */
-  async schedule(name: string, schedule: Schedule): Promise<QueueDescription> {
+  async schedule(name: string, schedule: OrLeftOut<Schedule>): Promise<QueueDescription> {
     requireObject(schedule, 'schedule');
     if (schedule.payload instanceof Uint8Array)
       throw new TrivetError(refuseField('payload', 'must be a JSON value: bytes are not taken here').error);
@@ -282,7 +301,7 @@ export class Queue<Payload = unknown, Result = unknown> {
   }
 }
 
-function mostOf({ limit = Number.POSITIVE_INFINITY }: { readonly limit?: number }): number {
+function mostOf({ limit = Number.POSITIVE_INFINITY }: { readonly limit?: number | undefined }): number {
   if (!(limit >= 1) || (Number.isFinite(limit) && !Number.isInteger(limit)))
     reject('limit', 'must be a whole number, at least 1');
   return limit;

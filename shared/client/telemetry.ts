@@ -13,10 +13,12 @@ import type {
 } from '#shared/protocol/telemetry-records.ts';
 import { telemetryKinds } from '#shared/protocol/telemetry-words.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { stackOf } from './error-stack.ts';
+import type { OrLeftOut } from './left-out.ts';
 import { MicroBatch } from './micro-batch.ts';
 
 type Tags = NonNullable<TelemetryMetric['tags']>;
-type MetricOptions = Pick<TelemetryMetric, 'tags' | 'unit' | 'timestamp' | 'source'>;
+type MetricOptions = OrLeftOut<Pick<TelemetryMetric, 'tags' | 'unit' | 'timestamp' | 'source'>>;
 
 export interface TelemetryOptions {
   /** Name of the service that speaks; every record may overrule it. */
@@ -26,11 +28,11 @@ export interface TelemetryOptions {
 }
 
 interface KindRecords {
-  metric: TelemetryMetric;
-  event: TelemetryEvent;
-  performance: TelemetryPerformance;
-  error: TelemetryError;
-  log: TelemetryLog;
+  metric: OrLeftOut<TelemetryMetric>;
+  event: OrLeftOut<TelemetryEvent>;
+  performance: OrLeftOut<TelemetryPerformance>;
+  error: OrLeftOut<TelemetryError>;
+  log: OrLeftOut<TelemetryLog>;
 }
 
 /**
@@ -92,24 +94,27 @@ export class Telemetry {
     return this.metric({ name, value, type: 'histogram', ...options });
   }
 
-  metric(record: TelemetryMetric): Promise<void> {
+  metric(record: OrLeftOut<TelemetryMetric>): Promise<void> {
     return this.#record('metric', record);
   }
 
-  event(record: TelemetryEvent): Promise<void> {
+  event(record: OrLeftOut<TelemetryEvent>): Promise<void> {
     return this.#record('event', record);
   }
 
-  performance(record: TelemetryPerformance): Promise<void> {
+  performance(record: OrLeftOut<TelemetryPerformance>): Promise<void> {
     return this.#record('performance', record);
   }
 
-  log(record: TelemetryLog): Promise<void> {
+  log(record: OrLeftOut<TelemetryLog>): Promise<void> {
     return this.#record('log', record);
   }
 
-  /** Records an error: an `Error` with its type and stack, or the record itself. */
-  error(error: Error | TelemetryError, more: Omit<TelemetryError, 'message'> = {}): Promise<void> {
+  /** Records an error: an `Error` with its type, its stack and those of its causes, or the record itself. */
+  error(
+    error: Error | OrLeftOut<TelemetryError>,
+    more: OrLeftOut<Omit<TelemetryError, 'message'>> = {},
+  ): Promise<void> {
     return this.#record('error', { ...(error instanceof Error ? recordOf(error) : error), ...more });
   }
 
@@ -191,8 +196,11 @@ function arrayOf(encoded: readonly Uint8Array[]): Uint8Array {
 }
 
 /** What was thrown is told as far as there is room: nobody chose how long its text is. */
-const recordOf = (error: Error): TelemetryError => ({
-  message: (error.message === '' ? error.name : error.message).slice(0, stackLengthMax),
-  type: error.name.slice(0, tagLengthMax),
-  ...(error.stack === undefined ? {} : { stack: error.stack.slice(0, stackLengthMax) }),
-});
+function recordOf(error: Error): TelemetryError {
+  const stack = stackOf(error);
+  return {
+    message: (error.message === '' ? error.name : error.message).slice(0, stackLengthMax),
+    type: error.name.slice(0, tagLengthMax),
+    ...(stack === undefined ? {} : { stack }),
+  };
+}

@@ -185,7 +185,8 @@ export class Worker<Payload = unknown, Result = unknown> {
 
   /** The broker has answered: the lease is kept until then. */
   #settled({ job, operation }: Settlement, refusal: Refusal | undefined): void {
-    if (refusal !== undefined) {
+    // Whoever cancelled an item does not want to hear how its handler ended, and nothing went wrong.
+    if (refusal !== undefined && !isOfCancelled(refusal)) {
       this.#report(withoutPlace(refusal));
       if (operation === 'complete' && !isLost(refusal)) {
         // An outcome that cannot be kept would run the job again and again; as a failure it is charged and seen.
@@ -347,6 +348,9 @@ export class Worker<Payload = unknown, Result = unknown> {
     this.#settings.onError(new TrivetError(refusal));
   }
 }
+
+const isOfCancelled = ({ code, details }: Refusal): boolean =>
+  code === 'wrong_state' && details?.['state'] === 'cancelled';
 
 const cancelledText = 'the item was cancelled';
 

@@ -47,6 +47,14 @@ test('options stand beside the payload, and those that say nothing are left out'
   expect(textOf(1, { delay: undefined })).toBe('{"payload":1}');
 });
 
+test('a time may be a date, beside bytes too', () => {
+  const runAt = new Date('2026-01-31T12:00:00Z');
+  expect(textOf(1, { runAt })).toBe('{"payload":1,"runAt":"2026-01-31T12:00:00.000Z"}');
+  expect(bytesHeaders(new Uint8Array(1), { runAt })).toMatchObject({
+    'Trivet-Run-At': '2026-01-31T12:00:00.000Z',
+  });
+});
+
 test('the options of bytes are headers, with the key as the message id', () => {
   const options = {
     delay: 250,
@@ -78,7 +86,7 @@ test('what beside bytes no header can say is refused by its name, and not change
     'is a name that is not yours to use',
   );
   expect(refused({ headers: { 'Trivet-Priority': 'low' } })).toThrow('is a name that is not yours to use');
-  expect(bytesHeaders(new Uint8Array(1), { runAt: new Date(0) } as object)).toMatchObject({
+  expect(bytesHeaders(new Uint8Array(1), { runAt: new Date(0) })).toMatchObject({
     'Trivet-Run-At': '1970-01-01T00:00:00.000Z',
   });
 });

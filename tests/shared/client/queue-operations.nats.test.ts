@@ -46,6 +46,24 @@ test('every item is listed once, over as many pages as it takes', async () => {
   expect(seen).toEqual(numbers(25).map((one) => one.payload));
 });
 
+test('a date says when an item is due, in whatever way it is added or edited', async () => {
+  const queue = trivet.queue<unknown>('dated');
+  const runAt = new Date(Date.now() + 3_600_000);
+  const dueAt = async (id: string) => (await queue.get(id)).runAt;
+  const { id } = await queue.add(1, { runAt });
+  const bytes = await queue.add(Buffer.from([1]), { runAt });
+  expect([await dueAt(id), await dueAt(bytes.id)]).toEqual([runAt.toISOString(), runAt.toISOString()]);
+  const later = new Date(runAt.getTime() + 1_000);
+  await queue.update(id, { runAt: later });
+  await queue.update(bytes.id, { runAt: later, payload: Buffer.from([2]) });
+  expect([await dueAt(id), await dueAt(bytes.id)]).toEqual([later.toISOString(), later.toISOString()]);
+  const never = new Date('never');
+  const refused = { code: 'invalid_request', details: { field: 'runAt' } };
+  await expect(queue.add(1, { runAt: never })).rejects.toMatchObject(refused);
+  await expect(queue.add(Buffer.from([1]), { runAt: never })).rejects.toMatchObject(refused);
+  await expect(queue.update(id, { runAt: never, payload: Buffer.from([3]) })).rejects.toMatchObject(refused);
+});
+
 test('an item that waits is edited, rescheduled, and replaced or put off by its key', async () => {
   const queue = trivet.queue<{ v: number }>('edited');
   const { id } = await queue.add({ v: 1 }, { key: 'k' });

@@ -99,10 +99,20 @@ test('timed work keeps its outcome, and its duration is recorded', async () => {
   ]);
 });
 
-test('an error is told with its type and stack', async () => {
-  await telemetry.error(new RangeError('too far'), { attributes: { step: 3 } });
+test('an error is told with its type, its stack and what caused it', async () => {
+  const error = new RangeError('too far', { cause: new Error('the map is old') });
+  await telemetry.error(error, { attributes: { step: 3 } });
   const [{ records } = { records: [] }] = await messages();
-  expect(records).toMatchObject([{ message: 'too far', type: 'RangeError', attributes: { step: 3 } }]);
+  expect(records).toMatchObject([
+    {
+      message: 'too far',
+      type: 'RangeError',
+      stack: expect.stringMatching(
+        /^RangeError: too far\n[^]*\nCaused by: Error: the map is old\n/,
+      ) as string,
+      attributes: { step: 3 },
+    },
+  ]);
 });
 
 test('what was recorded in the turn of a close is stored all the same', async () => {

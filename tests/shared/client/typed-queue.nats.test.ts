@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Middleware, NewItem, PayloadSchema, Trivet } from '#shared/client/client.ts';
+import {
+  type Middleware,
+  type NewItem,
+  type PayloadSchema,
+  type QueueItem,
+  type QueueStats,
+  RetryAfter,
+  type Schedule,
+  type Trivet,
+} from '#shared/client/client.ts';
 import type { Added } from '#shared/client/added-item.ts';
 import type { IncomingJob } from '#shared/client/job.ts';
 import { type RunningClient, startClient } from './running-client.ts';
@@ -122,7 +131,31 @@ test('an option that is undefined is one that was not given, for the compiler as
   expect(await added.result({ timeout: none, signal: none })).toBe(2);
   expect((await queue.list({ state: none, cursor: none })).items).toHaveLength(1);
   await queue.events({ states: none, signal: none }).return?.();
+  await queue.addMany([{ payload: 2, options: none }]);
+  const { id } = await queue.add(3, { delay: '1h' });
+  await queue.update(id, { payload: none, priority: 'high', delay: none, runAt: none });
+  expect(await queue.get(id)).toMatchObject({ state: 'scheduled', priority: 'high', payload: 3 });
+  await queue.cancel(id, { children: none });
+  expect((await queue.result(id, { wait: none })).state).toBe('cancelled');
+  await queue.logs(id, { after: none, limit: none });
+  await queue.configure({ lease: none, retention: none });
+  await queue.schedule('daily', { cron: '0 9 * * *', timeZone: none, missed: none, payload: 1 });
+  expect(await queue.replayAll({ limit: none })).toBe(0);
+  expect(await queue.cancelAll('scheduled', { limit: none })).toBe(0);
+  expect(await queue.purge({ state: 'cancelled', limit: none })).toBe(1);
+  expect(new RetryAfter('1s', { pauseWorker: none }).pauseWorker).toBe(false);
   await worker.stop({ timeout: none });
   other.cache<number>('undefined', { near: none, timeoutMs: none });
+  other.telemetry.counter('undefined', 1, { tags: none, unit: none }).catch(() => none);
+  other.telemetry.error(new Error('undefined'), { level: none, attributes: none }).catch(() => none);
   await other.close({ timeout: none });
+});
+
+test('what a queue takes and gives has names that a program can use', async () => {
+  const queue = trivet.queue<number, number>('named');
+  const nightly: Schedule = { cron: '0 3 * * *', payload: 1 };
+  await queue.schedule('nightly', nightly);
+  const item: QueueItem = await queue.get((await queue.add(1)).id);
+  const stats: QueueStats = await queue.stats();
+  expect([item.state, stats.counts.pending]).toEqual(['pending', 1]);
 });

@@ -119,6 +119,15 @@ test('a worker whose onError throws goes on', async () => {
   expect((await trivet.items('listener')).at(-1)?.state).toBe('done');
 });
 
+test('a note that is no JSON value is refused by its field', async () => {
+  trivet.worker('noted', (_, job) => job.progress(() => 'half'));
+  const { id } = await trivet.queue('noted').add(1, { maxAttempts: 1 });
+  await trivet.idle();
+  expect((await trivet.queue('noted').get(id)).attempts[0]?.error).toMatchObject({
+    message: 'invalid_request: progress must be a JSON value: no function, no symbol',
+  });
+});
+
 test('what a handler says after its end is nothing', async () => {
   const errors: Error[] = [];
   const later: (() => void)[] = [];

@@ -138,6 +138,34 @@ test('an item that is cancelled elsewhere aborts its handler at once, long befor
   expect(await elsewhere.get(id)).toMatchObject({ state: 'cancelled' });
 });
 
+test.each([
+  ['throws', () => Promise.reject(new Error('told to stop'))],
+  ['returns', () => 'half of it'],
+])('that a handler %s after its item was cancelled is no fault of the worker', async (how, end) => {
+  const errors: Error[] = [];
+  const started = Promise.withResolvers<void>();
+  const name = `unwanted-${how}`;
+  const onError = (error: Error) => errors.push(error);
+  const worker = trivet.worker(
+    name,
+    async (_, job) => {
+      started.resolve();
+      await new Promise((resolve) => {
+        job.signal.addEventListener('abort', resolve);
+      });
+      return end();
+    },
+    { onError },
+  );
+  const queue = trivet.queue(name);
+  const { id } = await queue.add('x');
+  await started.promise;
+  await queue.cancel(id);
+  await worker.stop();
+  expect(errors).toEqual([]);
+  expect(await queue.get(id)).toMatchObject({ state: 'cancelled' });
+});
+
 test('a signal that is asked for after the item was cancelled is aborted already', async () => {
   const started = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
