@@ -17,6 +17,8 @@ export interface Peers {
   /** Rejects when there is no answer. */
   fetch(node: string, request: FetchRequest): Promise<FetchReply>;
   tell(news: PeerNews): void;
+  /** Most bytes of one message now. Left out: as where NATS takes 8 MB. */
+  readonly messageBytesMax?: number | undefined;
 }
 
 export interface ClusterNodeOptions {

@@ -240,6 +240,7 @@ export class ClusterNode {
       keeper: this.#keeper,
       clock,
       fetch: (node, request) => peers.fetch(node, request),
+      messageBytesMax: () => peers.messageBytesMax,
       began: (slots, start) => {
         tenures.begin(slots);
         events.began(slots, start);

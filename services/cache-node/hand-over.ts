@@ -67,6 +67,7 @@ export interface HandOverOptions {
   readonly clock: Clock;
   /** Rejects when there is no answer. */
   readonly fetch: (node: string, request: FetchRequest) => Promise<FetchReply>;
+  readonly messageBytesMax?: () => number | undefined;
   /** This node answers for these slots now: with what it fetched, or, where nobody was left to fetch from, with less or nothing. */
   readonly began: (slots: readonly number[], start: 'warm' | 'cold') => void;
   readonly failed: (error: unknown) => void;
@@ -162,10 +163,11 @@ export class HandOver {
     const all = outcomes
       .filter(({ given }) => given !== 'empty')
       .flatMap(({ slot }) => (this.#given.get(slot) ?? []).map((bytes) => ({ slot, bytes })));
+    const bytesMax = Math.min(replyBytesMax, (this.#options.messageBytesMax?.() ?? Infinity) / 2);
     let end = request.after;
     for (let bytes = 0; end < all.length; end += 1) {
       bytes += all[end]?.bytes.length ?? 0;
-      if (bytes > replyBytesMax && end > request.after) break;
+      if (bytes > bytesMax && end > request.after) break;
     }
     return {
       kind: 'pieces',

@@ -28,6 +28,10 @@ export class PeerLink implements Peers {
     this.#subjects = subjects;
   }
 
+  get messageBytesMax(): number | undefined {
+    return this.#nats.connection.info?.max_payload;
+  }
+
   async fetch(node: string, request: FetchRequest): Promise<FetchReply> {
     return (await this.#ask(this.#subjects.cachePeer(node, 'ask', 'fetch'), request)) as FetchReply;
   }

@@ -13,6 +13,7 @@ import { IngestReader, checkIngestReach, checkIngestStream, ensureIngestStream }
 import { JetStreamLog } from './jetstream-log.ts';
 import { type LogKeeping, keepLogs } from './log-keeping.ts';
 import { ObjectSnapshots } from './object-snapshots.ts';
+import { type MessageRoom, messageRoom } from './message-room.ts';
 import type { Observer } from './observation.ts';
 import { recoverPartition } from './partition-recovery.ts';
 import { FencedError } from './partition-log.ts';
@@ -191,17 +192,25 @@ export class Broker {
       ...shared,
       snapshots: this.#snapshotsOf(number),
       transitions: this.#transitions,
-      defaults: { ...defaultSettings, payloadBytesMax: this.#options.payloadBytesMax },
+      defaults: {
+        ...defaultSettings,
+        payloadBytesMax: Math.min(this.#options.payloadBytesMax, this.#room().payloadBytesMax),
+      },
     });
     return new Partition({
       ...shared,
       ...recovered,
       random01,
       ...this.#serving.hooks,
+      room: () => this.#room(),
       outgoing: (partition, outgoing) => flows.note(partition, outgoing),
       holds: () => this.#lease.holds(),
       lost: (error) => this.#giveUp(error),
     });
+  }
+
+  #room(): MessageRoom {
+    return messageRoom(this.#options.nats.connection.info?.max_payload);
   }
 
   #snapshotsOf(partition: number): ObjectSnapshots {

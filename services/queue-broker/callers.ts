@@ -10,7 +10,7 @@ import {
   subscribe,
 } from '#shared/runtime/nats.ts';
 import { isReplySubject, replyBytes, replyRefusal, replyValue } from '#shared/runtime/replies.ts';
-import { replyBytesMax } from '#shared/protocol/limits.ts';
+import { messageRoom } from './message-room.ts';
 import { type ItemWithPayload, encodeLeased } from './item-views.ts';
 import { type Caller, withNext } from './queue-works.ts';
 import type { AfterCommit } from './work.ts';
@@ -59,7 +59,7 @@ export class Callers {
       },
       lease: (partition, items) => {
         const write = (some: Items) => bodyOf(encodeLeased(partition, some, encoding), encoding);
-        return this.#lease(message, partition, fitting(message, items, write), encoding, done);
+        return this.#lease(message, partition, this.#fitting(message, items, write), encoding, done);
       },
       written: (answer) => {
         const body = bodyOf(encoding === json ? answer.json() : answer.value(), encoding);
@@ -70,9 +70,9 @@ export class Callers {
       },
       writtenWithNext: (partition, answer, next) => {
         const write = (some: Items) => bodyOf(withNext(partition, answer, some, encoding), encoding);
-        const fit = fitting(message, next, write);
+        const fit = this.#fitting(message, next, write);
         // What was asked for is done, and said, whatever becomes of what was fetched with it.
-        const body = isTooLarge(fit.body) ? write([]) : fit.body;
+        const body = this.#isTooLarge(fit.body) ? write([]) : fit.body;
         return this.#lease(message, partition, { ...fit, body }, encoding, done);
       },
     };
@@ -94,6 +94,27 @@ export class Callers {
       else replyBytes(message, body, encoding);
       done();
     };
+  }
+
+  /**
+   * Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written, a
+   * single item even. The connection would not take it, so nothing is handed out then.
+   */
+  #fitting(message: Msg, items: Items, write: (items: Items) => Uint8Array): Fitting {
+    const isHeard = message.reply !== undefined && isReplySubject(message.reply);
+    if (!isHeard) return { given: [], left: items, body: new Uint8Array() };
+    let count = items.length;
+    let body = write(items);
+    while (this.#isTooLarge(body) && count > 1) {
+      count = Math.ceil(count / 2);
+      body = write(items.slice(0, count));
+    }
+    if (this.#isTooLarge(body)) count = 0;
+    return { given: items.slice(0, count), left: items.slice(count), body };
+  }
+
+  #isTooLarge(body: Uint8Array): boolean {
+    return body.length > messageRoom(this.#nats.connection.info?.max_payload).replyBytesMax;
   }
 
   #publish(to: string, body: Uint8Array, lease: UnclaimedLease, encoding: Encoding): void {
@@ -132,23 +153,6 @@ interface Fitting {
   readonly given: Items;
   readonly left: Items;
   readonly body: Uint8Array;
-}
-
-const isTooLarge = (body: Uint8Array): boolean => body.length > replyBytesMax;
-
-// Numbers that JSON writes in four bytes take nine in MessagePack: what was chosen to fit may not fit as written, a
-// single item even. The connection would not take it, so nothing is handed out then.
-function fitting(message: Msg, items: Items, write: (items: Items) => Uint8Array): Fitting {
-  const isHeard = message.reply !== undefined && isReplySubject(message.reply);
-  if (!isHeard) return { given: [], left: items, body: new Uint8Array() };
-  let count = items.length;
-  let body = write(items);
-  while (isTooLarge(body) && count > 1) {
-    count = Math.ceil(count / 2);
-    body = write(items.slice(0, count));
-  }
-  if (isTooLarge(body)) count = 0;
-  return { given: items.slice(0, count), left: items.slice(count), body };
 }
 
 const bodyOf = (body: Uint8Array | string | object, encoding: Encoding): Uint8Array =>

@@ -4,7 +4,7 @@ import type { FlowCourier } from './flow-courier.ts';
 import { enqueueBytes } from './log-bytes.ts';
 
 /** Bytes of items that one message makes: a large flow must not keep a partition from its other callers. */
-const messageBytesMax = 1_048_576;
+const messageBytesMax = 524_288;
 
 /**
  * Makes the items of a flow below its root, level by level: a child is made with its parent's id.

@@ -7,6 +7,7 @@ import {
   type ObjectStore,
   StorageType,
 } from '#shared/runtime/nats.ts';
+import { messageRoom } from './message-room.ts';
 import { SnapshotFault, type SnapshotStore } from './snapshot-store.ts';
 
 export interface ObjectSnapshotsOptions {
@@ -45,7 +46,8 @@ export class ObjectSnapshots implements SnapshotStore {
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
     const { nats, replicas } = this.#options;
-    const meta = { name, options: { max_chunk_size: chunkBytes } };
+    const room = messageRoom(nats.connection.info?.max_payload).payloadBytesMax;
+    const meta = { name, options: { max_chunk_size: Math.min(chunkBytes, room) } };
     await this.#watched(async () => {
       this.#opened ??= {
         bucket: await nats.objm.create(this.#bucket, { replicas, storage: StorageType.File }),

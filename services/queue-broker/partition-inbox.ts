@@ -1,15 +1,11 @@
 import type { Refusal } from '#shared/protocol/errors.ts';
+import type { MessageRoom } from './message-room.ts';
 import type { Work } from './work.ts';
 
-/** Bytes and requests of one group: small enough for one message, large enough to share an fsync among thousands. */
-const groupBytesMax = 4 * 1_048_576;
 const groupWorkMax = 4_096;
 
 /** Bytes of a group that nothing holds up: the disk begins with them while the rest is decided. */
 const idleGroupBytesMax = 32_768;
-
-/** What one request may add to the log: below NATS's `max_payload`, with room for what time and waiters add. */
-const recordBytesMax = 7.5 * 1_048_576;
 
 /** What may wait to be decided: beyond it callers are told to come again. */
 const inboxBytesMax = 128 * 1_048_576;
@@ -17,8 +13,13 @@ const inboxWorkMax = 200_000;
 
 /** Requests that wait to be decided. */
 export class PartitionInbox {
+  readonly #room: () => MessageRoom;
   #work: Work[] = [];
   #bytes = 0;
+
+  constructor(room: () => MessageRoom) {
+    this.#room = room;
+  }
 
   get isEmpty(): boolean {
     return this.#work.length === 0;
@@ -31,7 +32,7 @@ export class PartitionInbox {
 
   /** Takes a request in, or says why not. */
   add(work: Work): Refusal | undefined {
-    if (work.bytes > recordBytesMax) return tooLarge;
+    if (work.bytes > this.#room().recordBytesMax) return tooLarge;
     if (this.#work.length >= inboxWorkMax || this.#bytes > inboxBytesMax) return tooBusy;
     this.#work.push(work);
     this.#bytes += work.bytes;
@@ -45,7 +46,8 @@ export class PartitionInbox {
    * @param isIdle nothing is on its way to the log: a little of it goes at once, the rest is decided meanwhile
    */
   take(count: number, bytes: number, isIdle: boolean): readonly Work[] {
-    const bytesMax = isIdle ? idleGroupBytesMax : groupBytesMax;
+    const { groupBytesMax } = this.#room();
+    const bytesMax = isIdle ? Math.min(idleGroupBytesMax, groupBytesMax) : groupBytesMax;
     let taken = 0;
     let sum = bytes;
     for (const work of this.#work) {

@@ -1,6 +1,7 @@
 import type { Outgoing } from './core/flow-table.ts';
 import type { Slots } from './core/schedule.ts';
 import type { StateEvent } from './core/state-event.ts';
+import type { MessageRoom } from './message-room.ts';
 import type { PartitionParts, Recovered } from './partition-recovery.ts';
 import type { AfterCommit } from './work.ts';
 
@@ -16,6 +17,8 @@ export interface PartitionOptions extends PartitionParts, Recovered {
   readonly forgot?: (queues: readonly string[]) => void;
   /** Hears how long a record took to become durable, and how many facts it held. */
   readonly appended?: (durationMs: number, facts: number) => void;
+  /** What goes into one message now. Default: as where NATS takes 8 MB. */
+  readonly room?: () => MessageRoom;
   /** Whether the lease is fresh; without it nothing is answered that the log has not confirmed. Default: it is. */
   readonly holds?: () => boolean;
   /** The ownership has ended: the table is not to be trusted any more. Called once. */

@@ -9,6 +9,7 @@ import { renewFence } from './fence-renewal.ts';
 import type { ItemStore } from './item-store.ts';
 import { LogGauge } from './log-gauge.ts';
 import { type Group, newGroup, prepareTelling, refuseAll, tellOf } from './partition-group.ts';
+import { type MessageRoom, messageRoom } from './message-room.ts';
 import { PartitionInbox } from './partition-inbox.ts';
 import type { PartitionLog } from './partition-log.ts';
 import type { PartitionOptions } from './partition-options.ts';
@@ -42,7 +43,8 @@ export class Partition {
   readonly results: ResultLine;
   readonly #storing: TableStoring;
   readonly #rests = new Rests();
-  readonly #inbox = new PartitionInbox();
+  readonly #room: () => MessageRoom;
+  readonly #inbox: PartitionInbox;
   readonly #attendance: Attendance;
   /** How long the log is. */
   readonly gauge: LogGauge;
@@ -65,6 +67,8 @@ export class Partition {
 
   constructor(options: PartitionOptions) {
     this.#options = options;
+    this.#room = options.room ?? messageRoom;
+    this.#inbox = new PartitionInbox(this.#room);
     this.#line = new WaitingLine(options.clock);
     this.#attendance = new Attendance(options.clock);
     this.results = new ResultLine(options.clock, options.table.ends);
@@ -258,6 +262,7 @@ export class Partition {
     const { turn, answers } = group;
     turn.hearTime(clock.nowMs());
     turn.mayClaim = this.gauge.hasRoom('claims');
+    turn.replyBytesMax = this.#room().replyBytesMax;
     for (const one of work) {
       group.work.push(one);
       if (this.gauge.hasRoom(one.room)) answers.push(one.decide(turn));

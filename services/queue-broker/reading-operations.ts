@@ -1,6 +1,5 @@
 import { encode } from '#shared/protocol/encoding.ts';
 import { type Refusal, type Result, accept } from '#shared/protocol/errors.ts';
-import { replyBytesMax } from '#shared/protocol/limits.ts';
 import { type List, queueRequests } from '#shared/protocol/queue-schemas.ts';
 import { validator } from '#shared/protocol/validation.ts';
 import { findItem } from './core/lease-decisions.ts';
@@ -63,7 +62,7 @@ function listPage(turn: Turn, request: QueueRequest, query: List): Result<unknow
     const view = itemView(turn.partition, withPayload(turn.table, item), reply);
     bytes += encode(view, reply).length + 1;
     // What does not fit into the reply is left to the next page.
-    if (items.length > 0 && bytes > replyBytesMax - pageEnvelopeBytes)
+    if (items.length > 0 && bytes > turn.replyBytesMax - pageEnvelopeBytes)
       return accept({ items, cursor: listCursor(last) });
     items.push(view);
     last = item.order;

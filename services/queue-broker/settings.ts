@@ -32,7 +32,7 @@ export const queueSettings = {
     min: 1_024,
     max: payloadBytesLimit,
     about:
-      'most bytes of the payload of one item, the same for every broker; `max_payload` of NATS must be 8 MB',
+      'most bytes of the payload of one item, the same for every broker; with a `max_payload` of NATS below 8 MB half of that at most',
   }),
   snapshotIntervalMs: integer({
     env: 'TRIVET_SNAPSHOT_INTERVAL_MS',

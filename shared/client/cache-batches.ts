@@ -18,9 +18,6 @@ import {
  */
 const pipelinedItems = 64;
 
-/** Characters of one message of sets; in UTF-8 they may be three times as many bytes, and a request has 7 MiB. */
-const batchLengthMax = 2 * 1_048_576;
-
 type Kind = 'get' | 'set' | 'delete';
 
 /**
@@ -39,10 +36,11 @@ export class CacheBatches {
 
   constructor(wire: CacheWire) {
     this.#wire = wire;
-    this.#gets = new OpenBatch((keys) => wire.getMany(keys));
+    const lengthMax = (): number => wire.batchLengthMax;
+    this.#gets = new OpenBatch(lengthMax, (keys) => wire.getMany(keys));
     // `async`: a batch leaves behind the turn, where nobody would catch what is thrown.
-    this.#sets = new OpenBatch(async (keys, sets) => wire.setMany(keys, sets));
-    this.#deletes = new OpenBatch(async (keys) => wire.deleteMany(keys));
+    this.#sets = new OpenBatch(lengthMax, async (keys, sets) => wire.setMany(keys, sets));
+    this.#deletes = new OpenBatch(lengthMax, async (keys) => wire.deleteMany(keys));
     this.#batches = { get: this.#gets, set: this.#sets, delete: this.#deletes };
   }
 
@@ -148,6 +146,7 @@ interface Waiting<Reply> {
 
 /** Requests of one kind that wait for the end of the turn. */
 class OpenBatch<Payload extends Encoded | undefined, Reply extends object> {
+  readonly #lengthMax: () => number;
   readonly #send: Send<Payload, Reply>;
   #keys: string[] = [];
   #payloads: Payload[] = [];
@@ -156,7 +155,8 @@ class OpenBatch<Payload extends Encoded | undefined, Reply extends object> {
   /** Made when somebody asks for it, which needs two kinds in one turn, and kept until the batch leaves. */
   #keySet: Set<string> | undefined;
 
-  constructor(send: Send<Payload, Reply>) {
+  constructor(lengthMax: () => number, send: Send<Payload, Reply>) {
+    this.#lengthMax = lengthMax;
     this.#send = send;
   }
 
@@ -172,7 +172,7 @@ class OpenBatch<Payload extends Encoded | undefined, Reply extends object> {
 
   add(key: string, payload: Payload, waiting: Waiting<Reply>): void {
     const characters = payload === undefined ? key.length : payload.length;
-    if (this.#keys.length >= pipelinedItems || this.#charactersOpen + characters > batchLengthMax)
+    if (this.#keys.length >= pipelinedItems || this.#charactersOpen + characters > this.#lengthMax())
       this.flush();
     this.#keys.push(key);
     this.#payloads.push(payload);

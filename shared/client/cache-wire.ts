@@ -49,6 +49,11 @@ export class CacheWire {
     this.#target = target;
   }
 
+  /** Characters of one message of sets; in UTF-8 they may be three times as many bytes. */
+  get batchLengthMax(): number {
+    return Math.min(batchLengthMax, (this.#nats.connection.info?.max_payload ?? Infinity) / 4);
+  }
+
   /**
    * One request that is a message of its own.
    * @param key        the key that it is about; undefined: none, or all
@@ -240,6 +245,9 @@ function jsonSet(key: string, valueText: string | undefined, options: object | u
 
 const badValue = (message: string, cause?: unknown): TrivetError =>
   new TrivetError({ code: 'invalid_request', message, details: { field: 'value' } }, { cause });
+
+/** A request has 7 MiB. */
+const batchLengthMax = 2 * 1_048_576;
 
 /** How long the nodes may take to agree on who answers for a key, in milliseconds: then the caller hears of it. */
 const settleMsMax = 5_000;

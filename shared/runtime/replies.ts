@@ -2,7 +2,7 @@ import { type Encoding, encode, encodingOf, json } from '#shared/protocol/encodi
 import { type Refusal, type Result, accept, errorTable, refuseField } from '#shared/protocol/errors.ts';
 import { singleHeader } from '#shared/protocol/headers.ts';
 import { replyBytesMax } from '#shared/protocol/limits.ts';
-import { type Msg, headers, serviceInboxPrefix } from './nats.ts';
+import { InvalidArgumentError, type Msg, headers, serviceInboxPrefix } from './nats.ts';
 
 /**
  * True when a service may answer to `subject`. NATS does not check reply subjects against permissions, so a caller
@@ -65,13 +65,24 @@ export function replyBytes(
 ): void {
   if (message.reply === undefined || !isReplySubject(message.reply)) return;
   if (body.length > replyBytesMax) {
-    replyRefusal(
-      message,
-      { code: 'payload_too_large', message: `the reply would pass ${replyBytesMax} bytes` },
-      encoding,
-    );
+    replyRefusal(message, tooLarge(`would pass ${replyBytesMax} bytes`), encoding);
     return;
   }
+  try {
+    respond(message, body, encoding, extra);
+  } catch (error) {
+    // A NATS that takes less than ours does (its `max_payload`): the connection does not even send it.
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    replyRefusal(message, tooLarge('is larger than this NATS takes (its max_payload)'), encoding);
+  }
+}
+
+function respond(
+  message: Msg,
+  body: Uint8Array | string,
+  encoding: Encoding,
+  extra: Readonly<Record<string, string>> | undefined,
+): void {
   if (encoding === json && extra === undefined) {
     message.respond(body);
     return;
@@ -81,6 +92,8 @@ export function replyBytes(
   for (const [name, value] of Object.entries(extra ?? {})) made.set(name, value);
   message.respond(body, { headers: made });
 }
+
+const tooLarge = (what: string): Refusal => ({ code: 'payload_too_large', message: `the reply ${what}` });
 
 /** Answers with a refusal: coded headers, and the same in the body. */
 export function replyRefusal(message: Msg, refusal: Refusal, encoding: Encoding = json): void {

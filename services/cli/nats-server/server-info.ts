@@ -1,3 +1,4 @@
+import { payloadBytesMax } from '#shared/protocol/limits.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 import { withoutCredentials } from '#shared/runtime/nats-address.ts';
 import { type ServerInfo, readServerInfo } from '#shared/runtime/server-info.ts';
@@ -40,6 +41,6 @@ function judge(url: string, info: ServerInfo): readonly string[] {
   if (info.maxPayloadBytes >= recommendedPayloadBytes) return [];
   return [
     `the NATS at ${url} takes messages up to ${info.maxPayloadBytes} bytes; set max_payload to 8MB, ` +
-      'or payloads near 1 MiB and large batches will be refused',
+      `or payloads above ${Math.min(Math.floor(info.maxPayloadBytes / 2), payloadBytesMax)} bytes and large batches will be refused`,
   ];
 }

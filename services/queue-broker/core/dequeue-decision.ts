@@ -1,4 +1,3 @@
-import { replyBytesMax } from '#shared/protocol/limits.ts';
 import type { Claimed } from './facts.ts';
 import type { Item } from './item.ts';
 import { leaseOf } from './partition-table.ts';
@@ -53,7 +52,7 @@ function claimEach(turn: Turn, queue: QueueIndex, request: DequeueRequest): read
       break;
     }
     bytes += replyBytesOf(item);
-    if (orders.length > 0 && bytes > replyBytesMax) break;
+    if (orders.length > 0 && bytes > turn.replyBytesMax) break;
     // Applied one by one, since the next choice depends on it; written down as one fact.
     turn.table.claim(item, lease, turn.at, turn.sequence);
     orders.push(item.order);

@@ -9,7 +9,7 @@ import type { Turn } from './turn.ts';
 
 /** Endings that go in one message, and their bytes. */
 const endingsMax = 256;
-const endingsBytesMax = 1_048_576;
+const endingsBytesMax = 524_288;
 
 export const openFlow = (turn: Turn, order: number): OpenFlow | undefined => turn.table.flows.flow(order);
 

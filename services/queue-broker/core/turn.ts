@@ -1,3 +1,4 @@
+import { replyBytesMax } from '#shared/protocol/limits.ts';
 import type { Completed, Fact } from './facts.ts';
 import type { PartitionTable } from './partition-table.ts';
 
@@ -29,6 +30,8 @@ export class Turn {
   readonly random01: () => number;
   /** False while the log has no room for claims: nothing is handed out, whatever asks for it. */
   mayClaim = true;
+  /** What is handed out at once must fit one reply. */
+  replyBytesMax = replyBytesMax;
   #nowMs: number;
   readonly #facts: Fact[] = [];
   #completed: Completed | undefined;
