@@ -1,11 +1,10 @@
-import { mkdir } from 'node:fs/promises';
-
 import { type CalloutKeys, newCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { systemClock } from '#shared/runtime/clock.ts';
 import type { OtlpPorts } from '#shared/runtime/lifecycle.ts';
 import { newSigningSeed } from '#shared/runtime/signing-key.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
 import { loginOf, withoutCredentials } from '#shared/runtime/nats-address.ts';
+import { openOwnedFolder } from '#shared/runtime/owned-folder.ts';
 
 import {
   type ClusterAddress,
@@ -99,7 +98,7 @@ export class Cluster {
       entryOf: this.#given.entryOf ?? entryOfService,
       env,
     });
-    for (const { name } of plans) await mkdir(data.pathOf(name), { recursive: true });
+    for (const { name } of plans) openOwnedFolder(data.pathOf(name));
     const stopWaiting = this.#sayWhoIsAwaited();
     const ready = await this.#supervisor.run(plans).finally(stopWaiting);
     if (this.#ending) return;

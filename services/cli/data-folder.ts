@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sleep, systemClock } from '#shared/runtime/clock.ts';
 
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
+import { makeFolder } from '#shared/runtime/owned-folder.ts';
 
 import { isRunning, markOf, parseMark, type ProcessMark } from './process-mark.ts';
 
@@ -38,10 +39,11 @@ export interface DataFolder {
  */
 export async function openDataFolder(given: string, report: (line: string) => void): Promise<DataFolder> {
   const path = resolve(given);
-  // What is in it are other people's payloads and the keys to the cluster.
-  await mkdir(join(path, 'nats'), { recursive: true, mode: 0o700 }).catch(
-    refuseAs(`--data ${given}: the folder cannot be made`),
-  );
+  try {
+    makeFolder(join(path, 'nats'));
+  } catch (error) {
+    refuseAs(`--data ${given}: the folder cannot be made`)(error);
+  }
   await acquireLock(path);
   await waitForLeftovers(path, report);
   return {

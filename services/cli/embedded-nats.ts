@@ -1,9 +1,10 @@
-import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { type CalloutKeys, publicCalloutKeys } from '#shared/runtime/auth-callout.ts';
 import { StartRefused } from '#shared/runtime/exit-codes.ts';
+import { openOwnedFolder } from '#shared/runtime/owned-folder.ts';
 
 import type { DataFolder } from './data-folder.ts';
 import { type NatsServerLaunch, serviceUser } from './nats-server/launch.ts';
@@ -30,7 +31,7 @@ export async function planEmbeddedNats(
 ): Promise<ProcessPlan> {
   const { path: binary } = await resolveNatsServer({ progress });
   const portsPath = join(data.natsPath, 'ports');
-  await mkdir(portsPath, { recursive: true });
+  openOwnedFolder(portsPath);
   const launch: NatsServerLaunch = {
     binary,
     configPath: await configFor(options, data.natsPath),

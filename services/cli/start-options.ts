@@ -8,6 +8,7 @@ import {
   readConfig,
   type Setting,
   text,
+  urls,
   word,
 } from '#shared/runtime/config.ts';
 
@@ -16,33 +17,12 @@ const processesMax = 32;
 const count = (env: string, what: string, min: number): Setting<number> =>
   integer({ env, default: 1, min, max: processesMax, about: `how many ${what} processes` });
 
-const address = (setting: {
-  readonly env: string;
-  readonly about: string;
-  readonly schemes: readonly string[];
-}): Setting<string | undefined> => ({
-  env: setting.env,
-  about: setting.about,
-  default: undefined,
-  parse: (given) => {
-    // nats.js and the OTLP exporters take several servers or a path; only the scheme is judged here.
-    const good = given.split(',').every((one) => URL.canParse(one) && hasScheme(one, setting.schemes));
-    return good
-      ? { value: given }
-      : {
-          expected: `a URL that begins with ${setting.schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
-        };
-  },
-});
-
-const hasScheme = (url: string, schemes: readonly string[]): boolean =>
-  schemes.some((scheme) => url.startsWith(`${scheme}://`));
-
 /** What `npm start` can be told. Each setting is an environment variable; most have a command-line twin. */
 export const startSettings = {
   data: text({ env: 'TRIVET_DATA', default: '.trivet', about: 'folder of everything that is kept' }),
-  natsUrl: address({
+  natsUrl: urls<string | undefined>({
     env: 'NATS_URL',
+    default: undefined,
     about: 'a NATS that runs already; none is started then',
     schemes: ['nats', 'tls', 'ws', 'wss'],
   }),
@@ -66,11 +46,7 @@ export const startSettings = {
   }),
   replicas: commonSettings.replicas,
   logLevel: commonSettings.logLevel,
-  otlpEndpoint: address({
-    env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
-    about: commonSettings.otlpEndpoint.about,
-    schemes: ['http', 'https'],
-  }),
+  otlpEndpoint: commonSettings.otlpEndpoint,
   brokers: count('TRIVET_BROKERS', 'queue-broker', 0),
   caches: count('TRIVET_CACHES', 'cache-node', 0),
   collectors: count('TRIVET_COLLECTORS', 'telemetry-collector', 0),

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { subjectsFor } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { Service } from '#shared/runtime/lifecycle.ts';
+import { listening } from '#shared/runtime/listening.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { OwnTelemetry } from '#shared/runtime/telemetry.ts';
@@ -104,7 +105,10 @@ export function gatewayService(options: GatewayOptions): Service {
       const endpoints = endpointsOf(options, { figures, streams, app: server });
       mountEndpoints(server, endpoints, { access, sessions, isDraining: () => draining });
       await server.ready();
-      const http = await server.listen({ host: options.host, port: options.port });
+      const { host, port } = options;
+      const http = await listening({ host, port, settings: 'TRIVET_HTTP_HOST and TRIVET_HTTP_PORT' }, () =>
+        server.listen({ host, port }),
+      );
       if (options.certificate !== undefined)
         stopReloading = reloadCertificate(httpsServer(server), options.certificate, options);
       log.info({ http }, 'gateway listens');

@@ -1,5 +1,6 @@
 import { durationMs } from '#shared/protocol/durations.ts';
 import { type Setting, text, word } from '#shared/runtime/config.ts';
+import { isSeed } from '#shared/runtime/signing-key.ts';
 import { asymmetric, symmetric } from './jwt-verifier.ts';
 
 const optionalText = (setting: {
@@ -47,6 +48,15 @@ const jwksUrl: Setting<string | undefined> = {
   },
 };
 
+const auditKey: Setting<string | undefined> = {
+  env: 'TRIVET_AUDIT_KEY',
+  about:
+    'the seed (an nkey, SU…) that heads of the audit are signed with; made and kept in the data folder when absent',
+  default: undefined,
+  secret: true,
+  parse: (given) => (isSeed(given) ? { value: given } : { expected: 'the seed of an nkey (SU…)' }),
+};
+
 /** What the gateway and the auth callout must be told alike, so that a token means the same to both. */
 export const identitySettings = {
   jwtJwksUrl: jwksUrl,
@@ -76,12 +86,7 @@ export const identitySettings = {
     words: ['changes', 'everything'],
     about: 'what is in the audit, what is administrative or refused (`changes`) or every operation',
   }),
-  auditKey: optionalText({
-    env: 'TRIVET_AUDIT_KEY',
-    about:
-      'the seed (an nkey, SU…) that heads of the audit are signed with; made and kept in the data folder when absent',
-    secret: true,
-  }),
+  auditKey,
 } as const;
 
 /** The gateway's alone. */

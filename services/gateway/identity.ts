@@ -1,10 +1,12 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { streamsFor, subjectsFor } from '#shared/protocol/subjects.ts';
 import type { Clock } from '#shared/runtime/clock.ts';
 import type { ConfigOf } from '#shared/runtime/config.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
+import { openOwnedFolder } from '#shared/runtime/owned-folder.ts';
 import { type SigningKey, newSigningSeed, signingKey } from '#shared/runtime/signing-key.ts';
 import { AuditHeads } from './audit-heads.ts';
 import { AuditStream } from './audit-stream.ts';
@@ -41,7 +43,7 @@ export interface Identity {
 
 /**
  * Opens credentials and audit.
- * @throws StartRefused (2) when the settings of JWTs do not fit together
+ * @throws StartRefused (2) when the settings of JWTs do not fit together, or this process may not write to its folder
  */
 export async function openIdentity(options: IdentityOptions): Promise<Identity> {
   const { config, localToken, nats, clock, log } = options;
@@ -57,7 +59,7 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
     replicas,
   });
   await credentials.open();
-  await mkdir(data, { recursive: true, mode: 0o700 });
+  openOwnedFolder(data, ['audit-key', 'audit-head.json']);
   const auditKey = signingKey(config.auditKey ?? (await ownSeed(join(data, 'audit-key'))));
   const auditStream = new AuditStream({
     nats,
@@ -98,7 +100,8 @@ export async function openIdentity(options: IdentityOptions): Promise<Identity> 
 }
 
 async function ownSeed(file: string): Promise<string> {
-  const kept = await readFile(file, 'utf8').catch(() => '');
+  // One that cannot be read is never taken for none: another key would sign the audit from then on.
+  const kept = existsSync(file) ? await readFile(file, 'utf8') : '';
   if (kept.trim() !== '') return kept.trim();
   const seed = newSigningSeed();
   await writeFile(file, `${seed}\n`, { mode: 0o600 });

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { durationMs } from '#shared/protocol/durations.ts';
 import { payloadBytesLimit, payloadBytesMax } from '#shared/protocol/limits.ts';
 import {
@@ -45,6 +46,27 @@ const origins: Setting<readonly string[]> = {
       : { expected: 'origins such as https://shop.example, with commas between' };
   },
 };
+
+const trustProxy: Setting<string | undefined> = {
+  env: 'TRIVET_HTTP_TRUST_PROXY',
+  about: 'addresses or networks of proxies whose X-Forwarded-For is believed, with commas between',
+  default: undefined,
+  parse: (given) =>
+    given.split(',').every((one) => isNetwork(one.trim()))
+      ? { value: given }
+      : { expected: 'IP addresses or networks such as 10.0.0.0/8, with commas between' },
+};
+
+/** As Fastify reads it: an address, perhaps with the length or the mask of its network, or a word for some networks. */
+function isNetwork(text: string): boolean {
+  const [address = '', range, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (rest.length > 0) return false;
+  if (range === undefined) return family !== 0 || ['loopback', 'linklocal', 'uniquelocal'].includes(text);
+  if (family === 0) return false;
+  if (!/^[0-9]{1,3}$/.test(range)) return family === 4 && isIP(range) === 4;
+  return Number(range) >= 1 && Number(range) <= (family === 4 ? 32 : 128);
+}
 
 const receiveMs: Setting<number> = {
   env: 'TRIVET_HTTP_RECEIVE_TIMEOUT',
@@ -105,11 +127,7 @@ export const gatewaySettings = {
     about: 'requests without a valid token that one address may make before it is no longer heard',
   }),
   httpCorsOrigins: origins,
-  httpTrustProxy: text<string | undefined>({
-    env: 'TRIVET_HTTP_TRUST_PROXY',
-    default: undefined,
-    about: 'addresses or networks of proxies whose X-Forwarded-For is believed, with commas between',
-  }),
+  httpTrustProxy: trustProxy,
   httpTlsCertificate: text<string | undefined>({
     env: 'TRIVET_HTTP_TLS_CERT',
     default: undefined,

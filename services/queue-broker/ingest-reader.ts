@@ -15,6 +15,7 @@ import {
   StorageType,
 } from '#shared/runtime/nats.ts';
 import { identityOf, keepIdentity } from '#shared/runtime/stream-identity.ts';
+import { withRoom } from '#shared/runtime/stream-room.ts';
 import { type EnqueueRequest, decideEnqueue } from './core/enqueue-decisions.ts';
 import type { Turn } from './core/turn.ts';
 import { enqueueBytes } from './log-bytes.ts';
@@ -50,20 +51,20 @@ export async function ensureIngestStream(options: IngestOptions): Promise<string
   const manager = await options.nats.manager();
   const transform = { src: subjects.jobsAll, dest: subjects.ingestTransform(partitions) };
   const known = await infoOf(manager, streams.ingest);
-  const info =
-    known ??
-    (await manager.streams.add({
-      name: streams.ingest,
-      subjects: [subjects.jobsAll],
-      subject_transform: transform,
-      storage: StorageType.File,
-      retention: RetentionPolicy.Limits,
-      discard: DiscardPolicy.New,
-      num_replicas: replicas,
-      max_bytes: bytesMax,
-      // The server's window spans all queues, ours is by queue and exact: the shortest that it allows.
-      duplicate_window: 100_000_000,
-    }));
+  const wanted = {
+    name: streams.ingest,
+    subjects: [subjects.jobsAll],
+    subject_transform: transform,
+    storage: StorageType.File,
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    num_replicas: replicas,
+    max_bytes: bytesMax,
+    // The server's window spans all queues, ours is by queue and exact: the shortest that it allows.
+    duplicate_window: 100_000_000,
+  };
+  const sized = { name: streams.ingest, bytesMax, setting: 'TRIVET_LOG_BYTES_MAX' };
+  const info = known ?? (await withRoom(sized, () => manager.streams.add(wanted)));
   refuseOtherSorting(streams.ingest, info.config.subject_transform?.dest, transform.dest);
   return keepIdentity(manager, info);
 }

@@ -16,6 +16,7 @@ import {
   headers,
 } from '#shared/runtime/nats.ts';
 import { identityOf, keepIdentity } from '#shared/runtime/stream-identity.ts';
+import { withRoom } from '#shared/runtime/stream-room.ts';
 import {
   FencedError,
   LogGapError,
@@ -234,11 +235,12 @@ export class JetStreamLog implements PartitionLog {
       if (error instanceof JetStreamApiError && error.status === 404) return undefined;
       throw error;
     });
-    const info = known ?? (await this.#manager.streams.add(wanted));
+    const sized = { name: this.#stream, bytesMax, setting: 'TRIVET_LOG_BYTES_MAX' };
+    const info = known ?? (await withRoom(sized, () => this.#manager.streams.add(wanted)));
     await keepIdentity(this.#manager, info);
     // A full log takes no fence, so a larger limit is the way out. It is never lowered: what is there must stay.
     if (info.config.max_bytes > 0 && info.config.max_bytes < bytesMax)
-      await this.#manager.streams.update(this.#stream, { max_bytes: bytesMax });
+      await withRoom(sized, () => this.#manager.streams.update(this.#stream, { max_bytes: bytesMax }));
     for (const name of ['storage', 'discard', 'max_age'] as const) {
       if (info.config[name] !== wanted[name]) {
         throw new Error(

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type Server, createServer } from 'node:http';
+import { listening } from '#shared/runtime/listening.ts';
 import { type Exposition, expositionFor } from './core/prometheus-text.ts';
 import type { PrometheusReply } from '#shared/protocol/telemetry-replies.ts';
 
@@ -12,6 +13,7 @@ export interface MetricsServer {
 /**
  * Serves Prometheus on loopback: whoever may reach it from elsewhere goes through the gateway, which asks who it is.
  * @param port 0 is any free one
+ * Rejects where the port is taken.
  */
 export async function serveMetrics(
   port: number,
@@ -31,9 +33,10 @@ export async function serveMetrics(
     response.writeHead(200, { 'content-type': contentType });
     response.end(request.method === 'HEAD' ? undefined : text);
   });
-  server.listen(port, '127.0.0.1');
-  // Rejects where the port is taken.
-  await once(server, 'listening');
+  const host = '127.0.0.1';
+  await listening({ host, port, settings: 'TRIVET_METRICS_PORT' }, () =>
+    once(server.listen(port, host), 'listening'),
+  );
   return { url: `http://127.0.0.1:${portOf(server)}`, stop: () => stop(server) };
 }
 

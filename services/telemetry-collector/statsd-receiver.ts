@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { encode, json } from '#shared/protocol/encoding.ts';
 import type { Subjects } from '#shared/protocol/subjects.ts';
 import { type Clock, sleep, within } from '#shared/runtime/clock.ts';
+import { listening } from '#shared/runtime/listening.ts';
 import type { Log } from '#shared/runtime/log.ts';
 import type { Nats } from '#shared/runtime/nats.ts';
 import type { Burial, DeadLetters } from './collector-service.ts';
@@ -63,11 +64,15 @@ export class StatsdReceiver {
     return this.#dropped;
   }
 
-  /** Rejects where the port is taken. @returns the port */
+  /**
+   * @returns the port
+   * Rejects where it is taken.
+   */
   async start(): Promise<number> {
     const { host, port, log } = this.#options;
-    this.#socket.bind(port, host);
-    await once(this.#socket, 'listening');
+    await listening({ host, port, settings: 'TRIVET_STATSD_HOST and TRIVET_STATSD_PORT' }, () =>
+      once(this.#socket.bind(port, host), 'listening'),
+    );
     this.#socket.on('error', (error) => log.error({ err: error }, 'StatsD cannot be received'));
     return this.#socket.address().port;
   }

@@ -15,6 +15,7 @@ import {
   type StreamInfo,
   onDisconnect,
 } from '#shared/runtime/nats.ts';
+import { withRoom } from '#shared/runtime/stream-room.ts';
 import type { StoredMessages } from './collector-service.ts';
 import type { Backlog, Inbox, Position, PullHandlers } from './inbox.ts';
 import { PullRequests } from './pull-requests.ts';
@@ -63,7 +64,7 @@ export class TelemetryStream implements Inbox, StoredMessages {
   async prepare(): Promise<string> {
     const { nats, streams, subjects, replicas, streamBytesMax, deadBytesMax, ackWaitMs } = this.#options;
     this.#manager = await nats.manager();
-    this.#identity = await ensureStream(this.#manager, {
+    this.#identity = await ensureStream(this.#manager, 'TRIVET_TELEMETRY_BYTES_MAX', {
       name: streams.telemetry,
       subjects: [subjects.telemetryAll, subjects.otlpAll],
       // A message leaves the stream when it is acknowledged: what is in it is what is still to be done.
@@ -73,7 +74,7 @@ export class TelemetryStream implements Inbox, StoredMessages {
       max_bytes: streamBytesMax,
       num_replicas: replicas,
     });
-    await ensureStream(this.#manager, {
+    await ensureStream(this.#manager, 'TRIVET_TELEMETRY_DEAD_BYTES_MAX', {
       name: streams.telemetryDead,
       subjects: [subjects.telemetryDead],
       retention: RetentionPolicy.Limits,
@@ -194,13 +195,21 @@ export class TelemetryStream implements Inbox, StoredMessages {
 type WantedConsumer = Parameters<JetStreamManager['consumers']['add']>[1];
 type WantedStream = Partial<StreamConfig> & Pick<StreamConfig, 'name' | 'subjects'>;
 
-/** Creates the stream, or brings its limits up to date; refuses one that works in another way. */
-async function ensureStream(manager: JetStreamManager, wanted: WantedStream): Promise<string> {
+/**
+ * Creates the stream, or brings its limits up to date; refuses one that works in another way.
+ * @param setting what sets how large it may become
+ */
+async function ensureStream(
+  manager: JetStreamManager,
+  setting: string,
+  wanted: WantedStream,
+): Promise<string> {
   const existing = await found(() => manager.streams.info(wanted.name));
-  const info =
+  const info = await withRoom({ name: wanted.name, bytesMax: wanted.max_bytes, setting }, () =>
     existing === undefined
-      ? await manager.streams.add(wanted)
-      : await manager.streams.update(wanted.name, { ...existing.config, ...mutable(wanted) });
+      ? manager.streams.add(wanted)
+      : manager.streams.update(wanted.name, { ...existing.config, ...mutable(wanted) }),
+  );
   for (const name of ['retention', 'storage', 'discard'] as const) {
     if (info.config[name] === wanted[name]) continue;
     throw new StartRefused(

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isPrefix, prefixForm } from '#shared/protocol/names.ts';
+import { withoutCredentials } from './nats-address.ts';
 
 /**
  * Configuration from the environment and a JSON file into one frozen object, or every fault at once, by name.
@@ -73,6 +74,50 @@ export const prefix = (setting: About<string>): Setting<string> => ({
   parse: (given) => (isPrefix(given) ? { value: given } : { expected: prefixForm }),
 });
 
+/** A URL with one of the schemes, or several with commas between. */
+export const urls = <T extends string | undefined>(
+  setting: About<T> & { readonly schemes: readonly string[] },
+): Setting<T> => ({
+  ...setting,
+  // nats.js and the OTLP exporters take several servers or a path; only the scheme is judged here.
+  parse: (given) =>
+    given
+      .split(',')
+      .every((one) => URL.canParse(one) && setting.schemes.some((scheme) => one.startsWith(`${scheme}://`)))
+      ? { value: given as T }
+      : {
+          expected: `a URL that begins with ${setting.schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
+        },
+});
+
+/** Where NATS is. nats.js takes a host without a scheme, too. */
+const natsUrl: Setting<string> = {
+  env: 'NATS_URL',
+  default: 'nats://127.0.0.1:4222',
+  about: 'the NATS to live on',
+  parse: (given) =>
+    withoutCredentials(given)
+      .split(',')
+      .every((one) => URL.canParse(one.includes('://') ? one : `nats://${one}`))
+      ? { value: given }
+      : { expected: 'an address such as nats://host:4222, or several with commas between' },
+};
+
+/** It stands in subjects and keys of NATS. */
+const processName = (service: string): Setting<string> => ({
+  env: 'TRIVET_NAME',
+  default: `${service}-1`,
+  about: 'name of this process, stable over restarts',
+  parse: (given) =>
+    /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(given) && given.length <= nameLengthMax
+      ? { value: given }
+      : {
+          expected: `1 to ${nameLengthMax} characters without blanks, * and >, and dots between others alone`,
+        },
+});
+
+const nameLengthMax = 128;
+
 export const defaultRedisUrl = 'redis://127.0.0.1:6379';
 
 /** Where a Redis is. It may hold a password. */
@@ -121,7 +166,7 @@ export function readConfig<Table extends SettingTable>(
     if ('value' in parsed) config[name] = parsed.value;
     else
       faults.push(
-        `${origin} must be ${parsed.expected}${setting.secret === true ? '' : `, not ${JSON.stringify(value)}`}`,
+        `${origin} must be ${parsed.expected}${setting.secret === true ? '' : `, not ${JSON.stringify(withoutCredentials(value))}`}`,
       );
   }
   if (faults.length > 0) return { faults };
@@ -189,7 +234,7 @@ export function configFile(own: {
 
 /** The settings that every service has. */
 export const commonSettings = {
-  natsUrl: text({ env: 'NATS_URL', default: 'nats://127.0.0.1:4222', about: 'the NATS to live on' }),
+  natsUrl,
   natsUser: text<string | undefined>({
     env: 'TRIVET_NATS_USER',
     default: undefined,
@@ -215,20 +260,17 @@ export const commonSettings = {
     words: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],
     about: 'the least severe log line that is written',
   }),
-  otlpEndpoint: text<string | undefined>({
+  otlpEndpoint: urls<string | undefined>({
     env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
     default: undefined,
     about: 'where OTLP goes (http/protobuf), such as http://127.0.0.1:4318',
+    schemes: ['http', 'https'],
   }),
 } as const;
 
 /** A process's own settings: its name and its folder. */
 export const processSettings = (service: string) =>
   ({
-    name: text({
-      env: 'TRIVET_NAME',
-      default: `${service}-1`,
-      about: 'name of this process, stable over restarts',
-    }),
+    name: processName(service),
     data: text({ env: 'TRIVET_DATA', default: `.trivet/${service}-1`, about: 'folder of this process' }),
   }) as const;

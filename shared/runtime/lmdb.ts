@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, type RootDatabase, type Transaction, open } from 'lmdb';
 import { systemClock, within } from './clock.ts';
+import { openOwnedFolder } from './owned-folder.ts';
 
 // The only door to LMDB. Keys are numbers, strings or arrays of them in lmdb-js's ordered encoding, or bytes; values are
 // bytes, so that the codec of each table is our own and can carry a version.
@@ -73,9 +74,12 @@ export class DamagedFileError extends Error {
   }
 }
 
-/** Opens the environment in `path`, making the folder. Throws when it cannot be opened or is damaged. */
+/**
+ * Opens the environment in `path`, making the folder. Throws when it cannot be opened or is damaged.
+ * @throws StartRefused (2) when this process may not write there
+ */
 export function openEnvironment(options: EnvironmentOptions): Environment {
-  mkdirSync(options.path, { recursive: true });
+  openOwnedFolder(options.path, ['data.mdb', 'lock.mdb']);
   const file = join(options.path, 'data.mdb');
   refuseDamaged(file);
   const opened = <Opened>(openOne: () => Opened): Opened => {

@@ -57,7 +57,10 @@ export async function connectAs(options: NatsOptions, variables: string): Promis
     return await connectNats(options);
   } catch (error) {
     // The other one of this name is a login that took too long, which may go well the next time.
-    if (!(error instanceof AuthorizationError) || !/violation/i.test(error.message)) throw error;
+    if (!(error instanceof AuthorizationError) || !/violation/i.test(error.message))
+      throw new Error(`the NATS at ${withoutCredentials(options.url)} (NATS_URL) cannot be reached`, {
+        cause: error,
+      });
     const { user } = loginOf(options);
     const who = user === undefined ? 'whoever has no user' : `the user ${user}`;
     throw new StartRefused(

@@ -16,6 +16,16 @@ export function signingKey(seed: string): SigningKey {
   };
 }
 
+/** Never throws. */
+export function isSeed(text: string): boolean {
+  try {
+    signingKey(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const newSigningSeed = (): string => Buffer.from(createUser().getSeed()).toString();
 
 /** Whether the signature is that key's. Never throws: what is no key and no signature proves nothing. */

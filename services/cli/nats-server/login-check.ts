@@ -13,10 +13,11 @@ export async function checkLogin(login: {
 }): Promise<void> {
   const nats = await connectService({ ...login, name: 'trivet-start' }).catch((error: unknown) => {
     if (error instanceof StartRefused) throw error;
+    const reason = error instanceof Error ? (error.cause ?? error) : error;
     throw new StartRefused(
       exitCodes.missingPart,
       `There is no connection to the NATS at ${withoutCredentials(login.url)}: ` +
-        (error instanceof Error ? error.message : String(error)),
+        (reason instanceof Error ? reason.message : String(reason)),
     );
   });
   await nats.connection.close();

@@ -1,6 +1,7 @@
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import { mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 
@@ -173,6 +174,14 @@ test('a service that refuses its configuration ends the start with its code and 
   expect(await cluster.ended()).toBe(2);
   expect(cluster.lines.join('\n')).toContain('cache-node-1 cannot start: TRIVET_PARTITIONS must be 4');
   await nobodyLeft(cluster);
+});
+
+test('a file where the folder of a process belongs ends the start with its name', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'trivet-start-'));
+  await writeFile(join(dir, 'queue-broker-1'), '');
+  const cluster = await start({ dir });
+  expect(await cluster.ended()).toBe(2);
+  expect(await cluster.line('ERROR')).toMatch(/TRIVET_DATA: \S+queue-broker-1 cannot be used \(EEXIST/);
 });
 
 test('a second signal ends everything at once, also what hangs', async () => {

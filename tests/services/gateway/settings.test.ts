@@ -69,10 +69,30 @@ test.each([
   ['TRIVET_HTTP_CORS_ORIGINS', '*'],
   ['TRIVET_HTTP_CORS_ORIGINS', 'https://a.example/path'],
   ['TRIVET_HTTP_RECEIVE_TIMEOUT', '10ms'],
+  ['TRIVET_HTTP_TRUST_PROXY', 'the-proxy'],
+  ['TRIVET_HTTP_TRUST_PROXY', '10.0.0.0/33'],
+  ['TRIVET_AUDIT_KEY', 'SUAAAA'],
+  ['TRIVET_NAME', 'gateway 1'],
+  ['TRIVET_NAME', 'gateway.>'],
+  ['NATS_URL', 'nats://host:99999'],
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
 ])('%s=%s is refused by name', (variable, value) => {
   expect(faultsOf({ TRIVET_TOKEN: 'sixteen-letters-', [variable]: value })).toEqual([
     expect.stringMatching(new RegExp(`^${variable} must be `)),
   ]);
+});
+
+test.each([
+  ['TRIVET_HTTP_TRUST_PROXY', '127.0.0.1, 10.0.0.0/8,fd00::/8,172.16.0.0/255.240.0.0,loopback'],
+  ['TRIVET_NAME', 'gateway-1.example.org'],
+  ['NATS_URL', 'nats://u:p%40#@one:4222,two'],
+])('%s=%s is taken', (variable, value) => {
+  expect(faultsOf({ TRIVET_TOKEN: 'sixteen-letters-', [variable]: value })).toEqual([]);
+});
+
+test('a fault of an address does not show the password in it', () => {
+  const [fault] = faultsOf({ TRIVET_TOKEN: 'sixteen-letters-', NATS_URL: 'nats://me:hidden@host:99999' });
+  expect(fault).toMatch(/^NATS_URL must be an address .*, not "nats:\/\/host:99999"$/);
 });
 
 test('the key of JWTs may be in a file, and goes with no JWKS URL', async () => {
