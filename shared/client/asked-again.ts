@@ -28,9 +28,9 @@ export interface AskedAgainOptions {
 }
 
 /**
- * Asks. What is refused because no broker is there is asked again for `gapMsMax`. Where another broker begins to serve, or the connection was lost and is back, the answer may never come: what
- * may be asked twice is asked again then, until it is answered or the time is over; of the rest it is said soon that it
- * is not known what became of it.
+ * Asks. What is refused because no broker is there is asked again for `gapMsMax`. Where another broker begins to serve,
+ * or the connection was lost and is back, the answer may never come: what may be asked twice is asked again then, until
+ * it is answered or the time is over; of the rest it is said soon that it is not known what became of it.
  * @param ask never rejects; it is given how long it may take, in milliseconds
  */
 export function askedAgain<T>(

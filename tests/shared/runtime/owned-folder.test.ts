@@ -1,6 +1,8 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openEnvironment } from '#shared/runtime/lmdb.ts';
 import { openOwnedFolder } from '#shared/runtime/owned-folder.ts';
@@ -31,10 +33,20 @@ test.each(['file', join('file', 'below')])(
   },
 );
 
-test.skipIf(process.getuid?.() === 0)(
-  'what is in a folder and belongs to somebody else is refused',
-  async () => {
-    await writeFile(join(dir, 'data.mdb'), '', { mode: 0o400 });
-    expect(() => openOwnedFolder(dir, ['data.mdb'])).toThrow(/data\.mdb/);
-  },
-);
+test('what is in a folder and belongs to somebody else is refused', async () => {
+  await chmod(dir, 0o777);
+  await writeFile(join(dir, 'data.mdb'), '');
+  await chmod(join(dir, 'data.mdb'), 0o400);
+  const program = `
+    import { openOwnedFolder } from '#shared/runtime/owned-folder.ts';
+    // Root may write everywhere.
+    if (process.getuid() === 0) process.setuid(65_534);
+    try {
+      openOwnedFolder(process.argv[1], ['data.mdb']);
+    } catch (error) {
+      console.log(error.message);
+    }`;
+  const args = ['--input-type=module', '-e', program, dir];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname });
+  expect(stdout).toMatch(/^TRIVET_DATA: \S+ cannot be used \(EACCES: .*data\.mdb/);
+});
