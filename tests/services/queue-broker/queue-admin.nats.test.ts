@@ -50,7 +50,10 @@ test('replay gives failed items all their attempts again, one or many', async ()
   const id = items[0]?.id;
   expect((await queue.ask('replayed', 'replay', { id })).body).toEqual({ id, state: 'pending' });
   expect(await queue.ask('replayed', 'replay', { id })).toMatchObject(wrongState);
-  expect((await queue.ask('replayed', 'replay', { state: 'failed', limit: 1 })).body).toEqual({ count: 1 });
+  expect((await queue.ask('replayed', 'replay', { state: 'failed', limit: 1 })).body).toEqual({
+    count: 1,
+    cursor: expect.any(String) as string,
+  });
   expect((await queue.ask('replayed', 'replay', { state: 'failed' })).body).toEqual({ count: 1 });
   const again = leased(await queue.ask('replayed', 'dequeue', { max: 3 }));
   expect(again.map((item) => item.attempt)).toEqual([1, 1, 1]);
