@@ -14,9 +14,10 @@ import {
 
 /**
  * Requests of one message, though it may have a thousand. Where more ask at once they become several messages, so
- * that the node works on the second one while this process reads the reply to the first.
+ * that the node works on the second one while this process reads the reply to the first. Many small ones cost all three
+ * processes more than that gains: with 64, 200 callers make three messages and one of eight, a fifth slower in all.
  */
-const pipelinedItems = 64;
+const pipelinedItems = 100;
 
 type Kind = 'get' | 'set' | 'delete';
 
