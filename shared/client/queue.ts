@@ -178,7 +178,14 @@ export class Queue<Payload = unknown, Result = unknown> {
     state: (typeof waitingStates)[number],
     options: { readonly limit?: number | undefined } = {},
   ): Promise<number> {
-    return this.#askEach('cancel', { state }, { pageMax: 1_000, most: mostOf(options) });
+    const most = mostOf(options);
+    let sum = 0;
+    for (;;) {
+      const limit = Math.min(1_000, most - sum);
+      const { count } = await this.#ask<{ count: number }>('cancel', { state, limit });
+      sum += count;
+      if (count < limit || sum >= most) return sum;
+    }
   }
 
   /** Gives a failed item all its attempts again. */
@@ -215,22 +222,6 @@ export class Queue<Payload = unknown, Result = unknown> {
       count += reply.count;
       if (reply.more !== true || what.limit !== undefined) return count;
     }
-  }
-
-  /** Asks until less than asked for was there, or `most` is reached. */
-  async #askEach(
-    operation: string,
-    body: object,
-    { pageMax, most }: { readonly pageMax: number; readonly most: number },
-  ): Promise<number> {
-    let sum = 0;
-    while (sum < most) {
-      const limit = Math.min(pageMax, most - sum);
-      const { count } = await this.#ask<{ count: number }>(operation, { ...body, limit });
-      sum += count;
-      if (count < limit) break;
-    }
-    return sum;
   }
 
   /** Log lines of an item, from the one after `after` on. */

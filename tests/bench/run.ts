@@ -24,11 +24,11 @@ const suites: Readonly<Record<string, (file: string | undefined) => Suite>> = {
 };
 
 const usage = `npm run bench -- ${Object.keys(suites).join('|')} [FILE] [--json FILE] [--rounds N] [--only WORKLOAD]`;
-// What a workload that failed has started must not hold up the end; it ends with this process.
-// Not the end of a process by itself, at which the servers that were started are ended.
+// A signal alone would end this process without what ends its servers.
 for (const signal of ['SIGTERM', 'SIGHUP'] as const)
   process.once(signal, () => process.exit(exitCodes.failed));
 
+// What a workload that failed has started must not hold up the end; it ends with this process.
 process.exit(await run(process.argv.slice(2)));
 
 async function run(args: readonly string[]): Promise<number> {

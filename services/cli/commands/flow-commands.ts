@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ask, inSession, parseJson, print } from './session.ts';
+import { parseJson, printReply } from './session.ts';
 
 /** `trivet enqueue-flow | children`. */
 export function flowCommands(program: Command): void {
@@ -10,9 +10,7 @@ export function flowCommands(program: Command): void {
     .argument('<flow>', 'JSON, such as \'{"payload":1,"children":[{"queue":"mail","payload":2}]}\'')
     .action(async (queue: string, flow: string, _: unknown, command: Command) => {
       const body = parseJson(flow, 'flow');
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'enqueue-flow'), body)),
-      );
+      await printReply(command, queue, 'enqueue-flow', body);
     });
   program
     .command('children')
@@ -20,8 +18,6 @@ export function flowCommands(program: Command): void {
     .argument('<queue>')
     .argument('<id>')
     .action(async (queue: string, id: string, _: unknown, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'children'), { id })),
-      );
+      await printReply(command, queue, 'children', { id });
     });
 }

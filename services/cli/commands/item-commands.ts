@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
-import type { Trivet } from '#shared/client/client.ts';
-import { TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { ask, given, inSession, parseInteger, print } from './session.ts';
+import { given, inSession, parseInteger, print, printReply, requireOne } from './session.ts';
 
 /** `trivet result | logs | purge | workers`. */
 export function itemCommands(program: Command): void {
@@ -13,9 +11,7 @@ export function itemCommands(program: Command): void {
     .description('who works on what of a queue, and who waits for work')
     .argument('<queue>')
     .action(async (queue: string, _: unknown, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'workers'), {})),
-      );
+      await printReply(command, queue, 'workers', {});
     });
 }
 
@@ -27,9 +23,7 @@ function resultCommand(program: Command): void {
     .argument('<id>')
     .option('--wait <duration>', 'how long to wait for that, at most 60s', '0s')
     .action(async (queue: string, id: string, { wait }: Record<string, string>, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'result'), { id, wait }, { timeoutMs: 70_000 })),
-      );
+      await printReply(command, queue, 'result', { id, wait }, { timeoutMs: 70_000 });
     });
 }
 
@@ -48,9 +42,7 @@ function logsCommand(program: Command): void {
         after: after === undefined ? undefined : parseInteger(after, '--after'),
         limit: limit === undefined ? undefined : parseInteger(limit, '--limit'),
       });
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'logs'), body)),
-      );
+      await printReply(command, queue, 'logs', body);
     });
 }
 
@@ -72,30 +64,13 @@ function purgeCommand(program: Command): void {
         { state, all, limit }: { state?: string; all?: true; limit?: string },
         command: Command,
       ) => {
-        if (id === undefined && state === undefined && all === undefined)
-          throw new TrivetError(refuseField('id', 'or --state <word> or --all must be given').error);
-        const body = given({
-          id,
-          state,
-          all,
-          limit: limit === undefined ? undefined : parseInteger(limit, '--limit'),
-        });
-        await inSession(command, async (trivet) => print(await purged(trivet, queue, body)));
+        requireOne(id, { '--state <word>': state, '--all': all });
+        const what = given({ id, state, all });
+        const most = limit === undefined ? undefined : parseInteger(limit, '--limit');
+        if (most !== undefined) return printReply(command, queue, 'purge', { ...what, limit: most });
+        await inSession(command, async (trivet) =>
+          print({ count: await trivet.queue(queue).purge(what), more: false }),
+        );
       },
     );
-}
-
-interface Purged {
-  readonly count: number;
-  readonly more?: boolean;
-}
-
-/** Asks again until nothing is left, unless it was said how many at most. */
-async function purged(trivet: Trivet, queue: string, body: object): Promise<Purged> {
-  let count = 0;
-  for (;;) {
-    const reply = (await ask(trivet, trivet.subjects.queue(queue, 'purge'), body)) as Purged;
-    count += reply.count;
-    if (reply.more !== true || 'limit' in body) return { ...reply, count };
-  }
 }

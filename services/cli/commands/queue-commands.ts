@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import type { Trivet } from '#shared/client/client.ts';
 import { withoutPlace } from '#shared/client/item-refusal.ts';
-import { type Refusal, TrivetError, refuseField } from '#shared/protocol/errors.ts';
-import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
+import { type Refusal, TrivetError } from '#shared/protocol/errors.ts';
+import { ask, given, inSession, parseInteger, parseJson, print, printReply, requireOne } from './session.ts';
 
 /** `trivet enqueue | dequeue | complete | fail | extend | release | get | list | cancel | replay | configure | describe | pause | resume | stats`. */
 export function queueCommands(program: Command): void {
@@ -58,9 +58,7 @@ function workerCommands(program: Command): void {
     .option('--worker <name>', 'who takes them, as list and workers show it')
     .action(async (queue: string, { max, ...rest }: Record<string, string>, command: Command) => {
       const body = given({ max: parseInteger(max ?? '1', '--max'), ...rest });
-      await inSession(command, async (trivet) => {
-        print(await ask(trivet, trivet.subjects.queue(queue, 'dequeue'), body, { timeoutMs: 70_000 }));
-      });
+      await printReply(command, queue, 'dequeue', body, { timeoutMs: 70_000 });
     });
   program
     .command('complete')
@@ -83,9 +81,7 @@ function workerCommands(program: Command): void {
           token: parseInteger(token, 'token'),
           result: result === undefined ? undefined : parseJson(result, 'result'),
         });
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, 'complete'), body)),
-        );
+        await printReply(command, queue, 'complete', body);
       },
     );
   program
@@ -106,9 +102,7 @@ function workerCommands(program: Command): void {
         command: Command,
       ) => {
         const body = { id, token: parseInteger(token, 'token'), error: { message }, retry };
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, 'fail'), body)),
-        );
+        await printReply(command, queue, 'fail', body);
       },
     );
 }
@@ -138,9 +132,7 @@ function leaseCommands(program: Command): void {
           lease,
           progress: progress === undefined ? undefined : parseJson(progress, '--progress'),
         });
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, 'extend'), body)),
-        );
+        await printReply(command, queue, 'extend', body);
       },
     );
   program
@@ -153,9 +145,7 @@ function leaseCommands(program: Command): void {
     .action(
       async (queue: string, id: string, token: string, { delay }: { delay?: string }, command: Command) => {
         const body = given({ id, token: parseInteger(token, 'token'), delay });
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, 'release'), body)),
-        );
+        await printReply(command, queue, 'release', body);
       },
     );
 }
@@ -167,9 +157,7 @@ function lookCommands(program: Command): void {
     .argument('<queue>')
     .argument('<id>')
     .action(async (queue: string, id: string, _: unknown, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'get'), { id })),
-      );
+      await printReply(command, queue, 'get', { id });
     });
   program
     .command('list')
@@ -188,9 +176,7 @@ function lookCommands(program: Command): void {
         ...rest,
         limit: limit === undefined ? undefined : parseInteger(limit, '--limit'),
       });
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'list'), body)),
-      );
+      await printReply(command, queue, 'list', body);
     });
   program
     .command('stats')
@@ -232,7 +218,7 @@ function adminCommands(program: Command): void {
         { children, state }: { children?: true; state?: string },
         command: Command,
       ) => {
-        requireOne({ id, state }, '--state <word>');
+        requireOne(id, { '--state <word>': state });
         await inSession(command, async (trivet) => {
           if (id === undefined) print({ count: await trivet.queue(queue).cancelAll(state as 'pending') });
           else print(await ask(trivet, trivet.subjects.queue(queue, 'cancel'), given({ id, children })));
@@ -247,7 +233,7 @@ function adminCommands(program: Command): void {
     .option('--failed', 'all of them, the oldest first')
     .action(
       async (queue: string, id: string | undefined, { failed }: { failed?: true }, command: Command) => {
-        requireOne({ id, failed }, '--failed');
+        requireOne(id, { '--failed': failed });
         await inSession(command, async (trivet) => {
           if (id === undefined) print({ count: await trivet.queue(queue).replayAll() });
           else print(await ask(trivet, trivet.subjects.queue(queue, 'replay'), { id }));
@@ -261,9 +247,7 @@ function adminCommands(program: Command): void {
     .argument('<settings>', 'JSON, such as \'{"concurrency":{"total":10}}\'')
     .action(async (queue: string, settings: string, _: unknown, command: Command) => {
       const body = parseJson(settings, 'settings');
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'configure'), body)),
-      );
+      await printReply(command, queue, 'configure', body);
     });
   for (const [name, about] of [
     ['describe', 'show what a queue is set to'],
@@ -275,18 +259,7 @@ function adminCommands(program: Command): void {
       .description(about)
       .argument('<queue>')
       .action(async (queue: string, _: unknown, command: Command) => {
-        await inSession(command, async (trivet) =>
-          print(await ask(trivet, trivet.subjects.queue(queue, name), {})),
-        );
+        await printReply(command, queue, name, {});
       });
   }
-}
-
-/** An item, or what says which ones. */
-function requireOne({ id, ...others }: Readonly<Record<string, unknown>>, option: string): void {
-  const isMany = Object.values(others).some((value) => value !== undefined);
-  if (id === undefined && !isMany)
-    throw new TrivetError(refuseField('id', `or ${option} must be given`).error);
-  if (id !== undefined && isMany)
-    throw new TrivetError(refuseField('id', `must not be given beside ${option}`).error);
 }

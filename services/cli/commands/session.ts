@@ -106,6 +106,18 @@ export function print(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined)}\n`);
 }
 
+/** Asks a queue for one operation, and prints what it answers. */
+export const printReply = (
+  command: Command,
+  queue: string,
+  operation: string,
+  body: unknown,
+  options?: RequestOptions,
+): Promise<void> =>
+  inSession(command, async (trivet) =>
+    print(await ask(trivet, trivet.subjects.queue(queue, operation), body, options)),
+  );
+
 /** JSON from the command line, to be passed on as it is written; a bad one names the argument. */
 export function parseJson(text: string, argument: string): unknown {
   try {
@@ -126,3 +138,12 @@ export function parseInteger(text: string, argument: string): number {
 /** Leaves out what was not given. */
 export const given = (fields: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+
+/** Of a command for one item or for many: `id` is the one, `others` say which many. */
+export function requireOne(id: string | undefined, others: Readonly<Record<string, unknown>>): void {
+  const isMany = Object.values(others).some((value) => value !== undefined);
+  if ((id === undefined) === isMany) return;
+  const names = Object.keys(others).join(' or ');
+  const problem = isMany ? `must not be given beside ${names}` : `or ${names} must be given`;
+  throw new TrivetError(refuseField('id', problem).error);
+}

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ask, given, inSession, parseInteger, parseJson, print } from './session.ts';
+import { given, parseInteger, parseJson, printReply } from './session.ts';
 
 /** `trivet schedule | unschedule | update`: what is to happen when. */
 export function timeCommands(program: Command): void {
@@ -25,9 +25,7 @@ export function timeCommands(program: Command): void {
         payload: payload === undefined ? undefined : parseJson(payload, '--payload'),
         maxAttempts: maxAttempts === undefined ? undefined : parseInteger(maxAttempts, '--max-attempts'),
       });
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'update'), body)),
-      );
+      await printReply(command, queue, 'update', body);
     });
 }
 
@@ -53,11 +51,7 @@ function scheduleCommands(program: Command): void {
       ) => {
         const value = payload === undefined ? undefined : parseJson(payload, 'payload');
         const schedule = given({ cron, ...options, payload: value });
-        await inSession(command, async (trivet) =>
-          print(
-            await ask(trivet, trivet.subjects.queue(queue, 'configure'), { schedules: { [name]: schedule } }),
-          ),
-        );
+        await printReply(command, queue, 'configure', { schedules: { [name]: schedule } });
       },
     );
   program
@@ -66,8 +60,6 @@ function scheduleCommands(program: Command): void {
     .argument('<queue>')
     .argument('<name>')
     .action(async (queue: string, name: string, _: unknown, command: Command) => {
-      await inSession(command, async (trivet) =>
-        print(await ask(trivet, trivet.subjects.queue(queue, 'configure'), { schedules: { [name]: null } })),
-      );
+      await printReply(command, queue, 'configure', { schedules: { [name]: null } });
     });
 }
